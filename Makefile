@@ -1,0 +1,29 @@
+# Two commands for a bare machine: make demo, make test.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO_OUT := demo-output
+
+.PHONY: demo test lint schema clean
+
+demo: .venv/installed  ## caption the 24 demo clips and show the first captions
+	$(BIN)/recap run pipelines/demo.yaml output.path=$(DEMO_OUT)
+	@$(BIN)/recap view $(DEMO_OUT) --rows 5
+
+test: .venv/installed  ## the whole suite
+	$(BIN)/ruff check .
+	$(BIN)/pytest
+
+lint: .venv/installed  ## format and check
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+schema: .venv/installed  ## write schemas/pipeline.schema.json from the settings
+	$(BIN)/recap config schema > schemas/pipeline.schema.json
+
+clean:
+	rm -rf .venv $(DEMO_OUT)
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
+	@touch $@

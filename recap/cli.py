@@ -1,0 +1,107 @@
+"""The commands: parse, call one function, print. Heavy libraries load inside the commands."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from recap import __version__
+
+OVERRIDES = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+PIPELINE = click.argument("pipeline", type=click.Path(path_type=Path))
+
+
+class _Group(click.Group):
+    """Turns ValueError, which is how recap reports a user's mistake, into a message and exit 2."""
+
+    def invoke(self, ctx: click.Context):
+        try:
+            return super().invoke(ctx)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="recap")
+def main() -> None:
+    """Re-caption video corpora in bulk with PLLaVA."""
+
+
+@main.command()
+@PIPELINE
+@OVERRIDES
+@click.option("--limit", type=click.IntRange(min=1), help="Caption the first N clips only; a later run goes on.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object on stdout.")
+def run(pipeline: Path, overrides: tuple[str, ...], limit: int | None, as_json: bool) -> None:
+    """Caption what PIPELINE describes; run again to go on after any stop."""
+    from rich.console import Console
+
+    from recap import jobs
+    from recap.pipeline import load_pipeline
+    from recap.report.summary import print_summary
+
+    settings = load_pipeline(pipeline, overrides)
+    try:
+        summary = jobs.run(settings, limit=limit)
+    except KeyboardInterrupt:
+        click.echo("interrupted; what was committed is safe, run the same command to go on", err=True)
+        sys.exit(130)
+    if as_json:
+        click.echo(json.dumps(asdict(summary) | {"clips_per_second": round(summary.clips_per_second, 3)}))
+    else:
+        print_summary(summary, Console())
+    if not summary.complete:
+        click.echo(f"{summary.remaining} clips remain; run the same command to go on", err=True)
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("output", type=click.Path(path_type=Path))
+@click.option("--rows", default=10, show_default=True, help="How many records to show.")
+def view(output: Path, rows: int) -> None:
+    """Show the first captions of OUTPUT."""
+    from rich.console import Console
+
+    from recap.report.view import print_captions
+
+    print_captions(output, rows, Console())
+
+
+@main.group()
+def config() -> None:
+    """Look at settings without running anything."""
+
+
+@config.command()
+@PIPELINE
+@OVERRIDES
+def show(pipeline: Path, overrides: tuple[str, ...]) -> None:
+    """Print the effective settings as YAML, defaults included."""
+    import yaml
+
+    from recap.pipeline import load_pipeline
+
+    click.echo(yaml.safe_dump(load_pipeline(pipeline, overrides).as_dict(), sort_keys=False, allow_unicode=True), nl=False)
+
+
+@config.command()
+def schema() -> None:
+    """Print the JSON schema of a pipeline YAML."""
+    from recap.pipeline import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
+@config.command()
+@PIPELINE
+@OVERRIDES
+def validate(pipeline: Path, overrides: tuple[str, ...]) -> None:
+    """Check the settings of PIPELINE and say whether they hold together."""
+    from recap.pipeline import load_pipeline
+
+    load_pipeline(pipeline, overrides)
+    click.echo(f"{pipeline} is valid")

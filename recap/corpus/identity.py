@@ -1,0 +1,48 @@
+"""What makes a clip that clip: its id, its source version, its place below the root."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from hashlib import blake2b
+from pathlib import Path, PurePosixPath
+
+MISSING = "missing"
+
+
+def clip_id(uri: str, start_s: float | None = None, end_s: float | None = None) -> str:
+    """32 hex digits for a span of the file at `uri` (relative to the corpus root)."""
+    address = unicodedata.normalize("NFC", uri)
+    if start_s is not None or end_s is not None:
+        address += f"#{_milliseconds(start_s)}-{_milliseconds(end_s)}"
+    return blake2b(address.encode(), digest_size=16).hexdigest()
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "" if seconds is None else str(round(seconds * 1000))
+
+
+def source_version(file: Path, trust_size: bool = False) -> str:
+    """Size and time of a file, or `missing`."""
+    try:
+        stat = os.stat(file)
+    except OSError:
+        return MISSING
+    return str(stat.st_size) if trust_size else f"{stat.st_size}-{stat.st_mtime_ns}"
+
+
+def inside(root: Path, address: str) -> str:
+    """The normalised address below `root`; ValueError if it would leave it."""
+    path = PurePosixPath(address)
+    if path.is_absolute():
+        path = _relative_to_root(root, path)
+    if ".." in path.parts or "\0" in address or not path.parts:
+        raise ValueError(f"the address {address!r} leaves the corpus root: give one below {root}")
+    return path.as_posix()
+
+
+def _relative_to_root(root: Path, path: PurePosixPath) -> PurePosixPath:
+    try:
+        return path.relative_to(root.resolve().as_posix())
+    except ValueError:
+        raise ValueError(f"the address {str(path)!r} is not below the corpus root {root}") from None

@@ -1,0 +1,30 @@
+"""The YAML's `corpus` section."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class CorpusSettings:
+    """Where clips come from."""
+
+    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    path: str
+    """The folder of videos, or the manifest file."""
+    kind: Literal["folder", "manifest"] = "folder"
+    """`folder` lists video files; `manifest` reads a csv, jsonl or parquet file, one clip a row."""
+    pattern: str = "**/*"
+    """Glob below the folder. Files without a video's extension are passed over."""
+    root: str | None = None
+    """What a manifest's addresses are relative to; the manifest's own folder when absent."""
+    column: str = "path"
+    """The manifest's column that holds each clip's address."""
+    start_column: str | None = None
+    """The manifest's column with the second at which the clip starts."""
+    end_column: str | None = None
+    """The manifest's column with the second at which the clip ends."""
+    trust_size: bool = False
+    """Recognise a changed file by its size alone: for corpora whose copies have new times."""

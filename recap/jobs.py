@@ -1,0 +1,221 @@
+"""A run from plan to reconciliation."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from recap import engines, ledger, shards
+from recap.corpus import caller_columns, corpus_identity, corpus_root, scan
+from recap.graph.plan import WorkPlan
+from recap.graph.stages import Receipt, WorkerLost
+from recap.pipeline import Pipeline
+from recap.records import CAPTIONED, STATUSES, FrameRequest
+from recap.report.progress import Progress
+
+log = logging.getLogger(__name__)
+Runner = Literal["ray", "loop"]
+DECODING = ("kind", "max_new_tokens", "repetition_penalty", "temperature", "seed")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did and what the output holds now. `remaining` counts clips without a record."""
+
+    clips: int
+    captioned: int
+    quarantined: int
+    filtered: int
+    remaining: int
+    vanished: int
+    captioned_now: int
+    seconds: float
+    reasons: dict[str, int]
+    output: str
+    generation: str
+    complete: bool
+    shards: list[dict] = field(repr=False)
+
+    @property
+    def clips_per_second(self) -> float:
+        return self.captioned_now / self.seconds if self.seconds else 0.0
+
+
+def run(
+    pipeline: Pipeline,
+    *,
+    limit: int | None = None,
+    runner: Runner = "ray",
+    progress: Progress | None = None,
+) -> Summary:
+    """Caption what `pipeline` describes and has not been captioned yet, then write the shards.
+
+    `limit` asks for the first clips of the corpus only. `runner` is Ray Data or a plain loop in
+    this process. Raises ValueError for what the user can mend, before anything is written.
+    """
+    scanned = check(pipeline)
+    model = engines.fetch(pipeline.model, pipeline.engine)
+    size = engines.frame_size(model, pipeline.engine)
+    request = FrameRequest(pipeline.frames.count, size, pipeline.frames.view)
+    keys = derive_keys(pipeline, model, request)
+    output = Path(pipeline.output.path)
+    with ledger.lease(output) as epoch:
+        ledger.write_recipe(output, corpus_identity(pipeline.corpus), keys, pipeline.as_dict())
+        snapshot = ledger.update_snapshot(output, scanned)
+        plan = _work_plan(pipeline, model, request, keys, epoch)
+        work = _Work(snapshot, corpus_root(pipeline.corpus).resolve(), plan, limit)
+        with progress or Progress() as bars:
+            work.caption(runner, bars)
+        return _finalize(pipeline, work)
+
+
+def check(pipeline: Pipeline) -> pa.Table:
+    """Everything that can be refused before work starts; returns the scanned corpus.
+
+    Raises ValueError with every problem found, so that one attempt shows them all.
+    """
+    problems = engines.problems(
+        pipeline.model, pipeline.prompt, pipeline.engine, on_cluster=pipeline.ray.address is not None
+    )
+    scanned = None
+    try:
+        scanned = scan(pipeline.corpus)
+        ledger.refuse_reserved(caller_columns(scanned))
+        ledger.check_owner(Path(pipeline.output.path), corpus_identity(pipeline.corpus))
+    except ValueError as error:
+        problems.append(str(error))
+    if problems:
+        raise ValueError("this run cannot start:\n  " + "\n  ".join(problems))
+    assert scanned is not None
+    return scanned
+
+
+def derive_keys(pipeline: Pipeline, model: engines.ModelSettings, request: FrameRequest) -> dict[str, str]:
+    """The chained keys: what a caption depends on, and nothing else.
+
+    `model` is the fetched one, `request` what its tower wants to see.
+    """
+    view_key = ledger.key_of({"request": asdict(request), "truncated": pipeline.decode.truncated})
+    caption = {
+        "model": engines.model_name(pipeline.model),
+        "weights": engines.fetched_digest(model),
+        "lora_alpha": model.lora_alpha,
+        "dtype": model.dtype,
+        "pooling": model.pooling,
+        "prompt": asdict(pipeline.prompt),
+        "engine": {name: getattr(pipeline.engine, name) for name in DECODING},
+    }
+    caption_key = ledger.key_of(caption, view_key)
+    return {"view_key": view_key, "caption_key": caption_key, "review_key": ledger.key_of({}, caption_key)}
+
+
+def _work_plan(
+    pipeline: Pipeline, model: engines.ModelSettings, request: FrameRequest, keys: dict[str, str], epoch: int
+) -> WorkPlan:
+    output = Path(pipeline.output.path).resolve()
+    return WorkPlan(
+        request=request,
+        decode=pipeline.decode,
+        model=model,
+        model_name=engines.model_name(pipeline.model),
+        prompt=pipeline.prompt,
+        engine=pipeline.engine,
+        ray=pipeline.ray,
+        fragments=output / "fragments" / keys["caption_key"],
+        epoch=epoch,
+        **keys,
+    )
+
+
+class _Work:
+    """The captioning of one run: rounds of the graph over what is missing."""
+
+    def __init__(self, snapshot: pa.Table, root: Path, plan: WorkPlan, limit: int | None):
+        self.snapshot, self.root, self.plan, self.limit = snapshot, root, plan, limit
+        self.committed = ledger.Committed(snapshot, plan.fragments)
+        self.captioned_before = self.committed.counts()[CAPTIONED]
+        self.seconds = 0.0
+
+    def caption(self, runner: Runner, bars: Progress) -> None:
+        """Run the graph until nothing is missing, a round makes no progress, or the rounds are used up."""
+        started = time.monotonic()
+        missing = self.committed.missing(self.limit)
+        bars.start(len(missing), self.committed.counts())
+        if len(missing):
+            with _runner(runner, self.plan) as run_round:
+                self._rounds(run_round, missing, bars)
+        self.seconds = time.monotonic() - started
+
+    def _rounds(self, run_round: Callable[..., Iterator[Receipt]], missing: pa.Table, bars: Progress) -> None:
+        for number in range(1, self.plan.ray.rounds + 1):
+            self._round(run_round, missing, bars)
+            self.committed = ledger.Committed(self.snapshot, self.plan.fragments)
+            before, missing = len(missing), self.committed.missing(self.limit)
+            if not len(missing) or len(missing) == before:
+                return
+            log.warning("round %d left %d clips behind; going on with those", number, len(missing))
+
+    def _round(self, run_round: Callable[..., Iterator[Receipt]], missing: pa.Table, bars: Progress) -> None:
+        try:
+            for receipt in run_round(list(ledger.clips_of(missing, self.root)), bars.set_decoded):
+                bars.add(receipt.status)
+        except WorkerLost as error:
+            log.warning("a worker was lost: %s", error)
+
+
+@contextmanager
+def _runner(runner: Runner, plan: WorkPlan) -> Iterator[Callable[..., Iterator[Receipt]]]:
+    if runner == "loop":
+        from recap.graph.loop import loop_round
+
+        yield partial(loop_round, plan=plan)
+    else:
+        from recap.graph.ray_graph import ray_round, ray_session
+
+        with ray_session(plan.ray.address):
+            yield partial(ray_round, plan=plan)
+
+
+def _finalize(pipeline: Pipeline, work: _Work) -> Summary:
+    output, committed = Path(pipeline.output.path), work.committed
+    counts = committed.counts()
+    books = {"clips": len(committed.clips)} | {status: counts[status] for status in STATUSES}
+    books["remaining"] = books["clips"] - counts.total()
+    assert books["remaining"] == len(committed.missing()), books
+    generation, shard_list = shards.write_generation(
+        output, committed.batches(), pipeline.output, corpus_root(pipeline.corpus)
+    )
+    manifest = {
+        "contract": ledger.CONTRACT,
+        "generation": generation,
+        "caption_key": work.plan.caption_key,
+        "review_key": work.plan.review_key,
+        "shards": [asdict(shard) for shard in shard_list],
+        "reconciliation": books | {"vanished": len(work.snapshot) - books["clips"]},
+        "reasons": dict(sorted(committed.reasons().items())),
+    }
+    ledger.write_json(output / "manifest.json", manifest)
+    shards.delete_other_generations(output, generation)
+    return _summary(output, manifest, work)
+
+
+def _summary(output: Path, manifest: dict[str, Any], work: _Work) -> Summary:
+    books = manifest["reconciliation"]
+    return Summary(
+        **books,
+        captioned_now=books[CAPTIONED] - work.captioned_before,
+        seconds=round(work.seconds, 3),
+        reasons=manifest["reasons"],
+        complete=not len(work.committed.missing(work.limit)),
+        output=str(output),
+        generation=manifest["generation"],
+        shards=manifest["shards"],
+    )

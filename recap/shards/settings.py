@@ -1,0 +1,28 @@
+"""The YAML's `output` section."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class OutputSettings:
+    """What is delivered, and where."""
+
+    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    path: str
+    """The output folder. It belongs to one corpus; run again to go on."""
+    formats: tuple[Literal["parquet", "webdataset"], ...] = ("parquet", "webdataset")
+    """Which shards to write. Quarantined clips are always written as Parquet."""
+    rows_per_shard: int = 10_000
+    """Captioned clips in one shard."""
+    include_video: bool = False
+    """Put each clip's own file into the WebDataset shards."""
+
+    def __post_init__(self):
+        if self.rows_per_shard < 1:
+            raise ValueError("output.rows_per_shard must be at least 1")
+        if self.include_video and "webdataset" not in self.formats:
+            raise ValueError("output.include_video needs webdataset among output.formats")
