@@ -85,7 +85,8 @@ def show(pipeline: Path, overrides: tuple[str, ...]) -> None:
 
     from recap.pipeline import load_pipeline
 
-    click.echo(yaml.safe_dump(load_pipeline(pipeline, overrides).as_dict(), sort_keys=False, allow_unicode=True), nl=False)
+    settings = load_pipeline(pipeline, overrides).as_dict()
+    click.echo(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), nl=False)
 
 
 @config.command()

@@ -23,6 +23,7 @@ from recap.report.progress import Progress
 
 log = logging.getLogger(__name__)
 Runner = Literal["ray", "loop"]
+PIXELS = ("truncated", "fallback")
 DECODING = ("kind", "max_new_tokens", "repetition_penalty", "temperature", "seed")
 
 
@@ -103,14 +104,15 @@ def derive_keys(pipeline: Pipeline, model: engines.ModelSettings, request: Frame
 
     `model` is the fetched one, `request` what its tower wants to see.
     """
-    view_key = ledger.key_of({"request": asdict(request), "truncated": pipeline.decode.truncated})
+    pixels = {name: getattr(pipeline.decode, name) for name in PIXELS}
+    view_key = ledger.key_of({"request": asdict(request)} | pixels)
     caption = {
         "model": engines.model_name(pipeline.model),
         "weights": engines.fetched_digest(model),
         "lora_alpha": model.lora_alpha,
         "dtype": model.dtype,
         "pooling": model.pooling,
-        "prompt": asdict(pipeline.prompt),
+        "prompt": engines.prompt_text(pipeline.prompt),
         "engine": {name: getattr(pipeline.engine, name) for name in DECODING},
     }
     caption_key = ledger.key_of(caption, view_key)
@@ -130,6 +132,7 @@ def _work_plan(
         engine=pipeline.engine,
         ray=pipeline.ray,
         fragments=output / "fragments" / keys["caption_key"],
+        commit_every_s=pipeline.output.commit_every_s,
         epoch=epoch,
         **keys,
     )

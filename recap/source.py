@@ -87,5 +87,12 @@ def _apply(settings: dict[str, Any], override: str) -> tuple[str, ...]:
         if not isinstance(inner, dict):
             raise ValueError(f"the override {override!r} goes below {'.'.join(path[:depth])}, which is no section")
         settings = inner
-    settings[path[-1]] = _expand(yaml.safe_load(text))
+    settings[path[-1]] = _expand(_value(text))
     return path
+
+
+def _value(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:  # a bare glob such as *.mp4
+        return text

@@ -24,7 +24,7 @@ class FragmentWriter:
     `flush_rows` records, whichever comes first.
     """
 
-    def __init__(self, folder: Path, epoch: int, writer: str, flush_s: float = 30.0, flush_rows: int = 512):
+    def __init__(self, folder: Path, epoch: int, writer: str, flush_s: float, flush_rows: int = 512):
         assert "-" not in writer, writer
         self.folder, self.epoch, self.writer = folder, epoch, writer
         self.flush_s, self.flush_rows = flush_s, flush_rows

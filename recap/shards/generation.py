@@ -116,11 +116,16 @@ def _sync_and_digest(path: Path) -> str:
 
 
 def _install(aside: Path, final: Path, shards: list[Shard]) -> None:
-    if all((final / shard.path).is_file() and _sync_and_digest(final / shard.path) == shard.sha256 for shard in shards):
-        if final.is_dir():  # readers may have it open: leave it as it is
-            return shutil.rmtree(aside)
-    shutil.rmtree(final, ignore_errors=True)
-    os.replace(aside, final)
+    if final.is_dir() and all(_intact(final, shard) for shard in shards):
+        shutil.rmtree(aside)  # readers may have the files open: leave them as they are
+    else:
+        shutil.rmtree(final, ignore_errors=True)
+        os.replace(aside, final)
+
+
+def _intact(folder: Path, shard: Shard) -> bool:
+    path = folder / shard.path
+    return path.is_file() and _sync_and_digest(path) == shard.sha256
 
 
 def _name(shards: list[Shard]) -> str:

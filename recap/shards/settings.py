@@ -18,11 +18,15 @@ class OutputSettings:
     """Which shards to write. Quarantined clips are always written as Parquet."""
     rows_per_shard: int = 10_000
     """Captioned clips in one shard."""
+    commit_every_s: float = 30.0
+    """Seconds of finished captions that a crash may cost; shorter writes more, smaller fragments."""
     include_video: bool = False
     """Put each clip's own file into the WebDataset shards."""
 
     def __post_init__(self):
         if self.rows_per_shard < 1:
             raise ValueError("output.rows_per_shard must be at least 1")
+        if self.commit_every_s <= 0:
+            raise ValueError("output.commit_every_s must be above 0")
         if self.include_video and "webdataset" not in self.formats:
             raise ValueError("output.include_video needs webdataset among output.formats")

@@ -58,10 +58,10 @@ def test_changed_files_and_columns_are_seen(tmp_path):
 
 def test_the_first_record_in_order_of_epoch_writer_and_seq_wins(tmp_path):
     snapshot = ledger.update_snapshot(tmp_path, scanned("a", "b"))
-    a, b = clips(snapshot, tmp_path).values()
+    a, _ = clips(snapshot, tmp_path).values()
     folder = tmp_path / "fragments"
     for epoch, writer, clip, text in ((2, "a", a, "late"), (1, "z", a, "first"), (1, "zz", a, "second")):
-        with_writer = FragmentWriter(folder, epoch, writer)
+        with_writer = FragmentWriter(folder, epoch, writer, 30)
         with_writer.append(record(clip, text))
         with_writer.append(record(clip, "again"))
         with_writer.flush()
@@ -76,7 +76,7 @@ def test_records_come_back_in_order_of_ordinal_with_the_callers_columns(tmp_path
     snapshot = ledger.update_snapshot(tmp_path, scanned(*names, score=list(range(30))))
     by_name = clips(snapshot, tmp_path)
     for n, writer in enumerate("xyz"):
-        out = FragmentWriter(tmp_path / "fragments", 1, writer)
+        out = FragmentWriter(tmp_path / "fragments", 1, writer, 30)
         for name in reversed(names[n::3]):
             out.append(record(by_name[name], f"text of {name}"))
         out.flush()
@@ -88,7 +88,7 @@ def test_records_come_back_in_order_of_ordinal_with_the_callers_columns(tmp_path
 
 def test_a_changed_file_is_missing_again(tmp_path):
     snapshot = ledger.update_snapshot(tmp_path, scanned("a"))
-    out = FragmentWriter(tmp_path / "fragments", 1, "x")
+    out = FragmentWriter(tmp_path / "fragments", 1, "x", 30)
     out.append(record(clips(snapshot, tmp_path)["a"], "old"))
     out.flush()
     assert not len(ledger.Committed(snapshot, tmp_path / "fragments").missing())
@@ -99,7 +99,7 @@ def test_a_changed_file_is_missing_again(tmp_path):
 def test_counts_and_reasons(tmp_path):
     snapshot = ledger.update_snapshot(tmp_path, scanned("a", "b", "c", "d"))
     by_name = clips(snapshot, tmp_path)
-    out = FragmentWriter(tmp_path / "fragments", 1, "x")
+    out = FragmentWriter(tmp_path / "fragments", 1, "x", 30)
     out.append(record(by_name["a"], "fine"))
     for name in "bc":
         out.append(Record(by_name[name], QUARANTINED, "ck", "rk", error_stage="probe", error_kind="empty_file"))
@@ -112,7 +112,7 @@ def test_counts_and_reasons(tmp_path):
 
 def test_a_torn_fragment_is_set_aside_and_its_clips_are_missing(tmp_path, caplog):
     snapshot = ledger.update_snapshot(tmp_path, scanned("a"))
-    out = FragmentWriter(tmp_path / "fragments", 1, "x")
+    out = FragmentWriter(tmp_path / "fragments", 1, "x", 30)
     out.append(record(clips(snapshot, tmp_path)["a"], "text"))
     out.flush()
     (path,) = fragment_paths(tmp_path / "fragments")

@@ -1,0 +1,33 @@
+"""Engines: who writes the text, and the bridge that brings frames to them. Importing this needs no torch."""
+
+from recap.engines.base import Completion, Engine, Request, complete
+from recap.engines.captioner import Captioner
+from recap.engines.fetching import fetch, fetched_digest, model_name
+from recap.engines.front import Front, RehearsalFront, prompt_text
+from recap.engines.opening import frame_size, model_frame_size, open_captioner, resolve_checkpoint
+from recap.engines.preflight import problems
+from recap.engines.rehearsal import RehearsalEngine
+from recap.engines.settings import EngineSettings, ModelSettings, PromptSettings
+
+__all__ = [
+    "Captioner",
+    "Completion",
+    "Engine",
+    "EngineSettings",
+    "Front",
+    "ModelSettings",
+    "PromptSettings",
+    "RehearsalEngine",
+    "RehearsalFront",
+    "Request",
+    "complete",
+    "fetch",
+    "fetched_digest",
+    "frame_size",
+    "model_frame_size",
+    "model_name",
+    "open_captioner",
+    "problems",
+    "prompt_text",
+    "resolve_checkpoint",
+]

@@ -1,0 +1,78 @@
+"""What every engine speaks: a request in, steps, completions out as they finish. No torch here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """One text to write: a prompt as `embeddings` (length, hidden) or as `token_ids`, and how to decode it.
+
+    `max_new_tokens` counts the end token too, as `generate` does. `repetition_penalty` looks at the
+    text written so far, never at the prompt. A `temperature` of 0 takes the likeliest token; above
+    it, `seed` alone decides the draw, whoever else is being served.
+    """
+
+    request_id: str
+    max_new_tokens: int
+    embeddings: Any = None
+    token_ids: tuple[int, ...] | None = None
+    repetition_penalty: float = 1.0
+    temperature: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self):
+        where = f"request {self.request_id!r}"
+        if (self.embeddings is None) == (self.token_ids is None):
+            raise ValueError(f"{where}: give either embeddings or token_ids, not both and not neither")
+        if self.length == 0:
+            raise ValueError(f"{where}: the prompt is empty; there is nothing to continue")
+        if self.max_new_tokens < 1:
+            raise ValueError(f"{where}: max_new_tokens must be at least 1, not {self.max_new_tokens}")
+        if not 0 < self.repetition_penalty < math.inf:
+            raise ValueError(f"{where}: repetition_penalty must be above 0, not {self.repetition_penalty}")
+        if not 0 <= self.temperature < math.inf:
+            raise ValueError(f"{where}: temperature must be 0 or more, not {self.temperature}")
+
+    @property
+    def length(self) -> int:
+        """Positions that the prompt takes."""
+        return len(self.token_ids if self.embeddings is None else self.embeddings)
+
+
+@dataclass(frozen=True)
+class Completion:
+    """The new tokens of one request, without the end token, and why they end where they do."""
+
+    request_id: str
+    token_ids: tuple[int, ...]
+    finish_reason: Literal["stop", "length"]
+
+
+class Engine(Protocol):
+    """Serves requests in any order. One thread at a time; a submitted id may return once it has completed."""
+
+    def submit(self, request: Request) -> None:
+        """Queue it. Raises `ValueError` for a request that this engine cannot serve; the others go on."""
+
+    def step(self) -> list[Completion]:
+        """Advance, and hand out what finished, if anything. An exception is the engine's end."""
+
+    @property
+    def pending(self) -> int:
+        """Requests submitted and not yet completed."""
+
+    def close(self) -> None:
+        """Forget what is pending and refuse more."""
+
+
+def complete(engine: Engine, requests: Iterable[Request]) -> Iterator[Completion]:
+    """Serve `requests` to their end; completions come as they finish, not in the order given."""
+    for request in requests:
+        engine.submit(request)
+    while engine.pending:
+        yield from engine.step()

@@ -1,0 +1,39 @@
+"""Where the weights are: folders as they stand, hub ids as downloaded snapshots."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from recap.engines.opening import resolve_checkpoint
+from recap.engines.settings import EngineSettings, ModelSettings
+
+
+def fetch(model: ModelSettings, engine: EngineSettings) -> ModelSettings:
+    """The same settings with local folders for `checkpoint` and `base`; downloads what is not here.
+
+    Raises ValueError for what is neither a folder nor on the hub.
+    """
+    if engine.kind == "rehearsal" and not model.checkpoint:
+        return model
+    checkpoint = resolve_checkpoint(model.checkpoint, model.revision)
+    base = None if model.base is None else str(resolve_checkpoint(model.base).resolve())
+    return replace(model, checkpoint=str(checkpoint.resolve()), base=base)
+
+
+def fetched_digest(model: ModelSettings) -> str:
+    """Which weights a fetched model has; empty for a rehearsal without any."""
+    if not model.checkpoint:
+        return ""
+    from recap.pllava import weight_digest
+
+    folders = [model.checkpoint] if model.base is None else [model.checkpoint, model.base]
+    return "+".join(weight_digest(folder) for folder in folders)
+
+
+def model_name(model: ModelSettings) -> str:
+    """What rows call the model: a hub id as it is, a folder by its name, never by its place."""
+    folder = Path(model.checkpoint).expanduser()
+    if not model.checkpoint:
+        return "rehearsal"
+    return folder.resolve().name if folder.is_dir() else model.checkpoint

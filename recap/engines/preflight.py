@@ -1,0 +1,83 @@
+"""What can be refused about a model before anything is downloaded, loaded or written."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from recap.engines.front import prompt_text
+from recap.engines.settings import EngineSettings, ModelSettings, PromptSettings
+
+HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+PUBLISHED_BYTES = {  # bf16 weights with their unmerged LoRA
+    "ermu2001/pllava-7b": 14.3e9,
+    "ermu2001/pllava-13b": 26.9e9,
+    "ermu2001/pllava-34b": 69.9e9,
+}
+WORKING_BYTES = 5e9  # activations and the cache of one clip
+
+
+def problems(
+    model: ModelSettings, prompt: PromptSettings, engine: EngineSettings, *, on_cluster: bool
+) -> list[str]:
+    """Everything that would stop this model from running, in words for the user; empty when it can.
+
+    With `on_cluster` the GPUs of this machine are not looked at.
+    """
+    found = [_prompt_problem(prompt)]
+    if engine.kind != "rehearsal" or model.checkpoint:
+        found.append(_checkpoint_problem(model))
+    if engine.gpus_per_actor and not on_cluster:
+        found.append(_gpu_problem(model, engine))
+    return [problem for problem in found if problem]
+
+
+def _checkpoint_problem(model: ModelSettings) -> str | None:
+    folder = Path(model.checkpoint).expanduser()
+    if not folder.is_dir():
+        if HUB_ID.fullmatch(model.checkpoint) and not folder.exists():
+            return None
+        return f"model.checkpoint: there is no folder {model.checkpoint}, and it is no hub id (owner/name)"
+    from recap.pllava import weight_digest
+
+    try:
+        weight_digest(folder)
+    except ValueError as error:
+        return f"model.checkpoint: {error}"
+    return None
+
+
+def _prompt_problem(prompt: PromptSettings) -> str | None:
+    try:
+        prompt_text(prompt)
+    except ValueError as error:
+        return f"prompt: {error}"
+    return None
+
+
+def _gpu_problem(model: ModelSettings, engine: EngineSettings) -> str | None:
+    import torch
+
+    needed = _weight_bytes(model) + WORKING_BYTES
+    memory = [torch.cuda.get_device_properties(i).total_memory for i in range(torch.cuda.device_count())]
+    room = max(memory, default=0) * min(engine.gpus_per_actor, 1)
+    if needed <= room:
+        return None
+    has = f"the largest here gives it {room / 1e9:.0f} GB" if memory else "this machine has none"
+    return (
+        f"engine.gpus_per_actor {engine.gpus_per_actor:g}: {model.checkpoint} needs a GPU with about "
+        f"{needed / 1e9:.0f} GB, and {has}; run on such a machine, or set ray.address to a cluster that has them"
+    )
+
+
+def _weight_bytes(model: ModelSettings) -> float:
+    if model.checkpoint in PUBLISHED_BYTES:
+        return PUBLISHED_BYTES[model.checkpoint]
+    if not Path(model.checkpoint).is_dir():
+        return 0
+    from recap.pllava import checkpoint_bytes
+
+    try:
+        return checkpoint_bytes(model.checkpoint)
+    except ValueError:
+        return 0

@@ -1,0 +1,94 @@
+"""The YAML's `model`, `prompt` and `engine` sections."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Which PLLaVA captions the clips."""
+
+    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    checkpoint: str = ""
+    """A folder or a hub id. Only `engine.kind: rehearsal` does without."""
+    revision: str | None = None
+    """The hub commit or branch of `checkpoint`; ignored for a folder."""
+    base: str | None = None
+    """The LLaVA beneath a checkpoint that holds only LoRA and projector weights: a folder or a hub id."""
+    lora_alpha: float = 4
+    """The LoRA is merged with weight `lora_alpha` / its rank; 0 leaves it out."""
+    pooling: tuple[int, int, int] | None = None
+    """Frames × height × width of the pooled visual tokens; the checkpoint's own when absent."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """What the model computes in; `auto` is what the checkpoint's config.json says."""
+
+    def __post_init__(self):
+        _check("model", self, lora_alpha=(0, None))
+
+
+@dataclass(frozen=True)
+class PromptSettings:
+    """What the model is asked."""
+
+    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    template: str = "plain"
+    """The chat format that the checkpoint was trained with."""
+    instruction: str = "dense"
+    """The name of a shipped instruction, or the instruction itself in your own words."""
+    system: str = ""
+    """The name of a shipped system text, or your own; only for templates that have a place for one."""
+
+    def __post_init__(self):
+        if not self.instruction.strip():
+            raise ValueError("prompt.instruction is empty: name a shipped one (dense) or write your own")
+
+    @property
+    def name(self) -> str:
+        """What captions of this prompt are filed under: the shipped instruction's name, or `custom`."""
+        is_name = self.instruction.isascii() and self.instruction.isidentifier()
+        return self.instruction if is_name else "custom"
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """What runs the model, and how captions are decoded."""
+
+    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    kind: Literal["transformers", "rehearsal"] = "transformers"
+    """`rehearsal` writes made-up captions with no model, to try out everything around it."""
+    actors: int = 1
+    """Copies of the model, each in a process of its own."""
+    gpus_per_actor: float = 0
+    """GPUs that each copy takes; 0 computes on the CPU."""
+    batch_size: int = 4
+    """Clips that one copy computes together."""
+    in_flight: int = 8
+    """Clips handed to one copy before their captions are back; more than `batch_size` keeps it busy."""
+    max_new_tokens: int = 400
+    """The longest caption, in tokens."""
+    repetition_penalty: float = 1.0
+    """Above 1, words already written become less likely; 1 leaves the model alone."""
+    temperature: float = 0.0
+    """0 always takes the likeliest word; above it words are drawn, the more freely the higher."""
+    seed: int = 0
+    """What the draws start from, together with the clip's id; without effect at `temperature` 0."""
+
+    def __post_init__(self):
+        counts = ("actors", "batch_size", "in_flight", "max_new_tokens")
+        floors = ("gpus_per_actor", "temperature", "seed")
+        bounds = dict.fromkeys(counts, (1, None)) | dict.fromkeys(floors, (0, None))
+        _check("engine", self, **bounds, repetition_penalty=(0.01, 100))
+
+
+def _check(section: str, settings: Any, **bounds: tuple[float, float | None]) -> None:
+    for name, (least, most) in bounds.items():
+        value = getattr(settings, name)
+        if not least <= value < math.inf or (most is not None and value > most):
+            allowed = f"{least} or more" if most is None else f"between {least} and {most}"
+            raise ValueError(f"{section}.{name} must be a number, {allowed}, not {value}")

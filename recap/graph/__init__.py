@@ -1,0 +1,5 @@
+"""How clips flow: the stages, and the two ways to run them (Ray Data, a plain loop)."""
+
+from recap.graph.settings import RaySettings
+
+__all__ = ["RaySettings"]

@@ -1,0 +1,32 @@
+"""The graph as a plain loop in this process: the same stages, no Ray."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from itertools import islice
+
+from recap.graph.plan import WorkPlan
+from recap.graph.stages import CaptionStage, DecodeStage, Receipt
+from recap.records import Clip
+
+
+def loop_round(
+    clips: Iterable[Clip], on_decoded: Callable[[int], None], *, plan: WorkPlan
+) -> Iterator[Receipt]:
+    """Decode and caption `clips` in order, `engine.batch_size` at a time; a receipt for each.
+
+    `on_decoded` is told how many clips have been decoded so far.
+    """
+    clips, decoded = iter(clips), 0
+    with (
+        closing(DecodeStage(plan)) as decode,
+        closing(CaptionStage(plan, "loop")) as caption,
+        asyncio.Runner() as runner,
+    ):
+        while batch := list(islice(clips, plan.engine.batch_size)):
+            pairs = [(clip, decode.decode(clip)) for clip in batch]
+            decoded += len(pairs)
+            on_decoded(decoded)
+            yield from runner.run(caption.caption(pairs))

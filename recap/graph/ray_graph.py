@@ -1,0 +1,154 @@
+"""The graph on Ray Data: thin actors over the two stages."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from uuid import uuid4
+
+import pyarrow as pa
+import ray
+from ray.data import ActorPoolStrategy, DataContext, Dataset
+from ray.exceptions import RayError
+
+from recap.graph.plan import WorkPlan
+from recap.graph.sizing import Pools, size_pools
+from recap.graph.stages import CaptionStage, DecodeStage, Receipt, WorkerLost
+from recap.records import Clip
+
+MAX_BLOCK_CLIPS = 4  # more would hold frames back from an idle engine
+RETRIES = 2
+
+
+@contextmanager
+def ray_session(address: str | None) -> Iterator[None]:
+    """Join the cluster at `address`, or start a local session; leave things as they were found."""
+    if ray.is_initialized():
+        yield
+        return
+    local = {} if address else {"num_cpus": os.cpu_count(), "include_dashboard": False}
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    if not address:  # its C++ half reports routine events as errors on our stderr
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **local)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def size_cluster(plan: WorkPlan) -> Pools:
+    """The pools for the cluster that is joined; ValueError when they cannot run on it."""
+    have = ray.cluster_resources()
+    return size_pools(
+        have.get("CPU", 0),
+        have.get("GPU", 0),
+        decode_workers=plan.decode.workers,
+        caption_actors=plan.engine.actors,
+        gpus_per_actor=plan.engine.gpus_per_actor,
+    )
+
+
+def ray_round(
+    clips: Sequence[Clip], on_decoded: Callable[[int], None], *, plan: WorkPlan
+) -> Iterator[Receipt]:
+    """Decode and caption `clips` on the joined cluster; receipts come as clips are finished.
+
+    `on_decoded` is told how many clips have been decoded so far. Raises WorkerLost when a worker
+    died more often than it is restarted; what was committed until then stays.
+    """
+    counter = ray.remote(num_cpus=0)(_Counter).remote()
+    dataset = _graph(clips, plan, size_cluster(plan), counter)
+    try:
+        for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+            on_decoded(ray.get(counter.total.remote()))
+            yield from (Receipt(**row) for row in batch.to_pylist())
+    except RayError as error:
+        raise WorkerLost(str(error).strip().splitlines()[-1]) from error
+    finally:
+        ray.kill(counter)
+
+
+def _graph(clips: Sequence[Clip], plan: WorkPlan, pools: Pools, counter: ray.actor.ActorHandle) -> Dataset:
+    # Both ways to bound restarts are called deprecated; what follows them is not in any release yet.
+    warnings.filterwarnings("ignore", message="`ray_remote_args", category=DeprecationWarning)
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    in_flight = plan.engine.in_flight
+    decode_pool = ActorPoolStrategy(size=pools.decode_workers, max_tasks_in_flight_per_actor=2)
+    caption_pool = ActorPoolStrategy(
+        size=pools.caption_actors,
+        max_concurrent_calls_per_actor=in_flight,
+        max_tasks_in_flight_per_actor=in_flight + 2,
+    )
+    common = {"batch_size": None, "batch_format": "pyarrow", "ray_remote_args_fn": _bounded_retries}
+    decoded = ray.data.from_blocks(list(_blocks(clips, pools))).map_batches(
+        _Decode,
+        fn_constructor_args=(plan, counter),
+        compute=decode_pool,
+        num_cpus=pools.decode_cpus,
+        **common,
+    )
+    return decoded.map_batches(
+        _Caption,
+        fn_constructor_args=(plan,),
+        compute=caption_pool,
+        num_cpus=pools.caption_cpus,
+        num_gpus=pools.gpus_per_actor,
+        **common,
+    )
+
+
+def _bounded_retries() -> dict[str, int]:
+    """Ray's own defaults restart and retry for ever."""
+    return {"max_restarts": RETRIES, "max_task_retries": RETRIES}
+
+
+def _blocks(clips: Iterable[Clip], pools: Pools) -> Iterator[pa.Table]:
+    clips = list(clips)
+    size = max(1, min(MAX_BLOCK_CLIPS, len(clips) // (4 * pools.decode_workers)))
+    rest = iter(clips)
+    while block := list(islice(rest, size)):
+        yield pa.table({"clip": pa.array([pickle.dumps(clip) for clip in block], pa.binary())})
+
+
+class _Counter:
+    def __init__(self):
+        self.count = 0
+
+    def add(self, number: int) -> None:
+        self.count += number
+
+    def total(self) -> int:
+        return self.count
+
+
+class _Decode:
+    def __init__(self, plan: WorkPlan, counter: ray.actor.ActorHandle):
+        self.stage, self.counter = DecodeStage(plan), counter
+
+    def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
+        for clip in block["clip"].to_pylist():
+            frames = pickle.dumps(self.stage.decode(pickle.loads(clip)), protocol=5)
+            self.counter.add.remote(1)
+            yield pa.table(
+                {"clip": pa.array([clip], pa.binary()), "frames": pa.array([frames], pa.large_binary())}
+            )
+
+
+class _Caption:
+    def __init__(self, plan: WorkPlan):
+        # An actor that Ray restarts keeps its id: only a fresh name cannot overwrite a fragment.
+        self.stage = CaptionStage(plan, uuid4().hex)
+
+    async def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
+        columns = (block[name].to_pylist() for name in ("clip", "frames"))
+        decoded = [(pickle.loads(clip), pickle.loads(frames)) for clip, frames in zip(*columns, strict=True)]
+        receipts = await self.stage.caption_beside(decoded)
+        yield pa.Table.from_pylist([{"clip_id": it.clip_id, "status": it.status} for it in receipts])

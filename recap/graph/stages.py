@@ -1,0 +1,121 @@
+"""The two stages of a clip, free of Ray: decode, then caption and commit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+
+from recap.engines import open_captioner
+from recap.graph.plan import WorkPlan
+from recap.ledger import FragmentWriter
+from recap.records import CAPTIONED, QUARANTINED, Caption, Clip, ClipError, Frames, Record
+from recap.video import open_reader
+
+LINGER_S = 0.5  # a lone call waits this long for company before it commits a small fragment
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a clip; `status` is its record's."""
+
+    clip_id: str
+    status: str
+
+
+class WorkerLost(Exception):
+    """A round ended before its clips did: a worker died more often than it is restarted."""
+
+
+class DecodeStage:
+    """Clips in; frames, or the reason why there are none, out."""
+
+    def __init__(self, plan: WorkPlan):
+        self.request = plan.request
+        self.reader = open_reader(plan.decode)
+
+    def decode(self, clip: Clip) -> Frames | ClipError:
+        """Never raises for a bad file: the error is the result."""
+        try:
+            return self.reader.read(clip.location, self.request, start_s=clip.start_s, end_s=clip.end_s)
+        except ClipError as error:
+            return error
+
+    def close(self) -> None:
+        """Let the decoder go."""
+        self.reader.close()
+
+
+class CaptionStage:
+    """Frames in, committed records and receipts out."""
+
+    def __init__(self, plan: WorkPlan, writer: str):
+        self.plan = plan
+        self.captioner = open_captioner(plan.model, plan.prompt, plan.engine, plan.request.count)
+        self.writer = FragmentWriter(plan.fragments, plan.epoch, writer, plan.commit_every_s)
+        self.in_flight = 0
+
+    async def caption(self, decoded: Sequence[tuple[Clip, Frames | ClipError]]) -> list[Receipt]:
+        """Caption some clips together; their records are with the writer when this returns."""
+        return list(await asyncio.gather(*(self._one(clip, frames) for clip, frames in decoded)))
+
+    async def caption_beside(self, decoded: Sequence[tuple[Clip, Frames | ClipError]]) -> list[Receipt]:
+        """`caption` beside other calls; the last one in flight commits before it returns.
+
+        So a drained stage holds nothing back, and a busy one commits in its writer's own time.
+        """
+        self.in_flight += 1
+        try:
+            receipts = await self.caption(decoded)
+            if self.in_flight == 1:
+                await asyncio.sleep(LINGER_S)
+            if self.in_flight == 1:
+                self.writer.flush()
+            return receipts
+        finally:
+            self.in_flight -= 1
+
+    async def _one(self, clip: Clip, frames: Frames | ClipError) -> Receipt:
+        record = await self._record(clip, frames)
+        self.writer.append(record)
+        return Receipt(clip.clip_id, record.status)
+
+    async def _record(self, clip: Clip, frames: Frames | ClipError) -> Record:
+        if isinstance(frames, ClipError):
+            return self._quarantined(clip, frames)
+        future: Future[tuple[Caption, ...]] = self.captioner.submit(clip.clip_id, frames)
+        try:
+            captions = await asyncio.wrap_future(future)
+        except ClipError as error:
+            return self._quarantined(clip, ClipError(error.stage, error.kind, error.message, _facts(frames)))
+        captions = tuple(replace(caption, model=self.plan.model_name) for caption in captions)
+        return self._with_keys(clip, CAPTIONED, captions=captions, **_facts(frames))
+
+    def _quarantined(self, clip: Clip, error: ClipError) -> Record:
+        reason = {"error_stage": error.stage, "error_kind": error.kind, "error_message": error.message}
+        return self._with_keys(clip, QUARANTINED, **reason, **error.facts)
+
+    def _with_keys(self, clip: Clip, status: str, **columns) -> Record:
+        return Record(
+            clip, status, caption_key=self.plan.caption_key, review_key=self.plan.review_key, **columns
+        )
+
+    def close(self) -> None:
+        """Commit what is left and let the engine go."""
+        self.writer.flush()
+        self.captioner.close()
+
+
+def _facts(frames: Frames) -> dict:
+    return {
+        "flags": frames.flags,
+        "frame_times_s": frames.times_s,
+        "coverage": frames.coverage,
+        "width": frames.width,
+        "height": frames.height,
+        "fps": frames.fps,
+        "duration_s": frames.duration_s,
+        "codec": frames.codec,
+        "decoder": frames.decoder,
+    }

@@ -1,0 +1,58 @@
+"""PLLaVA: a LLaVA that watches sixteen frames through a pooled projector (arXiv 2404.16994).
+
+Names load on first use, so that rendering a prompt or hashing a folder does not import the model.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from recap.pllava.checkpoint import load_pllava
+    from recap.pllava.config import PllavaConfig, read_config
+    from recap.pllava.digest import checkpoint_bytes, weight_digest
+    from recap.pllava.model import Pllava
+    from recap.pllava.normalisation import normalise
+    from recap.pllava.prompts import render_prompt, resolve_instruction, resolve_system, template_slots
+    from recap.pllava.splicing import Spliced, left_pad, splice
+
+_HOMES = {
+    "load_pllava": "checkpoint",
+    "PllavaConfig": "config",
+    "read_config": "config",
+    "checkpoint_bytes": "digest",
+    "weight_digest": "digest",
+    "Pllava": "model",
+    "normalise": "normalisation",
+    "render_prompt": "prompts",
+    "resolve_instruction": "prompts",
+    "resolve_system": "prompts",
+    "template_slots": "prompts",
+    "Spliced": "splicing",
+    "left_pad": "splicing",
+    "splice": "splicing",
+}
+
+__all__ = [
+    "Pllava",
+    "PllavaConfig",
+    "Spliced",
+    "checkpoint_bytes",
+    "left_pad",
+    "load_pllava",
+    "normalise",
+    "read_config",
+    "render_prompt",
+    "resolve_instruction",
+    "resolve_system",
+    "splice",
+    "template_slots",
+    "weight_digest",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,1 @@
+"""Progress while a run works, and its account afterwards."""

@@ -1,0 +1,86 @@
+"""What a run shows while it works: bars on a terminal, a line every few seconds in a log."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from recap.records import CAPTIONED, QUARANTINED, STATUSES
+
+
+class Progress:
+    """Counts clips as they are decoded and done. Everything goes to stderr."""
+
+    def __init__(self, console: Console | None = None, every_s: float = 5.0):
+        self.console = console or Console(stderr=True)
+        self.every_s = every_s
+        self.counts: Counter[str] = Counter()
+        self.total = self.decoded = 0
+        self._started = self._last_line = time.monotonic()
+        self._bars = self._new_bars() if self.console.is_terminal else None
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def start(self, total: int, done: Mapping[str, int]) -> None:
+        """`total` clips are to be done now; `done` counts those of earlier runs per status."""
+        self.total = total
+        self._started = self._last_line = time.monotonic()
+        already = sum(done.values())
+        self.console.print(f"{total} clips to caption" + (f", {already} done before" if already else ""))
+        if self._bars is not None and total:
+            self._tasks = [self._bars.add_task(name, total=total, note="") for name in ("decode", "caption")]
+            self._bars.start()
+
+    def set_decoded(self, clips: int) -> None:
+        """How many clips of this run have been decoded so far."""
+        self.decoded = clips
+        self._show()
+
+    def add(self, status: str) -> None:
+        """One more clip is done, or was withheld."""
+        self.counts[status] += 1
+        self._show()
+
+    @property
+    def done(self) -> int:
+        return sum(self.counts[status] for status in STATUSES)
+
+    def _show(self) -> None:
+        if self._bars is not None:
+            note = f"{self._rate():.2f} clips/s, {self.counts[QUARANTINED]} quarantined"
+            self._bars.update(self._tasks[0], completed=max(self.decoded, self.done))
+            self._bars.update(self._tasks[1], completed=self.done, note=note)
+        elif time.monotonic() - self._last_line >= self.every_s or self.done == self.total:
+            self._last_line = time.monotonic()
+            self.console.print(self._line(), highlight=False)
+
+    def _line(self) -> str:
+        rate = self._rate()
+        eta = f"{(self.total - self.done) / rate:.0f} s left" if rate else "no estimate yet"
+        return (
+            f"decoded {max(self.decoded, self.done)}/{self.total}, captioned {self.counts[CAPTIONED]}, "
+            f"quarantined {self.counts[QUARANTINED]}, {rate:.2f} clips/s, {eta}"
+        )
+
+    def _rate(self) -> float:
+        return self.done / max(time.monotonic() - self._started, 1e-9)
+
+    def _new_bars(self) -> Bars:
+        columns = (
+            TextColumn("{task.description:8}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        return Bars(*columns, console=self.console)

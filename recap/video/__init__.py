@@ -1,0 +1,20 @@
+"""From a video file to the model-size frames that a request asks for."""
+
+from recap.video.probe import Probe, probe
+from recap.video.reader import InProcessReader, Reader, open_reader
+from recap.video.sample import frame_indices
+from recap.video.settings import DecodeSettings, FramesSettings
+from recap.video.view import apply_view, coverage
+
+__all__ = [
+    "DecodeSettings",
+    "FramesSettings",
+    "InProcessReader",
+    "Probe",
+    "Reader",
+    "apply_view",
+    "coverage",
+    "frame_indices",
+    "open_reader",
+    "probe",
+]

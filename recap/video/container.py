@@ -1,0 +1,77 @@
+"""Opening a file as a container of video, and telling apart the ways in which it is none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from recap.records import ClipError
+from recap.video.sniff import check_head, is_container
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+# Sound formats are here so that they are told from files that are no media at all.
+FORMATS = "mov,matroska,webm,avi,flv,ogg,gif,asf,mpegts,mpeg,h264,hevc,ivf,wav,mp3,flac,aac"
+
+
+@contextmanager
+def open_video(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """The container at `path` and its best video stream, decoding on one thread.
+
+    Raises ClipError: missing, unreadable, empty_file, playlist, not_a_video, broken_header,
+    no_video_stream, unknown_codec.
+    """
+    import av
+
+    path = os.path.abspath(path)  # an absolute path cannot be taken for a protocol
+    head = check_head(path)
+    limits = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+    try:
+        container = av.open(path, container_options=limits)
+    except (av.error.FFmpegError, UnicodeError):
+        raise _refusal(head) from None
+    with container:
+        yield container, _video_stream(container)
+
+
+def first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame | None:
+    """The first frame that decodes, None if none does. Reads `container` up to there."""
+    import av
+
+    frame = None
+    with suppress(av.error.FFmpegError):
+        for packet in container.demux(stream):
+            with suppress(av.error.FFmpegError):
+                frame = next(iter(packet.decode()), None)
+            if frame is not None:
+                break
+    return frame
+
+
+def turns_of(frame: VideoFrame) -> int:
+    """Quarter turns, counter-clockwise, that put a frame upright: 0 to 3."""
+    return round(frame.rotation / 90) % 4
+
+
+def _refusal(head: bytes) -> ClipError:
+    if is_container(head):
+        return ClipError("probe", "broken_header", "the container's header or index is missing or damaged")
+    return ClipError("probe", "not_a_video", "the file is not a video in a container that can be read")
+
+
+def _video_stream(container: InputContainer) -> VideoStream:
+    from av.stream import Disposition
+
+    stream = container.streams.best("video")
+    if stream is None or stream.disposition & Disposition.attached_pic:
+        raise ClipError("probe", "no_video_stream", "the file holds no video stream")
+    if stream.codec_context is None:
+        raise ClipError("probe", "unknown_codec", "the video stream's codec is unknown")
+    stream.thread_type = "NONE"
+    stream.codec_context.thread_count = 1
+    return stream

@@ -1,0 +1,99 @@
+"""What a file says about itself, before its frames are decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from recap.video.container import first_frame, open_video, turns_of
+from recap.video.timeline import Timeline, read_timeline
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+# Elsewhere FFmpeg makes up a duration from what it finds, which a truncated file cannot miss.
+DECLARES_DURATION = {"matroska", "flv"}
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A file's facts: size in pixels once upright, `frames` shown, quarter `turns` to put it upright.
+
+    `declared_frames` and `declared_s` are what the header promises, None where it promises nothing.
+    """
+
+    container: str
+    codec: str
+    width: int
+    height: int
+    fps: float
+    frames: int
+    duration_s: float
+    turns: int
+    has_audio: bool
+    declared_frames: int | None = None
+    declared_s: float | None = None
+
+    @property
+    def facts(self) -> dict:
+        """The part of a record that a file's own header answers."""
+        return {name: getattr(self, name) for name in ("width", "height", "fps", "duration_s", "codec")}
+
+
+def probe(path: str) -> Probe:
+    """Read the headers of the file at `path` and its first frame, and scan it where they count no frames.
+
+    Raises ClipError of stage `probe`; see `container.open_video` for the kinds.
+    """
+    with open_video(path) as (container, stream):
+        facts = describe(container, stream)
+    return facts if facts.frames and facts.duration_s else inspect(path)[0]
+
+
+def inspect(path: str) -> tuple[Probe, Timeline]:
+    """The facts of the file at `path` and the moments of its frames, all counted; errors as `probe`."""
+    with open_video(path) as (container, stream):
+        facts = describe(container, stream)
+    with open_video(path) as (container, stream):
+        timeline = read_timeline(container, stream, facts.fps)
+    length = round(timeline.length_s(facts.fps), 6)
+    return replace(facts, frames=len(timeline), duration_s=facts.duration_s or length), timeline
+
+
+def describe(container: InputContainer, stream: VideoStream) -> Probe:
+    """What header and first frame say; 0 for a number or length that they leave open."""
+    name = container.format.name.split(",")[0]
+    frame = first_frame(container, stream)
+    turns = turns_of(frame) if frame else 0
+    width, height = _upright(frame or stream, turns)
+    declared = _declared_frames(name, stream)
+    return Probe(
+        container=name,
+        codec=stream.codec_context.codec.canonical_name,
+        width=width,
+        height=height,
+        fps=float(stream.average_rate or stream.guessed_rate or stream.base_rate or 25),
+        frames=declared or 0,
+        duration_s=_declared_length_s(stream) if declared else 0.0,
+        turns=turns,
+        has_audio=bool(container.streams.audio),
+        declared_frames=declared,
+        declared_s=container.duration / 1e6 if name in DECLARES_DURATION and container.duration else None,
+    )
+
+
+def _upright(picture: VideoFrame | VideoStream, turns: int) -> tuple[int, int]:
+    size = picture.width, picture.height
+    return size[::-1] if turns % 2 else size
+
+
+def _declared_frames(name: str, stream: VideoStream) -> int | None:
+    if name == "mov" and stream.frames:
+        return len(stream.index_entries)  # `stream.frames` also counts what an edit list cuts away
+    return stream.frames if name == "avi" and stream.frames else None
+
+
+def _declared_length_s(stream: VideoStream) -> float:
+    return round(float((stream.duration or 0) * stream.time_base), 6)

@@ -1,0 +1,69 @@
+"""Frames by time with PyAV: from the first packet to the last one wanted, stepping over damage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recap.video.container import open_video, turns_of
+from recap.video.timeline import Timeline
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
+
+class PyavDecoder:
+    """One pass over a file. Afterwards `damaged` says whether packets or wanted frames were bad."""
+
+    def __init__(self, path: str, timeline: Timeline):
+        self.path, self.timeline = path, timeline
+        self.damaged = False
+
+    def frames(self, indices: Sequence[int]) -> Iterator[tuple[float, np.ndarray]]:
+        """(time in seconds, (H, W, 3) uint8 RGB, upright) for each of the ascending `indices`.
+
+        A frame that is missing is replaced by the one shown before it, whose time is given, and the
+        file counts as damaged. Yields nothing if no frame decodes. Raises ClipError like `probe`.
+        """
+        origin = int(self.timeline.pts[0])
+        for tick, frame in self._shown_at([int(self.timeline.pts[index]) for index in indices]):
+            # Bicubic chroma is what decord uses: it matters for pictures of more than 8 bits.
+            picture = frame.to_ndarray(format="rgb24", interpolation="BICUBIC")
+            upright = np.rot90(picture, turns_of(frame))
+            yield (tick - origin) * float(self.timeline.time_base), np.ascontiguousarray(upright)
+
+    def _shown_at(self, ticks: list[int]) -> Iterator[tuple[int, VideoFrame]]:
+        held, at = None, 0
+        for tick, frame in self._decoded():
+            while at < len(ticks) and ticks[at] <= tick:
+                exact = ticks[at] == tick
+                self.damaged |= not exact
+                yield (tick, frame) if exact or held is None else held
+                at += 1
+            if at == len(ticks):
+                return
+            held = tick, frame
+        self.damaged = True
+        for _ in ticks[at:] if held else ():
+            yield held
+
+    def _decoded(self) -> Iterator[tuple[int, VideoFrame]]:
+        import av
+
+        count = 0
+        with open_video(self.path) as (container, stream):
+            packets = container.demux(stream)
+            while True:
+                try:
+                    frames = next(packets).decode()
+                except StopIteration:
+                    return
+                except av.error.FFmpegError:
+                    self.damaged = True
+                    continue
+                for frame in frames:
+                    self.damaged |= frame.is_corrupt
+                    yield (count if self.timeline.counted else frame.pts or 0), frame
+                    count += 1

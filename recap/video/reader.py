@@ -1,0 +1,108 @@
+"""From a clip's address to its model-size frames: the seam behind which a sandbox can stand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Protocol
+
+from recap.records import ClipError, FrameRequest, Frames
+from recap.video.decode import decode
+from recap.video.pictures import Pictures
+from recap.video.probe import Probe, inspect
+from recap.video.settings import DecodeSettings
+from recap.video.span import Span, is_variable, span_indices
+from recap.video.timeline import Timeline
+from recap.video.truncation import missing
+from recap.video.view import coverage, window_count
+
+DAMAGED, REPEATED, TRUNCATED, VARIABLE_RATE = "damaged", "repeated_frames", "truncated", "variable_rate"
+
+
+class Reader(Protocol):
+    """Anything that turns an address into frames."""
+
+    def read(
+        self,
+        location: str,
+        request: FrameRequest,
+        *,
+        start_s: float | None = None,
+        end_s: float | None = None,
+    ) -> Frames:
+        """The frames of one clip; raises nothing but ClipError."""
+
+    def close(self) -> None:
+        """Let go of whatever the reader holds."""
+
+
+class InProcessReader:
+    """Decodes in the calling process: for trusted files, tests, and inside a sandbox."""
+
+    def __init__(self, settings: DecodeSettings):
+        self.settings = settings
+
+    def read(
+        self,
+        location: str,
+        request: FrameRequest,
+        *,
+        start_s: float | None = None,
+        end_s: float | None = None,
+    ) -> Frames:
+        """`request.count` frames of the span `start_s`..`end_s`, in seconds after the first frame.
+
+        Flags: `truncated`, `variable_rate`, `damaged` (frames could not be decoded, or two claim one
+        moment), `repeated_frames` (the span has fewer than asked for). Raises ClipError of stage
+        `probe` (see `probe`) or `decode`: truncated, no_frames, empty_span, damaged, decoder_error.
+        """
+        assert request.tiles == (1, 1), "this reader shows one moment in a picture"
+        window_count(request.view)  # a view that does not exist is no fault of the file's
+        known: dict = {}
+        try:
+            return self._read(location, request, (start_s, end_s), known)
+        except ClipError as error:
+            raise ClipError(error.stage, error.kind, error.message, known | error.facts) from error
+        except Exception as error:
+            text = f"the decoder failed with {type(error).__name__}"
+            raise ClipError("decode", "decoder_error", text, known) from error
+
+    def close(self) -> None:
+        """Nothing is held between clips."""
+
+    def _read(self, location: str, request: FrameRequest, span: Span, known: dict) -> Frames:
+        facts, timeline = inspect(location)
+        known.update(facts.facts)
+        flags = self._judge(facts, timeline)
+        if TRUNCATED in flags:
+            facts = replace(facts, duration_s=round(timeline.length_s(facts.fps), 6))
+        known.update(facts.facts, flags=tuple(flags))
+        indices = span_indices(timeline, facts.fps, request.count, span)
+        shown = sorted(set(indices))
+        pictures = Pictures(len(shown), request)
+        times, decoder, damaged = decode(location, facts, timeline, shown, self.settings, pictures.take)
+        flags += [DAMAGED] * (damaged or timeline.stutters)
+        flags += [REPEATED] * (len(shown) < request.count)
+        places = [shown.index(index) for index in indices]
+        return Frames(
+            pixels=pictures.arranged(places),
+            times_s=tuple(round(times[place], 6) for place in places),
+            coverage=coverage(facts.width, facts.height, request.view, request.size),
+            decoder=decoder,
+            flags=tuple(flags),
+            **facts.facts,
+        )
+
+    def _judge(self, facts: Probe, timeline: Timeline) -> list[str]:
+        if not len(timeline):
+            raise ClipError("decode", "no_frames", "the file's video stream is empty")
+        part = missing(facts, timeline)
+        if part and self.settings.truncated == "quarantine":
+            raise ClipError("decode", TRUNCATED, f"the file breaks off: it holds {part}")
+        if part:
+            return [TRUNCATED]
+        return [VARIABLE_RATE] * is_variable(timeline, facts.fps)
+
+
+def open_reader(settings: DecodeSettings) -> Reader:
+    """The reader that `settings` ask for. The caller closes it."""
+    return InProcessReader(settings)

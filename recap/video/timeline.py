@@ -1,0 +1,88 @@
+"""When each frame of a file is shown, from its packets, without decoding any."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The moments of a file's frames, in the order they are shown.
+
+    `pts` counts `time_base` seconds; `hidden` frames are there but cut away by an edit list;
+    `start_s` and `end_s` are where the first packet of any stream starts and the last ends, on the
+    file's own clock. `counted`: the file stamps no true times, so frames are numbered as they come.
+    """
+
+    pts: np.ndarray
+    time_base: Fraction
+    hidden: int
+    start_s: float
+    end_s: float
+    counted: bool = False
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+    @property
+    def times_s(self) -> np.ndarray:
+        """Seconds after the first frame, float64."""
+        return (self.pts - self.pts[:1]) * float(self.time_base)
+
+    @property
+    def stutters(self) -> bool:
+        """Whether two frames claim the same moment, as in a file that is damaged inside."""
+        return bool((np.diff(self.pts) <= 0).any())
+
+    def length_s(self, fps: float) -> float:
+        """Seconds from the first frame to the end of the last, 0 if there is none."""
+        return float(self.times_s[-1]) + 1 / fps if len(self) else 0.0
+
+
+def read_timeline(container: InputContainer, stream: VideoStream, fps: float) -> Timeline:
+    """Scan all packets of a freshly opened `container`; a read error ends the scan.
+
+    AVI's times are guesses, wrong around B-frames, so its frames are counted.
+    """
+    import av
+
+    packets = _Packets(stream.index)
+    with suppress(av.error.FFmpegError):
+        for packet in container.demux():
+            packets.add(packet)
+    span = (packets.start_s or 0.0, packets.end_s)
+    if None in packets.shown or container.format.name == "avi":
+        ticks, clock = range(len(packets.shown)), 1 / Fraction(fps).limit_denominator(100_000)
+        return Timeline(np.array(ticks, np.int64), clock, packets.hidden, *span, counted=True)
+    return Timeline(np.array(sorted(packets.shown), np.int64), stream.time_base, packets.hidden, *span)
+
+
+class _Packets:
+    def __init__(self, index: int):
+        self.index = index
+        self.shown: list[int | None] = []
+        self.hidden = 0
+        self.start_s: float | None = None
+        self.end_s = 0.0
+
+    def add(self, packet: Packet) -> None:
+        if not packet.size:
+            return
+        if packet.pts is not None:
+            start_s = float(packet.pts * packet.time_base)
+            self.start_s = start_s if self.start_s is None else min(start_s, self.start_s)
+            self.end_s = max(self.end_s, start_s + float((packet.duration or 0) * packet.time_base))
+        if packet.stream_index == self.index and packet.is_discard:
+            self.hidden += 1
+        elif packet.stream_index == self.index:
+            self.shown.append(packet.pts)

@@ -1,0 +1,34 @@
+"""Whether a file ends before its header says it should."""
+
+from __future__ import annotations
+
+from recap.video.probe import Probe
+from recap.video.timeline import Timeline
+
+FRAMES_SPARED = 2
+PART_SPARED = 0.02
+CLOCK_S = 0.001  # the grain of Matroska's and FLV's times
+
+
+def missing(facts: Probe, timeline: Timeline) -> str:
+    """What of a truncated file is there, in plain words; empty for a file that is whole.
+
+    A file is truncated if it misses its declared frame count or length by more than
+    max(2 frames, 2 %). Formats that declare neither are never truncated.
+    """
+    found = len(timeline) + timeline.hidden
+    declared = facts.declared_frames
+    if declared and declared - found > max(FRAMES_SPARED, PART_SPARED * declared):
+        return f"{found} of {declared} declared frames"
+    if not facts.declared_s:
+        return ""
+    length = _length_s(facts.declared_s, timeline)
+    spared = CLOCK_S + max(FRAMES_SPARED / facts.fps, PART_SPARED * facts.declared_s)
+    if facts.declared_s - length > spared:
+        return f"{length:.2f} of {facts.declared_s:.2f} declared seconds"
+    return ""
+
+
+def _length_s(declared_s: float, timeline: Timeline) -> float:
+    # Muxers disagree on whether the length counts what comes before the first packet: believe the kinder.
+    return timeline.end_s if timeline.end_s <= declared_s else timeline.end_s - timeline.start_s

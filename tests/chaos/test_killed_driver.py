@@ -1,0 +1,61 @@
+"""`kill -9` of the driver half-way, then the same command again: the same bytes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
+
+
+def command(output: Path, *overrides: str) -> list[str]:
+    recap = Path(sys.executable).with_name("recap")
+    return [str(recap), "run", "pipelines/demo.yaml", f"output.path={output}", *overrides]
+
+
+def deliverable(output: Path) -> dict[str, bytes]:
+    files = [output / "manifest.json", *(path for path in (output / "shards").rglob("*") if path.is_file())]
+    return {path.relative_to(output).as_posix(): path.read_bytes() for path in files}
+
+
+def kill_once_something_is_committed(process: subprocess.Popen, output: Path) -> None:
+    while not list(output.glob("fragments/*/*.parquet")):
+        assert process.poll() is None, "the run ended before anything was committed"
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def processes_of(session: int) -> list[str]:
+    """Command lines of what still lives in a session of processes."""
+    alive = []
+    for folder in Path("/proc").iterdir():
+        try:
+            if folder.name.isdigit() and os.getsid(int(folder.name)) == session:
+                alive.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:
+            continue
+    return [line for line in alive if line]
+
+
+def test_a_killed_driver_loses_nothing_and_doubles_nothing(tmp_path, home):
+    subprocess.run(command(tmp_path / "whole"), cwd=home, check=True, capture_output=True)
+    overrides = ("output.commit_every_s=0.05", "engine.batch_size=1", "engine.in_flight=2")
+    run = command(tmp_path / "killed", *overrides)
+    process = subprocess.Popen(run, cwd=home, stderr=subprocess.DEVNULL, start_new_session=True)
+    kill_once_something_is_committed(process, tmp_path / "killed")
+    assert not (tmp_path / "killed" / "manifest.json").exists()
+
+    again = subprocess.run(command(tmp_path / "killed"), cwd=home, check=True, capture_output=True, text=True)
+    assert "done before" in again.stderr, "the second run began from nothing"
+    assert deliverable(tmp_path / "killed") == deliverable(tmp_path / "whole")
+    deadline = time.monotonic() + 120
+    while (left := processes_of(process.pid)) and time.monotonic() < deadline:
+        time.sleep(1)
+    assert not left

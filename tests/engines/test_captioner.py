@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from recap.engines import (
+    Captioner,
+    EngineSettings,
+    ModelSettings,
+    PromptSettings,
+    RehearsalEngine,
+    RehearsalFront,
+    open_captioner,
+)
+from recap.records import ClipError
+
+PROMPT, ENGINE = PromptSettings(), EngineSettings(kind="rehearsal")
+PATIENCE_S = 20
+
+
+class TwoPrompts(RehearsalFront):
+    """Asks the same clip twice, the second time for a single token, which therefore returns first."""
+
+    def requests(self, clip_id, frames):
+        (request,) = super().requests(clip_id, frames)
+        return [request, replace(request, request_id=f"{clip_id}/brief", max_new_tokens=1)]
+
+
+class Gated(RehearsalEngine):
+    """Steps only while its gate is open, and dies where it is told to."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.gate, self.fault, self.threads, self.asked = threading.Event(), None, set(), []
+
+    def submit(self, request):
+        self.asked.append(request.request_id)
+        super().submit(request)
+
+    def step(self):
+        self.threads.add(threading.current_thread().name)
+        assert self.gate.wait(PATIENCE_S)
+        if self.fault:
+            raise self.fault
+        return super().step()
+
+
+@pytest.fixture
+def front():
+    return RehearsalFront(PROMPT, ENGINE, size=8, count=4)
+
+
+@pytest.fixture
+def start():
+    opened = []
+
+    def start(engine, front) -> Captioner:
+        opened.append((Captioner(engine, front), engine))
+        return opened[-1][0]
+
+    yield start
+    for captioner, engine in opened:
+        if isinstance(engine, Gated):
+            engine.gate.set()
+        captioner.close()
+
+
+def test_many_threads_submit_at_once(start, front, make_frames):
+    captioner = start(RehearsalEngine(latency_s=0.001), front)
+
+    def text(number):
+        (caption,) = captioner.submit(f"clip{number}", make_frames(number)).result(PATIENCE_S)
+        return caption.text
+
+    with ThreadPoolExecutor(12) as pool:
+        crowded = list(pool.map(text, range(40)))
+    assert crowded == [text(number) for number in range(40)] and len(set(crowded)) == 40
+
+
+def test_a_caption_says_where_it_comes_from(start, front, make_frames):
+    (caption,) = start(RehearsalEngine(), front).submit("a", make_frames(1)).result(PATIENCE_S)
+    assert (caption.prompt, caption.model, caption.finish_reason) == ("dense", "rehearsal", "stop")
+    assert caption.output_tokens > 10 and caption.text.endswith(".")
+
+
+def test_captions_come_in_prompt_order(start, make_frames):
+    captioner = start(RehearsalEngine(), TwoPrompts(PROMPT, ENGINE, size=8, count=4))
+    captions = captioner.submit("a", make_frames(1)).result(PATIENCE_S)
+    assert [caption.prompt for caption in captions] == ["dense", "brief"]
+    assert captions[1].finish_reason == "length" and captions[1].output_tokens == 1
+
+
+def test_pixels_prompt_and_their_order_change_the_caption(front, start, make_frames):
+    def text(frames, prompt=PROMPT):
+        captioner = start(RehearsalEngine(), RehearsalFront(prompt, ENGINE, size=8, count=4))
+        return captioner.submit("a", frames).result(PATIENCE_S)[0].text
+
+    frames, swapped, touched = (make_frames(1) for _ in range(3))
+    swapped.pixels[[0, 1]] = swapped.pixels[[1, 0]]
+    touched.pixels[3, 7, 7, 2] ^= 1
+    texts = [text(frames), text(swapped), text(touched), text(frames, PromptSettings(instruction="Say why."))]
+    assert len(set(texts)) == 4 and text(make_frames(1)) == texts[0]
+
+
+def test_a_clip_at_fault_fails_alone(start, front, make_frames):
+    captioner = start(RehearsalEngine(latency_s=0.001), front)
+    futures = [captioner.submit(f"clip{number}", make_frames(number)) for number in range(6)]
+    small = captioner.submit("small", make_frames(1, size=6))
+    few = captioner.submit("few", make_frames(1, count=3))
+    assert all(future.result(PATIENCE_S) for future in futures)
+    for future in (small, few):
+        error = future.exception(PATIENCE_S)
+        assert isinstance(error, ClipError) and (error.stage, error.kind) == ("caption", "refused")
+        assert "the model takes a multiple of 4 of (8, 8, 3)" in error.message
+    assert captioner.submit("small", make_frames(1)).result(PATIENCE_S)
+
+
+def test_an_engine_that_refuses_a_request_fails_that_clip_alone(start, front, make_frames):
+    class Picky(RehearsalEngine):
+        def submit(self, request):
+            if request.request_id.startswith("odd"):
+                raise ValueError("too long by 3")
+            super().submit(request)
+
+    captioner = start(Picky(), front)
+    odd, fine = captioner.submit("odd", make_frames(1)), captioner.submit("fine", make_frames(2))
+    assert odd.exception(PATIENCE_S).message == "too long by 3" and fine.result(PATIENCE_S)
+
+
+def test_a_text_that_cannot_be_read_fails_that_clip_alone(start, make_frames):
+    class Forgetful(TwoPrompts):
+        def caption(self, completion):
+            if completion.request_id.startswith("odd/"):
+                raise ClipError("caption", "text", "not readable")
+            return super().caption(completion)
+
+    captioner = start(RehearsalEngine(batch_size=1), Forgetful(PROMPT, ENGINE, size=8, count=4))
+    odd, fine = captioner.submit("odd", make_frames(1)), captioner.submit("fine", make_frames(2))
+    assert odd.exception(PATIENCE_S).kind == "text" and len(fine.result(PATIENCE_S)) == 2
+
+
+def test_a_dead_engine_fails_everything_in_hand_and_refuses_more(start, front, make_frames):
+    engine = Gated(batch_size=2)
+    captioner = start(engine, front)
+    futures = [captioner.submit(f"clip{number}", make_frames(number)) for number in range(5)]
+    engine.fault = MemoryError("the accelerator is gone")
+    engine.gate.set()
+    assert all(future.exception(PATIENCE_S) is engine.fault for future in futures)
+    with pytest.raises(RuntimeError, match="takes no more clips") as refusal:
+        captioner.submit("late", make_frames(9))
+    assert refusal.value.__cause__ is engine.fault
+
+
+def test_an_unexpected_error_in_the_front_is_not_the_clips_fault(start, make_frames):
+    class Broken(RehearsalFront):
+        def requests(self, clip_id, frames):
+            raise RuntimeError("CUDA error")
+
+    captioner = start(RehearsalEngine(), Broken(PROMPT, ENGINE, size=8, count=4))
+    assert isinstance(captioner.submit("a", make_frames(1)).exception(PATIENCE_S), RuntimeError)
+    with pytest.raises(RuntimeError, match="stopped"):
+        captioner.submit("b", make_frames(2))
+
+
+def test_close_answers_what_is_in_hand(front, make_frames):
+    engine = Gated()
+    captioner = Captioner(engine, front)
+    futures = [captioner.submit(f"clip{number}", make_frames(number)) for number in range(3)]
+    closer = threading.Thread(target=captioner.close)
+    closer.start()
+    closer.join(0.05)
+    engine.gate.set()
+    closer.join(PATIENCE_S)
+    assert not closer.is_alive() and engine.pending == 0
+    assert all("closed" in str(future.exception(PATIENCE_S)) for future in futures)
+    captioner.close()
+
+
+def test_a_cancelled_clip_is_passed_over(start, front, make_frames):
+    engine = Gated()
+    captioner = start(engine, front)
+    first = captioner.submit("first", make_frames(1))
+    while not engine.threads:
+        pass
+    unwanted = captioner.submit("unwanted", make_frames(2))
+    wanted = captioner.submit("wanted", make_frames(3))
+    assert unwanted.cancel()
+    engine.gate.set()
+    assert first.result(PATIENCE_S) and wanted.result(PATIENCE_S)
+    assert engine.asked == ["first/dense", "wanted/dense"]
+
+
+def test_the_engine_computes_on_one_thread(start, front, make_frames):
+    engine = Gated()
+    engine.gate.set()
+    captioner = start(engine, front)
+    with ThreadPoolExecutor(4) as pool:
+        futures = pool.map(lambda number: captioner.submit(f"{number}", make_frames(number)), range(8))
+        assert all(future.result(PATIENCE_S) for future in futures)
+    assert engine.threads == {"captioner"}
+
+
+def test_a_rehearsal_opens_without_torch(make_frames):
+    script = (
+        "import sys; from recap.engines import *;"
+        "captioner = open_captioner(ModelSettings(), PromptSettings(), EngineSettings(kind='rehearsal'), 4);"
+        "captioner.close(); assert not {'torch', 'transformers', 'pydantic'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_an_opened_rehearsal_captions(make_frames):
+    captioner = open_captioner(ModelSettings(), PROMPT, ENGINE, 4)
+    assert captioner.submit("a", make_frames(1, size=64, windows=2)).result(PATIENCE_S)[0].text
+    captioner.close()

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import unicodedata
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+import torch
+
+from recap.engines import (
+    Completion,
+    EngineSettings,
+    ModelSettings,
+    PromptSettings,
+    complete,
+    frame_size,
+    open_captioner,
+    prompt_text,
+)
+from recap.engines.pllava_front import PllavaFront, open_pllava
+from recap.pllava import load_pllava, normalise
+from recap.pllava.random_checkpoint import write_random_checkpoint
+
+SIDE, COUNT, PATIENCE_S = 56, 4, 60
+ENGINE = EngineSettings(max_new_tokens=24, batch_size=3, repetition_penalty=1.1)
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "tiny-pllava"
+    return write_random_checkpoint(folder, seed=3, num_frames=COUNT, pooling_shape=(COUNT, 2, 2))
+
+
+@pytest.fixture(scope="session")
+def settings(checkpoint) -> ModelSettings:
+    return ModelSettings(str(checkpoint), dtype="float32")
+
+
+@pytest.fixture
+def pllava(checkpoint):
+    return load_pllava(checkpoint, dtype="float32")
+
+
+def captions(settings, frames_of, engine=ENGINE):
+    captioner = open_captioner(settings, PromptSettings(), engine, COUNT)
+    futures = {clip_id: captioner.submit(clip_id, frames) for clip_id, frames in frames_of.items()}
+    try:
+        return {clip_id: future.result(PATIENCE_S)[0] for clip_id, future in futures.items()}
+    finally:
+        captioner.close()
+
+
+@pytest.fixture
+def clips(make_frames):
+    return {f"clip{number}": make_frames(number, size=SIDE) for number in range(7)}
+
+
+def test_captions_equal_the_models_own_generation(settings, pllava, clips):
+    ids = pllava.tokenizer(prompt_text(PromptSettings()), return_tensors="pt")["input_ids"]
+    found = captions(settings, clips, EngineSettings(max_new_tokens=24))
+    for clip_id, frames in clips.items():
+        pixels = normalise(frames.pixels)
+        (new,) = pllava.generate(ids, torch.ones_like(ids), pixels, max_new_tokens=24)
+        assert found[clip_id].text == pllava.tokenizer.decode(new, skip_special_tokens=True).strip()
+        assert found[clip_id].output_tokens == len(new)
+    assert len({caption.text for caption in found.values()}) > len(clips) // 2
+
+
+@pytest.mark.parametrize("temperature", (0.0, 0.8))
+def test_captions_do_not_depend_on_the_company(settings, clips, temperature):
+    decoding = {"max_new_tokens": 24, "repetition_penalty": 1.2, "temperature": temperature, "seed": 5}
+    crowd = captions(settings, clips, EngineSettings(batch_size=4, **decoding))
+    alone = captions(settings, dict(reversed(clips.items())), EngineSettings(batch_size=1, **decoding))
+    assert crowd == alone
+
+
+def test_draws_differ_from_clip_to_clip_and_with_the_seed(settings, make_frames):
+    same = {"a": make_frames(1, size=SIDE), "b": make_frames(1, size=SIDE)}
+    texts = [
+        caption.text
+        for seed in (0, 1)
+        for caption in captions(
+            settings, same, EngineSettings(max_new_tokens=24, temperature=1.0, seed=seed)
+        ).values()
+    ]
+    assert len(set(texts)) == 4
+
+
+def test_many_threads_share_one_model(settings, clips):
+    captioner = open_captioner(settings, PromptSettings(), ENGINE, COUNT)
+    with ThreadPoolExecutor(7) as pool:
+        futures = list(pool.map(lambda item: captioner.submit(*item), clips.items()))
+        crowded = {
+            clip_id: future.result(PATIENCE_S)[0] for clip_id, future in zip(clips, futures, strict=True)
+        }
+    captioner.close()
+    assert crowded == captions(settings, clips)
+
+
+def test_windows_follow_each_other_in_the_prompt(pllava, make_frames):
+    front = PllavaFront(pllava, PromptSettings(), ENGINE, COUNT, name="tiny")
+    (one,) = front.requests("a", make_frames(1, size=SIDE))
+    (two,) = front.requests("a", make_frames(1, size=SIDE, windows=2))
+    assert two.length == one.length + COUNT * 2 * 2
+
+
+def test_frames_from_a_read_only_store_are_taken_without_a_warning(pllava, make_frames, recwarn):
+    frames = make_frames(1, size=SIDE)
+    frames.pixels.setflags(write=False)
+    assert PllavaFront(pllava, PromptSettings(), ENGINE, COUNT, name="tiny").requests("a", frames)
+    assert not [warning for warning in recwarn if "writable" in str(warning.message)]
+
+
+@pytest.mark.parametrize("dtype", ("float32", "bfloat16"))
+def test_the_model_computes_in_the_type_asked_for(settings, make_frames, dtype):
+    engine, front = open_pllava(replace(settings, dtype=dtype), PromptSettings(), ENGINE, COUNT)
+    (request,) = front.requests("a", make_frames(1, size=SIDE))
+    assert request.embeddings.dtype == getattr(torch, dtype)
+    assert [done.request_id for done in complete(engine, [request])] == ["a/dense"]
+
+
+def test_another_number_of_frames_than_the_model_was_trained_on(pllava, make_frames):
+    front = PllavaFront(pllava, PromptSettings(), ENGINE, 2, name="tiny")
+    (request,) = front.requests("a", make_frames(1, size=SIDE, count=2))
+    (usual,) = PllavaFront(pllava, PromptSettings(), ENGINE, COUNT, name="tiny").requests(
+        "a", make_frames(1, size=SIDE)
+    )
+    assert request.length == usual.length
+
+
+def test_the_decode_side_knows_the_size(settings, pllava):
+    front = PllavaFront(pllava, PromptSettings(), ENGINE, COUNT, name="tiny")
+    assert frame_size(settings, ENGINE) == front.size == SIDE and front.count == COUNT
+
+
+def test_a_caption_is_named_clean_and_normalised(pllava, make_frames):
+    front = PllavaFront(pllava, PromptSettings(instruction="Say it."), ENGINE, COUNT, name="tiny")
+    words = pllava.tokenizer("a dog", add_special_tokens=False)["input_ids"]
+    ids = (pllava.tokenizer.bos_token_id, *words, pllava.tokenizer.pad_token_id)
+    (request,) = front.requests("a", make_frames(1, size=SIDE))
+    caption = front.caption(Completion(request.request_id, ids, "length"))
+    assert (caption.text, caption.prompt, caption.model) == ("a dog", "custom", "tiny")
+    assert (caption.finish_reason, caption.output_tokens) == ("length", len(ids))
+
+
+def test_text_is_composed(pllava, monkeypatch):
+    front = PllavaFront(pllava, PromptSettings(), ENGINE, COUNT, name="tiny")
+    monkeypatch.setattr(pllava.tokenizer, "decode", lambda ids, **_: unicodedata.normalize("NFD", " café\n"))
+    assert front.caption(Completion("a/dense", (), "stop")).text == "café"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        ({"instruction": "dens"}, "no instruction 'dens'"),
+        ({"template": "plan"}, "no prompt template 'plan'"),
+        ({"system": "Be brief."}, "template 'plain' has no place for it"),
+        ({"instruction": "Look at <image> again."}, "<image>"),
+    ],
+)
+@pytest.mark.parametrize("kind", ("transformers", "rehearsal"))
+def test_prompts_that_cannot_be(settings, prompt, message, kind):
+    with pytest.raises(ValueError, match=message):
+        open_captioner(settings, PromptSettings(**prompt), EngineSettings(kind), COUNT)
+
+
+def test_checkpoints_that_cannot_be_asked(pllava):
+    prompt = PromptSettings()
+    pllava.config = type("Config", (), {"image_size": SIDE, "image_token_id": 99_999})
+    with pytest.raises(ValueError, match=r"image token \(id 99999\) 0 times"):
+        PllavaFront(pllava, prompt, ENGINE, COUNT, name="tiny")
+    pllava.tokenizer = None
+    with pytest.raises(ValueError, match=r"has no tokenizer\.json"):
+        PllavaFront(pllava, prompt, ENGINE, COUNT, name="tiny")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_gpu_that_is_not_there(settings):
+    with pytest.raises(ValueError, match="torch sees no GPU here"):
+        open_pllava(settings, PromptSettings(), EngineSettings(gpus_per_actor=1), COUNT)

@@ -1,0 +1,86 @@
+"""The graph on a real Ray: the same bytes as the plain loop, whatever dies."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+
+from recap import jobs
+from recap.pipeline import load_pipeline
+from recap.report.progress import Progress
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(120)]
+
+
+@pytest.fixture
+def rehearsal(tmp_path, home):
+    path = tmp_path / "pipeline.yaml"
+    path.write_text(
+        f"corpus: {{path: {home / 'pipelines/demo/clips/shapes'}}}\n"
+        "engine: {kind: rehearsal, max_new_tokens: 12, in_flight: 3}\n"
+        "output: {path: unset, rows_per_shard: 8, commit_every_s: 0.2}\n"
+    )
+    return lambda name, *overrides: load_pipeline(path, [f"output.path={tmp_path / name}", *overrides])
+
+
+@pytest.fixture
+def whole(rehearsal, tmp_path):
+    """What an uninterrupted run in one process delivers."""
+    jobs.run(rehearsal("whole"), runner="loop")
+    return deliverable(tmp_path / "whole")
+
+
+def deliverable(output: Path) -> dict[str, bytes]:
+    files = [output / "manifest.json", *(path for path in (output / "shards").rglob("*") if path.is_file())]
+    return {path.relative_to(output).as_posix(): path.read_bytes() for path in files}
+
+
+class KillsOnce(Progress):
+    """Kills the worker whose process title holds `title` when the first clip is done."""
+
+    def __init__(self, title: str):
+        super().__init__()
+        self.title, self.killed = title, []
+
+    def add(self, status: str) -> None:
+        super().add(status)
+        if not self.killed:
+            self.killed = [pid for pid in worker_pids(self.title) if not os.kill(pid, signal.SIGKILL)]
+
+
+def worker_pids(title: str) -> list[int]:
+    """This session's Ray workers whose process title holds `title`."""
+    children = psutil.Process().children(recursive=True)
+    return [child.pid for child in children if title in " ".join(child.cmdline())]
+
+
+@pytest.fixture(autouse=True)
+def dump_when_stuck():
+    faulthandler.dump_traceback_later(110, exit=False)
+    yield
+    faulthandler.cancel_dump_traceback_later()
+
+
+def test_the_graph_delivers_the_bytes_of_the_loop(ray_session, rehearsal, whole, tmp_path):
+    summary = jobs.run(rehearsal("ray"), runner="ray")
+    assert (summary.captioned, summary.complete) == (21, True)
+    assert deliverable(tmp_path / "ray") == whole
+
+
+@pytest.mark.parametrize("title", ["MapBatches(_Caption)", "MapBatches(_Decode)"])
+def test_a_killed_worker_changes_nothing(ray_session, rehearsal, whole, tmp_path, title):
+    progress = KillsOnce(title)
+    summary = jobs.run(rehearsal("killed"), runner="ray", progress=progress)
+    assert progress.killed, "no worker was found to kill"
+    assert summary.complete
+    assert deliverable(tmp_path / "killed") == whole
+
+
+def test_what_does_not_fit_is_refused_before_it_hangs(ray_session, rehearsal):
+    with pytest.raises(ValueError, match=r"decode\.workers"):
+        jobs.run(rehearsal("big", "decode.workers=500"), runner="ray")

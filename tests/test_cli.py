@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from recap.cli import main
+
+RECAP = str(Path(sys.executable).with_name("recap"))
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def pipeline(tmp_path, home):
+    path = tmp_path / "p.yaml"
+    clips = home / "pipelines/demo/clips/shapes"
+    path.write_text(
+        f"corpus: {{path: {clips}, pattern: 'red-*'}}\nengine: {{kind: rehearsal, max_new_tokens: 9}}\n"
+        f"output: {{path: {tmp_path / 'out'}}}\n"
+    )
+    return path
+
+
+def test_help_does_not_wait_for_heavy_libraries():
+    subprocess.run([RECAP, "--help"], check=True, capture_output=True)
+    times = []
+    for _ in range(5):
+        started = time.monotonic()
+        subprocess.run([RECAP, "--help"], check=True, capture_output=True)
+        times.append(time.monotonic() - started)
+    assert min(times) < 0.5
+
+
+def test_no_heavy_library_is_imported_for_the_commands_list():
+    code = "import sys, recap.cli; print([m for m in ('torch', 'ray', 'pyarrow', 'pydantic') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_the_public_names_stay():
+    commands = {f"{name} {sub}" for name, group in main.commands.items() for sub in getattr(group, "commands", [""])}
+    assert {"run ", "view ", "config show", "config schema", "config validate"} <= commands
+
+
+@pytest.mark.ray
+def test_run_prints_one_json_object_and_view_shows_the_captions(ray_session, pipeline, tmp_path):
+    result = invoke("run", pipeline, "--json")
+    assert result.exit_code == 0, result.output
+    summary = json.loads(result.stdout)
+    assert (summary["clips"], summary["captioned"], summary["remaining"]) == (3, 3, 0)
+    assert summary["shards"] and summary["clips_per_second"] > 0
+    shown = invoke("view", tmp_path / "out", "--rows", "1").stdout
+    assert "red-circle-right.mp4" in shown and summary["generation"] in shown
+
+
+@pytest.mark.ray
+def test_a_limited_run_ends_well_and_says_what_remains(ray_session, pipeline):
+    result = invoke("run", pipeline, "--limit", "1")
+    assert result.exit_code == 0, result.output
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert ["captioned", "1"] in lines and ["remaining", "2"] in lines
+
+
+def test_mistakes_are_usage_errors(pipeline, tmp_path):
+    for arguments, message in [
+        (("run", tmp_path / "none.yaml"), "no pipeline"),
+        (("run", pipeline, "frames.cuont=8"), "did you mean frames.count?"),
+        (("run", pipeline, "corpus.path=/nowhere"), "no folder /nowhere"),
+        (("view", tmp_path), "manifest.json"),
+        (("config", "validate", pipeline, "engine.kind=magic"), "engine.kind"),
+    ]:
+        result = invoke(*arguments)
+        assert result.exit_code == 2 and message in result.stderr, result.output
+        assert "Traceback" not in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_config_commands(pipeline):
+    import yaml
+
+    shown = yaml.safe_load(invoke("config", "show", pipeline, "frames.count=8").stdout)
+    assert shown["frames"]["count"] == 8 and shown["output"]["rows_per_shard"] == 10_000
+    assert json.loads(invoke("config", "schema").stdout)["properties"]["corpus"]
+    assert "is valid" in invoke("config", "validate", pipeline).stdout
+
+
+def test_inter4k_without_a_gpu_fails_at_once_and_says_what_is_missing(home, tmp_path):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    started = time.monotonic()
+    result = subprocess.run(
+        [RECAP, "run", home / "pipelines/inter4k.yaml", f"output.path={tmp_path / 'out'}"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert time.monotonic() - started < 30
+    assert result.returncode == 2
+    assert "about 75 GB" in result.stderr and "no folder Inter4K" in result.stderr
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import json
+import shutil
+from hashlib import sha256
+
+import pyarrow.parquet as pq
+import pytest
+
+from recap import jobs
+from recap.pipeline import Pipeline, load_pipeline
+from recap.report.progress import Progress
+
+
+@pytest.fixture
+def corpus(tmp_path, home):
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    for clip in sorted((home / "pipelines/demo/clips/shapes").iterdir())[:6]:
+        shutil.copy(clip, folder)
+    return folder
+
+
+@pytest.fixture
+def rehearsal(tmp_path, corpus):
+    """A function that gives the pipeline over `corpus` without a model, with overrides."""
+    path = tmp_path / "pipeline.yaml"
+    path.write_text(
+        f"corpus: {{path: {corpus}}}\n"
+        "engine: {kind: rehearsal, max_new_tokens: 12}\n"
+        f"output: {{path: {tmp_path / 'out'}, rows_per_shard: 4}}\n"
+    )
+    return lambda *overrides: load_pipeline(path, overrides)
+
+
+def run(pipeline: Pipeline, **options) -> jobs.Summary:
+    return jobs.run(pipeline, runner="loop", **options)
+
+
+def deliverable(output) -> dict[str, str]:
+    """The bytes that a user gets."""
+    files = [output / "manifest.json", *(path for path in (output / "shards").rglob("*") if path.is_file())]
+    return {path.relative_to(output).as_posix(): sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def records(output) -> dict[str, dict]:
+    rows = [row for path in sorted((output / "shards").rglob("*.parquet")) for row in pq.read_table(path).to_pylist()]
+    return {row["uri"]: row for row in rows}
+
+
+class Killed(BaseException):
+    """Stands for a driver that dies."""
+
+
+class DiesAfter(Progress):
+    def __init__(self, clips: int):
+        super().__init__()
+        self.left = clips
+
+    def add(self, status: str) -> None:
+        self.left -= 1
+        if not self.left:
+            raise Killed
+
+
+def test_every_clip_gets_a_caption_and_the_books_balance(rehearsal, tmp_path):
+    summary = run(rehearsal())
+    assert (summary.clips, summary.captioned, summary.remaining, summary.complete) == (6, 6, 0, True)
+    manifest = json.loads((tmp_path / "out/manifest.json").read_text())
+    assert manifest["reconciliation"]["captioned"] == 6
+    assert sum(s["rows"] for s in manifest["shards"] if s["kind"] == "parquet") == 6
+    for row in records(tmp_path / "out").values():
+        assert row["caption"] == row["captions"][0]["text"] != ""
+        assert row["captions"][0]["model"] == "rehearsal" and len(row["frame_times_s"]) == 16
+        assert (row["width"], row["height"], row["codec"]) == (192, 128, "h264")
+    assert len({row["caption"] for row in records(tmp_path / "out").values()}) == 6
+
+
+def test_running_again_does_nothing(rehearsal, tmp_path):
+    run(rehearsal())
+    before = deliverable(tmp_path / "out")
+    fragments = sorted((tmp_path / "out/fragments").rglob("*.parquet"))
+    assert run(rehearsal()).captioned_now == 0
+    assert deliverable(tmp_path / "out") == before
+    assert sorted((tmp_path / "out/fragments").rglob("*.parquet")) == fragments
+
+
+def test_a_killed_run_goes_on_to_the_same_bytes(rehearsal, tmp_path):
+    run(rehearsal(f"output.path={tmp_path / 'whole'}", "engine.batch_size=1"))
+    with pytest.raises(Killed):
+        run(rehearsal("engine.batch_size=1"), progress=DiesAfter(3))
+    assert not (tmp_path / "out/manifest.json").exists()
+    summary = run(rehearsal("engine.batch_size=3"))
+    assert 0 < summary.captioned_now < 6
+    assert deliverable(tmp_path / "out") == deliverable(tmp_path / "whole")
+
+
+def test_a_limit_captions_the_first_and_the_full_run_the_rest(rehearsal, tmp_path):
+    run(rehearsal(f"output.path={tmp_path / 'whole'}"))
+    part = run(rehearsal(), limit=2)
+    assert (part.captioned, part.remaining, part.complete) == (2, 4, True)
+    rest = run(rehearsal())
+    assert (rest.captioned, rest.captioned_now) == (6, 4)
+    assert deliverable(tmp_path / "out") == deliverable(tmp_path / "whole")
+
+
+def test_a_grown_corpus_goes_on_behind_and_a_vanished_clip_leaves(rehearsal, corpus, tmp_path, home):
+    run(rehearsal())
+    first = sorted(corpus.iterdir())[0]
+    shutil.copy(home / "pipelines/demo/clips/realshort.mp4", corpus / "aaa.mp4")
+    first.unlink()
+    summary = run(rehearsal())
+    assert (summary.clips, summary.captioned_now, summary.vanished) == (6, 1, 1)
+    rows = records(tmp_path / "out")
+    assert rows["aaa.mp4"]["ordinal"] == 6 and first.name not in rows
+
+
+def test_a_changed_prompt_captions_again_and_a_changed_output_does_not(rehearsal):
+    run(rehearsal())
+    assert run(rehearsal("prompt.instruction=short")).captioned_now == 6
+    assert run(rehearsal("prompt.instruction=short", "output.rows_per_shard=2")).captioned_now == 0
+    assert run(rehearsal()).captioned_now == 0
+
+
+def spoil(corpus, home):
+    """Files that no decoder can make a clip of, and the reason each must be given."""
+    (corpus / "zero.mp4").touch()
+    (corpus / "text.mp4").write_text("this is no video\n" * 50)
+    good = (home / "pipelines/demo/clips/cockatoo.mp4").read_bytes()
+    (corpus / "cut.mp4").write_bytes(good[: len(good) // 2])
+    make_audio(corpus / "sound.mp4")
+
+
+def make_audio(path):
+    import av
+    import numpy as np
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=16000, layout="mono")
+        for number in range(10):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+            frame.sample_rate, frame.pts = 16000, number * 1024
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def test_a_bad_file_costs_one_quarantined_row_with_a_reason(rehearsal, corpus, tmp_path, home):
+    spoil(corpus, home)
+    summary = run(rehearsal())
+    assert (summary.captioned, summary.quarantined) == (6, 4)
+    rows = {uri: row for uri, row in records(tmp_path / "out").items() if row["status"] == "quarantined"}
+    assert set(rows) == {"zero.mp4", "text.mp4", "cut.mp4", "sound.mp4"}
+    kinds = {uri: (row["error_stage"], row["error_kind"]) for uri, row in rows.items()}
+    assert kinds["zero.mp4"] == ("probe", "empty_file")
+    assert kinds["text.mp4"] == ("probe", "not_a_video")
+    assert kinds["sound.mp4"] == ("probe", "no_video_stream")
+    for row in rows.values():
+        assert row["error_message"] and str(tmp_path) not in row["error_message"]
+    assert kinds["cut.mp4"][0] in ("probe", "decode")
+    assert sum(summary.reasons.values()) == 4
+
+
+def test_a_missing_file_is_one_quarantined_row(rehearsal, corpus, tmp_path):
+    manifest = tmp_path / "clips.csv"
+    name = sorted(corpus.iterdir())[0].name
+    manifest.write_text(f"path,score\nclips/{name},1\nclips/gone.mp4,2\n")
+    summary = run(rehearsal("corpus.kind=manifest", f"corpus.path={manifest}"))
+    assert (summary.captioned, summary.quarantined) == (1, 1)
+    row = records(tmp_path / "out")["clips/gone.mp4"]
+    assert (row["error_stage"], row["error_kind"], row["score"]) == ("probe", "missing", 2)
+
+
+def test_a_truncated_clip_is_captioned_when_the_settings_say_so(rehearsal, corpus, tmp_path, home):
+    make_truncated(corpus / "cut.mkv", home)
+    assert run(rehearsal()).quarantined == 1
+    assert run(rehearsal("decode.truncated=caption")).quarantined == 0
+    assert "truncated" in records(tmp_path / "out")["cut.mkv"]["flags"]
+
+
+def make_truncated(path, home):
+    import av
+
+    with av.open(str(home / "pipelines/demo/clips/cockatoo.mp4")) as source, av.open(str(path), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["corpus.path=/nowhere/clips"], "no folder"),
+        (["corpus.pattern=*.avi"], "no videos"),
+        (["engine.kind=transformers", "model.checkpoint={corpus}"], "model.checkpoint"),
+        (["engine.kind=transformers", "model.checkpoint=./nothing"], "no folder ./nothing"),
+        (["output.path=/proc/recap"], "cannot write"),
+        (["output.path={corpus}"], "holds other things"),
+    ],
+)
+def test_what_cannot_run_is_refused_and_nothing_is_written(rehearsal, corpus, tmp_path, overrides, message):
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ValueError, match=message):
+        run(rehearsal(*(text.format(corpus=corpus) for text in overrides)))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_another_corpus_is_refused(rehearsal, corpus, tmp_path):
+    run(rehearsal())
+    shutil.copytree(corpus, tmp_path / "other")
+    with pytest.raises(ValueError, match="belongs to the corpus"):
+        run(rehearsal(f"corpus.path={tmp_path / 'other'}"))
+
+
+def test_a_manifest_with_reserved_columns_is_refused(rehearsal, corpus, tmp_path):
+    manifest = tmp_path / "clips.csv"
+    manifest.write_text(f"path,caption\n{sorted(corpus.iterdir())[0].name},x\n")
+    with pytest.raises(ValueError, match="caption"):
+        run(rehearsal("corpus.kind=manifest", f"corpus.path={manifest}", f"corpus.root={corpus}"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_videos_travel_in_the_tars_when_asked(rehearsal, corpus, tmp_path):
+    import tarfile
+
+    run(rehearsal("output.include_video=true"))
+    tars = sorted((tmp_path / "out/shards").rglob("*.tar"))
+    videos = []
+    for tar in tars:
+        with tarfile.open(tar) as archive:
+            videos += [archive.extractfile(m).read() for m in archive if m.name.endswith(".mp4")]
+    assert videos == [clip.read_bytes() for clip in sorted(corpus.iterdir())]

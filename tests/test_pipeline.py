@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from recap.pipeline import json_schema, load_pipeline, setting_names
+
+HOME = Path(__file__).parents[1]
+MINIMAL = "corpus:\n  path: clips\noutput:\n  path: out\nmodel:\n  checkpoint: some/model\n"
+
+
+def write(tmp_path, text):
+    path = tmp_path / "p.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_defaults_are_the_references(tmp_path):
+    pipeline = load_pipeline(write(tmp_path, MINIMAL))
+    assert (pipeline.frames.count, pipeline.frames.view) == (16, "crop")
+    assert pipeline.model.lora_alpha == 4 and pipeline.engine.max_new_tokens == 400
+
+
+def test_overrides_and_environment(tmp_path, monkeypatch):
+    path = write(tmp_path, MINIMAL.replace("clips", "${CLIPS_ROOT:-here}/x"))
+    assert load_pipeline(path).corpus.path == "here/x"
+    monkeypatch.setenv("CLIPS_ROOT", "there")
+    pipeline = load_pipeline(path, ["frames.count=8", "output.formats=[parquet]", "ray.address=auto"])
+    assert pipeline.corpus.path == "there/x"
+    assert (pipeline.frames.count, pipeline.output.formats, pipeline.ray.address) == (8, ("parquet",), "auto")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("frames:\n  cuont: 8\n", r"line 8: there is no setting frames\.cuont; did you mean frames\.count\?"),
+        ("frame:\n  count: 8\n", r"line 7: there is no setting frame; did you mean frames\?"),
+        ("rows_per_shard: 8\n", r"line 7: .*did you mean output\.rows_per_shard\?"),
+        ("frames:\n  view: round\n", r"line 8: frames\.view: .*'crop'"),
+        ("frames:\n  count: many\n", r"line 8: frames\.count: .*not 'many'"),
+        ("engine:\n  max_new_tokens: 0\n", r"engine\.max_new_tokens"),
+        ("engine:\n  kind: ${NO_SUCH_VARIABLE}\n", "NO_SUCH_VARIABLE is not set"),
+    ],
+)
+def test_mistakes_are_named_with_their_line(tmp_path, text, message):
+    with pytest.raises(ValueError, match=message):
+        load_pipeline(write(tmp_path, MINIMAL + text))
+
+
+def test_all_mistakes_come_at_once(tmp_path):
+    with pytest.raises(ValueError) as error:
+        load_pipeline(write(tmp_path, MINIMAL + "frames:\n  cuont: 8\n  view: round\n"))
+    assert "frames.cuont" in str(error.value) and "frames.view" in str(error.value)
+
+
+@pytest.mark.parametrize("override", ["frames.count", "=3", "corpus.path.x=3"])
+def test_an_override_that_makes_no_sense_is_refused(tmp_path, override):
+    with pytest.raises(ValueError, match="override"):
+        load_pipeline(write(tmp_path, MINIMAL), [override])
+
+
+def test_what_is_no_yaml_mapping_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no pipeline"):
+        load_pipeline(tmp_path / "none.yaml")
+    with pytest.raises(ValueError, match="mapping"):
+        load_pipeline(write(tmp_path, "- a\n"))
+    with pytest.raises(ValueError, match="YAML"):
+        load_pipeline(write(tmp_path, "a: [b\n"))
+    with pytest.raises(ValueError, match=r"output.*missing"):
+        load_pipeline(write(tmp_path, "corpus:\n  path: x\n"))
+
+
+def test_a_model_is_needed_unless_it_is_a_rehearsal(tmp_path):
+    text = MINIMAL.replace("model:\n  checkpoint: some/model\n", "engine: {}\n")
+    with pytest.raises(ValueError, match=r"model\.checkpoint is missing"):
+        load_pipeline(write(tmp_path, text))
+    assert load_pipeline(write(tmp_path, text), ["engine.kind=rehearsal"]).model.checkpoint == ""
+
+
+@pytest.mark.parametrize("path", sorted((HOME / "pipelines").rglob("*.yaml")), ids=lambda path: path.name)
+def test_every_shipped_pipeline_loads(path):
+    load_pipeline(path)
+    schema = path.read_text().splitlines()[0].split("$schema=")[1]
+    assert (path.parent / schema).resolve() == HOME / "schemas" / "pipeline.schema.json"
+
+
+def test_the_schema_on_disk_is_the_codes():
+    on_disk = json.loads((HOME / "schemas" / "pipeline.schema.json").read_text())
+    assert on_disk == json_schema(), "run `make schema`"
+
+
+def test_every_setting_is_described():
+    for room in json_schema()["$defs"].values():
+        for name, setting in room["properties"].items():
+            assert setting.get("description"), name
+
+
+def test_the_names_that_scripts_rely_on_exist():
+    names = setting_names()
+    for name in (
+        "corpus.kind corpus.path corpus.pattern frames.count frames.view model.checkpoint model.revision "
+        "model.base model.lora_alpha model.pooling model.dtype prompt.template prompt.instruction engine.kind "
+        "engine.actors engine.gpus_per_actor engine.max_new_tokens decode.workers decode.memory_gb output.path "
+        "output.formats output.rows_per_shard output.include_video ray.address"
+    ).split():
+        assert name in names

@@ -1,0 +1,101 @@
+"""Files that break off or are broken inside."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from recap.video import DecodeSettings, frame_indices
+from recap.video.probe import Probe
+from recap.video.timeline import Timeline
+from recap.video.truncation import missing
+
+from .make_clips import index_of
+
+
+@pytest.mark.parametrize(
+    "ending, unit", [("mp4", "frames"), ("avi", "frames"), ("mkv", "seconds"), ("flv", "seconds")]
+)
+def test_a_truncated_file_is_quarantined(refusal, ending, unit):
+    error = refusal(f"truncated.{ending}")
+    assert (error.stage, error.kind) == ("decode", "truncated") and error.message.endswith(f"declared {unit}")
+    assert error.facts["codec"] == "h264" and error.facts["width"] == 128
+    assert pickle.loads(pickle.dumps(error)).facts == error.facts
+
+
+@pytest.mark.parametrize("ending", ["mp4", "avi", "mkv", "flv"])
+def test_or_captioned_with_a_flag_and_its_true_length(read, ending):
+    frames = read(f"truncated.{ending}", truncated="caption")
+    assert "truncated" in frames.flags and 2.5 < frames.duration_s < 5
+    assert index_of(frames.pixels[8]) == round(frames.times_s[8] * 25)
+
+
+def facts_of(declared_frames=None, declared_s=None) -> Probe:
+    return Probe("mov", "h264", 8, 8, 25.0, 0, 0.0, 0, False, declared_frames, declared_s)
+
+
+@pytest.mark.parametrize(
+    "declared, found, truncated",
+    [(100, 98, False), (100, 97, True), (1000, 980, False), (1000, 979, True), (5, 3, False), (5, 2, True)],
+)
+def test_two_frames_or_two_percent_are_spared(declared, found, truncated):
+    timeline = Timeline(np.arange(found), Fraction(1, 25), 0, 0.0, found / 25)
+    assert bool(missing(facts_of(declared_frames=declared), timeline)) is truncated
+    assert bool(missing(facts_of(declared_s=declared / 25), timeline)) is truncated
+    late = Timeline(np.arange(found), Fraction(1, 25), 0, 41.4, 41.4 + found / 25)
+    assert bool(missing(facts_of(declared_s=declared / 25), late)) is truncated
+
+
+def test_damage_inside_is_stepped_over_and_flagged(read):
+    frames = read("damaged.mp4")
+    assert frames.decoder == "pyav" and frames.flags == ("damaged",)
+    whole = frame_indices(200, 16)
+    right = [index_of(picture) == index for picture, index in zip(frames.pixels, whole, strict=True)]
+    assert all(right[:6]) and all(right[-6:])
+
+
+def test_without_fallback_damage_is_an_error_in_plain_words(refusal, clips):
+    error = refusal("damaged.mp4", fallback=False)
+    assert (error.stage, error.kind) == ("decode", "decoder_error")
+    assert str(clips) not in error.message and error.facts["height"] == 96
+
+
+def test_a_file_with_hardly_a_frame_left_is_refused(clips, tmp_path, refusal):
+    data = bytearray((clips / "long.mp4").read_bytes())
+    start = data.index(b"mdat") + 1500
+    data[start:] = bytes(len(data) - start)
+    (tmp_path / "clip.mp4").write_bytes(data)
+    assert refusal(tmp_path / "clip.mp4").kind in ("damaged", "no_frames")
+
+
+def test_a_surprise_in_a_decoder_becomes_a_clip_error(monkeypatch, refusal):
+    def surprise(*_):
+        raise KeyError("/secret/path")
+
+    monkeypatch.setattr("recap.video.reader.decode", surprise)
+    error = refusal("h264.mp4")
+    assert (error.kind, error.message) == ("decoder_error", "the decoder failed with KeyError")
+
+
+def test_decord_is_not_believed_where_it_miscounts(monkeypatch, read):
+    monkeypatch.setattr("recap.video.decode.suits", lambda facts, timeline: True)
+    assert read("h264.mp4").decoder == "decord"
+    for name in ("stream.ts", "mpeg2.mpg", "edit-list.mp4"):
+        assert read(name).decoder == "pyav"
+
+
+@pytest.mark.parametrize("bad", [{"workers": 0}, {"memory_gb": 0.0}, {"timeout_s": -1.0}])
+def test_settings_say_what_is_wrong(bad):
+    with pytest.raises(ValueError, match=f"decode.{next(iter(bad))}"):
+        DecodeSettings(**bad)
+
+
+def test_the_room_loads_without_torch_and_without_decoders():
+    check = "import sys, recap.video; print(sorted({'torch', 'decord', 'av'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

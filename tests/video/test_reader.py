@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recap.records import FrameRequest
+from recap.video import DecodeSettings, frame_indices, open_reader
+
+from .make_clips import encode, index_of, turn
+
+CONSTANT_RATE = {
+    "h264.mp4": "decord",
+    "hevc-10-bit.mp4": "decord",
+    "vp9.webm": "decord",
+    "av1.mp4": "decord",
+    "yuv444p.mp4": "decord",
+    "h264.mkv": "decord",
+    "h264.flv": "decord",
+    "gif.gif": "decord",
+    "fragmented.mp4": "decord",
+    "stream.ts": "pyav",
+    "h264.avi": "pyav",
+    "mpeg2.mpg": "pyav",
+    "raw.h264": "pyav",
+}
+THEORA = Path(__file__).parent / "data/theora.ogv"
+
+
+@pytest.fixture
+def without_decord(monkeypatch):
+    monkeypatch.setattr("recap.video.decode.suits", lambda facts, timeline: False)
+
+
+def shown(frames) -> list[int]:
+    return [index_of(picture) for picture in frames.pixels]
+
+
+@pytest.mark.parametrize("name", CONSTANT_RATE)
+def test_the_right_frames_at_the_right_times(read, name):
+    frames = read(name)
+    expected = frame_indices(40, 16)
+    assert frames.pixels.shape == (16, 96, 96, 3) and frames.pixels.dtype == np.uint8
+    assert shown(frames) == expected
+    assert frames.times_s == pytest.approx([index / 25 for index in expected], abs=2e-3)
+    assert frames.decoder == CONSTANT_RATE[name] and frames.flags == ()
+    assert (frames.width, frames.height, frames.fps, frames.coverage) == (128, 96, 25.0, 0.75)
+
+
+@pytest.mark.parametrize("name", [n for n, decoder in CONSTANT_RATE.items() if decoder == "decord"])
+def test_both_decoders_give_the_same_pixels(read, name, request):
+    first = read(name)
+    request.getfixturevalue("without_decord")
+    second = read(name)
+    assert (first.decoder, second.decoder) == ("decord", "pyav")
+    assert first.times_s == second.times_s
+    # More than 8 bits are rounded a little differently.
+    allowed = 3 if name == "hevc-10-bit.mp4" else 0
+    assert np.abs(first.pixels.astype(int) - second.pixels).max() <= allowed
+
+
+def test_theora(read, request):
+    first = read(THEORA)
+    request.getfixturevalue("without_decord")
+    assert (first.codec, first.width, first.fps, first.decoder) == ("theora", 560, 30.0, "decord")
+    assert np.array_equal(first.pixels, read(THEORA).pixels)
+    assert np.abs(np.diff(first.pixels.astype(int), axis=0)).max(axis=(1, 2, 3)).min() > 0
+
+
+def test_small_batches_change_nothing(read):
+    frame_bytes = 3 * 128 * 96
+    small = read("long.mp4", memory_gb=32 * 3 * frame_bytes / 2**30)
+    assert np.array_equal(small.pixels, read("long.mp4").pixels)
+
+
+def test_a_variable_rate_is_flagged_and_its_times_are_true(read):
+    frames = read("variable.mp4")
+    expected = frame_indices(40, 16)
+    assert shown(frames) == expected and frames.flags == ("variable_rate",)
+    assert frames.times_s == pytest.approx([i * i / 1000 + i / 50 for i in expected], abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["long.mp4", "variable.mp4"])
+def test_a_span_shows_its_own_moments(read, name):
+    frames = read(name, start_s=1.0, end_s=1.8)
+    assert min(frames.times_s) >= 0.96 and max(frames.times_s) <= 1.8 and max(frames.times_s) > 1.6
+    assert shown(frames) == sorted(shown(frames)) and shown(frames)[0] >= 22
+
+
+def test_a_span_behind_the_end_is_refused(refusal):
+    error = refusal("h264.mp4", start_s=9.0, end_s=11.0)
+    assert (error.stage, error.kind) == ("decode", "empty_span") and error.facts["duration_s"] == 1.6
+
+
+@pytest.mark.parametrize("name, total", [("one.mp4", 1), ("six.mp4", 6)])
+def test_short_clips_repeat_frames_and_say_so(read, name, total):
+    frames = read(name)
+    assert shown(frames) == frame_indices(total, 16) and frames.flags == ("repeated_frames",)
+
+
+@pytest.mark.parametrize("clockwise", [1, 2, 3])
+def test_phones_held_sideways(read, tmp_path, clockwise):
+    path = turn(encode(tmp_path / "phone.mp4", quarter_turns=clockwise), clockwise)
+    frames = read(path)
+    assert shown(frames) == frame_indices(40, 16) and (frames.width, frames.height) == (128, 96)
+
+
+def test_frames_cut_away_by_an_edit_list_are_not_shown(read):
+    frames = read("edit-list.mp4")
+    first = frames.times_s[0] * 25
+    assert shown(frames)[0] == pytest.approx(first + 26, abs=1) and shown(frames)[-1] > 185
+    assert np.diff(shown(frames)) == pytest.approx(np.diff(frames.times_s) * 25, abs=1e-6)
+    assert frames.flags == ()
+
+
+def test_windows_come_first_then_moments(read):
+    wide = read("h264.mp4", view="wide")
+    left, right = wide.pixels[:16], wide.pixels[16:]
+    grey = (slice(None), 48, slice(0, 12))
+    assert wide.pixels.shape == (32, 96, 96, 3) and len(wide.times_s) == 16
+    assert np.abs(left[grey].astype(int) - 128).max() < 25
+    assert np.abs(right[:, 48, -12:].astype(int) - 128).max() < 25
+
+
+def test_real_clips():
+    folder = Path(__file__).parents[2] / "pipelines/demo/clips"
+    reader = open_reader(DecodeSettings())
+    facts = {
+        name: reader.read(str(folder / name), FrameRequest(count=4))
+        for name in ("cockatoo.mp4", "realshort.mp4", "phone-vfr-1080p.mp4")
+    }
+    reader.close()
+    assert [f.width for f in facts.values()] == [1280, 320, 1920]
+    assert [f.duration_s for f in facts.values()] == pytest.approx([14.0, 1.1992, 1.517444], abs=1e-3)
+    assert [f.flags for f in facts.values()] == [(), (), ("variable_rate",)]
+    assert all(f.decoder == "decord" and f.pixels.std() > 20 for f in facts.values())

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from recap.video import apply_view, coverage
+
+GOLDEN = Path(__file__).parents[1] / "golden/frontend"
+CASES = json.loads((GOLDEN / "preprocess.json").read_text())
+MEAN = np.array((0.48145466, 0.4578275, 0.40821073), np.float32)
+STD = np.array((0.26862954, 0.26130258, 0.27577711), np.float32)
+
+
+def pattern(height: int, width: int) -> np.ndarray:
+    y, x = np.mgrid[:height, :width]
+    red, green = 127 + 120 * np.sin(x / 17 + y / 31), 255 * ((x // 23 + y // 19) % 2)
+    return np.stack([red, green, 255 * x / (width - 1)], -1).clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['height']}x{case['width']}")
+def test_crop_equals_the_reference(case):
+    frame = pattern(case["height"], case["width"])
+    pictures = np.stack([apply_view(f, "crop", 336)[0] for f in (frame, frame[:, ::-1])])
+    values = ((pictures.astype(np.float32) / 255 - MEAN) / STD).transpose(0, 3, 1, 2)
+    golden = load_file(GOLDEN / "preprocess.safetensors")[f"{case['height']}x{case['width']}"]
+    assert np.abs(values[:, :, ::8, ::8] - golden).max() < 1e-6
+    assert values.mean() == pytest.approx(case["mean"], abs=1e-5)
+    assert values.std() == pytest.approx(case["std"], abs=1e-5)
+
+
+def ramp(height: int, width: int) -> np.ndarray:
+    """Red grows along the long side from 0 to 255."""
+    line = np.linspace(0, 255, max(height, width)).astype(np.uint8)
+    red = line[None, :] if width >= height else line[:, None]
+    return np.stack([np.broadcast_to(red, (height, width))] * 3, -1)
+
+
+@pytest.mark.parametrize("height, width", [(90, 160), (160, 90)])
+@pytest.mark.parametrize("size", [336, 64])
+def test_wide_shows_both_ends(height, width, size):
+    first, second = apply_view(ramp(height, width), "wide", size)
+    assert first.shape == second.shape == (size, size, 3)
+    assert first.min() < 5 and second.max() > 250 and first.max() > second.min()
+    assert coverage(width, height, "wide", size) == 1.0
+
+
+def test_wide_keeps_the_middle_of_a_very_long_picture():
+    first, second = apply_view(ramp(100, 400), "wide", 64)
+    step = int(second[0, 0, 0]) - int(first[0, -1, 0])
+    assert 0 <= step <= 3 and first.min() > 50 and second.max() < 205
+    assert coverage(400, 100, "wide", 64) == 0.5
+
+
+def test_pad_keeps_the_whole_picture_between_bars():
+    (picture,) = apply_view(ramp(90, 160), "pad", 64)
+    assert (picture[:14] == (123, 117, 104)).all() and (picture[-14:] == (123, 117, 104)).all()
+    assert picture[32, 0].max() < 5 and picture[32, -1].min() > 250
+    assert coverage(160, 90, "pad", 64) == 1.0
+
+
+def test_coverage_of_the_crop():
+    assert coverage(1920, 1080, "crop", 336) == pytest.approx(336 / 597)
+    assert coverage(1080, 1920, "crop", 336) == coverage(1920, 1080, "crop", 336)
+    assert coverage(500, 500, "crop", 336) == 1.0
+
+
+def test_an_unknown_view_is_named():
+    with pytest.raises(ValueError, match="'tall'"):
+        apply_view(ramp(10, 10), "tall", 336)
