@@ -17,8 +17,9 @@ lint: .venv/installed  ## format and check
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-schema: .venv/installed  ## write schemas/pipeline.schema.json from the settings
+schema: .venv/installed  ## write the JSON schema and docs/settings.md from the settings
 	$(BIN)/recap config schema > schemas/pipeline.schema.json
+	$(BIN)/python docs/make_settings.py > docs/settings.md
 
 clean:
 	rm -rf .venv $(DEMO_OUT)

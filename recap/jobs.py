@@ -18,7 +18,7 @@ from recap.corpus import caller_columns, corpus_identity, corpus_root, scan
 from recap.graph.plan import WorkPlan
 from recap.graph.stages import Receipt, WorkerLost
 from recap.pipeline import Pipeline
-from recap.records import CAPTIONED, STATUSES, FrameRequest
+from recap.records import CAPTIONED, STATUSES, Clip, FrameRequest
 from recap.report.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -153,7 +153,8 @@ class _Work:
         missing = self.committed.missing(self.limit)
         bars.start(len(missing), self.committed.counts())
         if len(missing):
-            with _runner(runner, self.plan) as run_round:
+            first = next(ledger.clips_of(missing, self.root))
+            with _runner(runner, self.plan, first) as run_round:
                 self._rounds(run_round, missing, bars)
         self.seconds = time.monotonic() - started
 
@@ -175,15 +176,18 @@ class _Work:
 
 
 @contextmanager
-def _runner(runner: Runner, plan: WorkPlan) -> Iterator[Callable[..., Iterator[Receipt]]]:
+def _runner(runner: Runner, plan: WorkPlan, clip: Clip) -> Iterator[Callable[..., Iterator[Receipt]]]:
     if runner == "loop":
         from recap.graph.loop import loop_round
 
         yield partial(loop_round, plan=plan)
     else:
+        from recap.graph.nodes import check_nodes
         from recap.graph.ray_graph import ray_round, ray_session
 
         with ray_session(plan.ray.address):
+            if plan.ray.address is not None:
+                check_nodes(plan.fragments.parents[1], clip.location, plan.model.checkpoint)
             yield partial(ray_round, plan=plan)
 
 

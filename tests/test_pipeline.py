@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -106,3 +107,11 @@ def test_the_names_that_scripts_rely_on_exist():
         "output.formats output.rows_per_shard output.include_video ray.address"
     ).split():
         assert name in names
+
+
+def test_the_page_of_settings_is_the_codes():
+    spec = importlib.util.spec_from_file_location("make_settings", HOME / "docs" / "make_settings.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    on_disk = (HOME / "docs" / "settings.md").read_text()
+    assert on_disk == module.settings_page() + "\n", "run `make schema`"

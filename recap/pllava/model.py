@@ -22,13 +22,15 @@ from recap.pllava.splicing import Spliced, splice
 class Pllava(nn.Module):
     """A PLLaVA of the sizes in `config`, with weights yet to be loaded (see `load_pllava`).
 
-    `tokenizer` is the checkpoint's own, or None where it brings none.
+    `tokenizer` is the checkpoint's own, or None where it brings none. `compute_device` is where weights that
+    live elsewhere, in memory or on disk, come to compute.
     """
 
     def __init__(self, config: PllavaConfig):
         super().__init__()
         self.config = config
         self.tokenizer = None
+        self.compute_device = torch.device("cpu")
         self.vision_tower = VisionTower(config.vision, config.vision_blocks)
         self.projector = Projector(config.vision.hidden_size, config.text.hidden_size, config.projector_act)
         self.language_model = LlamaForCausalLM(config.text)
@@ -45,6 +47,11 @@ class Pllava(nn.Module):
         Tokens run over frames, then rows, then columns of `pooling_shape`. It and `num_frames` come from the
         checkpoint unless given. ValueError if the frames do not divide into clips or have another size.
         """
+        features = self.patch_features(pixel_values, num_frames=num_frames)
+        return self.projector(features, pooling_shape or self.config.pooling_shape)
+
+    def patch_features(self, pixel_values: Tensor, *, num_frames: int | None = None) -> Tensor:
+        """What the tower sees in (clips·frames, 3, S, S): (clips, frames, rows, columns, features)."""
         frames, side = num_frames or self.config.num_frames, self.config.image_size
         if len(pixel_values) % frames or pixel_values.shape[1:] != (3, side, side) or not len(pixel_values):
             raise ValueError(
@@ -53,8 +60,7 @@ class Pllava(nn.Module):
             )
         features = self.vision_tower(pixel_values.to(self.device, self.dtype))
         grid = self.config.grid
-        features = features.unflatten(1, (grid, grid)).unflatten(0, (-1, frames))
-        return self.projector(features, pooling_shape or self.config.pooling_shape)
+        return features.unflatten(1, (grid, grid)).unflatten(0, (-1, frames))
 
     def prompt_embeddings(self, input_ids: Tensor, visual_tokens: Tensor) -> Tensor:
         """Prompts with their clips' visual tokens in place: (clips, spliced length, hidden).
@@ -115,8 +121,9 @@ class Pllava(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
-        return self.projector.linear_1.weight.device
+        """Where visual tokens and prompts meet: where the projector computes."""
+        home = self.projector.linear_1.weight.device
+        return self.compute_device if home.type == "meta" else home
 
     def restore_buffers(self) -> None:
         """Compute what no checkpoint holds: the tower's position ids and the rotary frequencies (float32)."""

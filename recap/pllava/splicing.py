@@ -47,7 +47,7 @@ def splice(
     is_visual = visual_positions(input_ids, image_token_id, visual)
     embeddings = visual_tokens.new_empty(clips, input_ids.shape[1] - 1 + visual, hidden)
     embeddings[is_visual] = visual_tokens.flatten(0, 1)
-    embeddings[~is_visual] = embed(input_ids[~is_image]).to(embeddings.dtype)
+    embeddings[~is_visual] = embed(input_ids[~is_image]).to(embeddings)
     mask = attention_mask.new_ones(is_visual.shape)
     mask[~is_visual] = attention_mask[~is_image]
     return Spliced(embeddings, mask, (mask.long().cumsum(1) - 1).clamp(min=0), is_visual)

@@ -1,0 +1,68 @@
+"""Before a cluster starts: does every node see the same storage and the same recap?"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+import recap
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """What every node must find. `token` was just written by the driver into the output folder."""
+
+    token: str
+    clip: str
+    clip_bytes: int | None
+    checkpoint: str
+    version: str
+
+
+def check_nodes(output: Path, clip: str, checkpoint: str) -> None:
+    """Send a look-out to each node of the joined cluster.
+
+    Raises ValueError that says which node misses what: with a folder that only one machine has,
+    its captions would be scattered over the others' disks.
+    """
+    token = output / f".token-{uuid4().hex}"
+    token.touch()
+    try:
+        landmarks = Landmarks(str(token.resolve()), clip, _size(clip), checkpoint, recap.__version__)
+        reports = ray.get([_send(node["NodeID"], landmarks) for node in ray.nodes() if node["Alive"]])
+    finally:
+        token.unlink()
+    problems = [problem for report in reports for problem in report]
+    if problems:
+        raise ValueError(
+            "the cluster's nodes do not see the same storage:\n  " + "\n  ".join(problems) + "\n"
+            "put output.path, the corpus and the checkpoint on storage that every node mounts at the same path"
+        )
+
+
+def look(landmarks: Landmarks, node: str) -> list[str]:
+    """What `node`, where this runs, does not see as the driver does."""
+    problems = []
+    if not os.path.exists(landmarks.token):
+        problems.append(f"node {node} does not see output.path as the driver wrote it")
+    if _size(landmarks.clip) != landmarks.clip_bytes:
+        problems.append(f"node {node} does not see the corpus: {landmarks.clip} is missing or another file there")
+    if landmarks.checkpoint and not os.path.exists(os.path.join(landmarks.checkpoint, "config.json")):
+        problems.append(f"node {node} does not see the checkpoint {landmarks.checkpoint}")
+    if recap.__version__ != landmarks.version:
+        problems.append(f"node {node} has recap {recap.__version__}, the driver has {landmarks.version}")
+    return problems
+
+
+def _send(node_id: str, landmarks: Landmarks) -> ray.ObjectRef:
+    here = NodeAffinitySchedulingStrategy(node_id, soft=False)
+    return ray.remote(num_cpus=0, scheduling_strategy=here)(look).remote(landmarks, node_id[:8])
+
+
+def _size(path: str) -> int | None:
+    return os.path.getsize(path) if os.path.exists(path) else None

@@ -1,0 +1,79 @@
+"""Two Ray nodes on one machine: the same shards as on one, and storage that is checked first."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import recap
+from recap.graph.nodes import Landmarks, look
+
+CLUSTER = """
+import subprocess, sys
+from ray.cluster_utils import Cluster
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+cluster.add_node(num_cpus=2)
+cluster.wait_for_nodes()
+try:
+    done = subprocess.run([*sys.argv[1:], f"ray.address={cluster.address}"])
+finally:
+    cluster.shutdown()
+sys.exit(done.returncode)
+"""
+
+
+@pytest.fixture
+def landmarks(tmp_path):
+    (tmp_path / "token").touch()
+    (tmp_path / "clip.mp4").write_bytes(b"12345")
+    (tmp_path / "config.json").touch()
+    return Landmarks(str(tmp_path / "token"), str(tmp_path / "clip.mp4"), 5, str(tmp_path), recap.__version__)
+
+
+def test_a_node_that_sees_everything_has_nothing_to_say(landmarks):
+    assert look(landmarks, "n1") == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"token": "/nowhere/token"}, "output.path"),
+        ({"clip": "/nowhere/clip.mp4"}, "corpus"),
+        ({"clip_bytes": 6}, "corpus"),
+        ({"checkpoint": "/nowhere"}, "checkpoint"),
+        ({"version": "0.0.1"}, "the driver has 0.0.1"),
+    ],
+)
+def test_a_node_that_misses_something_says_what(landmarks, change, message):
+    (problem,) = look(replace(landmarks, **change), "n1")
+    assert "n1" in problem and message in problem
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(240)
+def test_two_nodes_deliver_the_shards_of_one(tmp_path, home):
+    recap_command = Path(sys.executable).with_name("recap")
+    clips = home / "pipelines/demo/clips/shapes"
+    pipeline = tmp_path / "p.yaml"
+    pipeline.write_text(
+        f"corpus: {{path: {clips}}}\nengine: {{kind: rehearsal, max_new_tokens: 9, actors: 2}}\n"
+        "output: {path: unset, rows_per_shard: 5}\ndecode: {workers: 2}\n"
+    )
+    run = [str(recap_command), "run", str(pipeline)]
+    two = subprocess.run(
+        [sys.executable, "-c", CLUSTER, *run, f"output.path={tmp_path / 'two'}"], capture_output=True, text=True
+    )
+    assert two.returncode == 0, two.stderr
+    overrides = [f"output.path={tmp_path / 'one'}", "engine.actors=1", "decode.workers=1"]
+    subprocess.run([*run, *overrides], check=True, capture_output=True)
+    one, two = (shards(tmp_path / name) for name in ("one", "two"))
+    assert one == two and len(one) > 5
+    assert not list((tmp_path / "two").glob(".token*"))
+
+
+def shards(output: Path) -> dict[str, bytes]:
+    return {p.relative_to(output).as_posix(): p.read_bytes() for p in output.glob("shards/**/*") if p.is_file()}
