@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from recap.jobs import Summary
+from recap.records import CAPTIONED, QUARANTINED
+from recap.report.progress import Progress
+from recap.report.summary import print_summary
+
+
+def console(terminal: bool) -> Console:
+    return Console(file=io.StringIO(), force_terminal=terminal, width=140)
+
+
+def drive(progress: Progress) -> str:
+    with progress:
+        progress.start(3, {CAPTIONED: 5})
+        progress.set_decoded(2)
+        for status in (CAPTIONED, QUARANTINED, CAPTIONED):
+            progress.add(status)
+    return progress.console.file.getvalue()
+
+
+def test_a_log_gets_a_line_now_and_then_and_one_at_the_end():
+    lines = drive(Progress(console(terminal=False), every_s=1000)).splitlines()
+    assert lines[0] == "3 clips to caption, 5 done before"
+    assert len(lines) == 2
+    assert lines[1].startswith("decoded 3/3, captioned 2, quarantined 1,") and "clips/s" in lines[1]
+    assert len(drive(Progress(console(terminal=False), every_s=0)).splitlines()) == 5
+
+
+def test_a_terminal_gets_bars():
+    shown = drive(Progress(console(terminal=True)))
+    assert "decode" in shown and "3/3" in shown and "1 quarantined" in shown
+
+
+def test_the_table_at_the_end_names_every_reason_and_place():
+    shards = [{"kind": "parquet"}, {"kind": "parquet"}, {"kind": "quarantine"}]
+    summary = Summary(
+        clips=9,
+        captioned=6,
+        quarantined=2,
+        filtered=0,
+        remaining=1,
+        vanished=0,
+        captioned_now=4,
+        seconds=2.0,
+        reasons={"probe/empty_file": 2},
+        output="out",
+        generation="abc",
+        complete=False,
+        shards=shards,
+    )
+    target = console(terminal=False)
+    print_summary(summary, target)
+    rows = dict(line.split(maxsplit=1) for line in target.file.getvalue().splitlines())
+    assert rows["probe/empty_file"].strip() == "2" and rows["clips/s"].strip() == "2.00"
+    assert rows["parquet"].strip() == "out/shards/abc/parquet"
