@@ -1,6 +1,6 @@
 """Wall time of the demo and the peak memory of each kind of process in it.
 
-    python benchmarks/demo_memory.py [--json] [OVERRIDES]...
+python benchmarks/demo_memory.py [--json] [OVERRIDES]...
 """
 
 from __future__ import annotations

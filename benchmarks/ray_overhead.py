@@ -1,6 +1,6 @@
 """What Ray costs a row: 1,000 spans of one small clip, no model, on Ray Data and in a plain loop.
 
-    python benchmarks/ray_overhead.py [--rows 1000] [--json]
+python benchmarks/ray_overhead.py [--rows 1000] [--json]
 """
 
 from __future__ import annotations

@@ -64,8 +64,8 @@ def run(
     """
     scanned = check(pipeline)
     model = engines.fetch(pipeline.model, pipeline.engine)
-    size = engines.frame_size(model, pipeline.engine)
-    request = FrameRequest(pipeline.frames.count, size, pipeline.frames.view)
+    request = engines.frame_request(model, pipeline.engine, pipeline.frames.count, pipeline.frames.view)
+    engines.check_length(model, pipeline.prompt, pipeline.engine, request)
     keys = derive_keys(pipeline, model, request)
     output = Path(pipeline.output.path)
     with ledger.lease(output) as epoch:
@@ -111,8 +111,9 @@ def derive_keys(pipeline: Pipeline, model: engines.ModelSettings, request: Frame
         "weights": engines.fetched_digest(model),
         "lora_alpha": model.lora_alpha,
         "dtype": model.dtype,
+        "visual_tokens": model.visual_tokens,
         "pooling": model.pooling,
-        "prompt": engines.prompt_text(pipeline.prompt),
+        "prompts": list(engines.prompt_texts(pipeline.prompt).items()),
         "engine": {name: getattr(pipeline.engine, name) for name in DECODING},
     }
     caption_key = ledger.key_of(caption, view_key)

@@ -46,7 +46,7 @@ def test_no_heavy_library_is_imported_for_the_commands_list():
 
 def test_the_public_names_stay():
     commands = {f"{name} {sub}" for name, group in main.commands.items() for sub in getattr(group, "commands", [""])}
-    assert {"run ", "view ", "config show", "config schema", "config validate"} <= commands
+    assert {"run ", "view ", "model merge", "model hash", "config show", "config schema", "config validate"} <= commands
 
 
 @pytest.mark.ray
@@ -107,3 +107,13 @@ def test_inter4k_without_a_gpu_fails_at_once_and_says_what_is_missing(home, tmp_
     assert result.returncode == 2
     assert "about 75 GB" in result.stderr and "no folder Inter4K" in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_model_commands(home, tmp_path):
+    checkpoint = home / "pipelines/demo/checkpoint"
+    digest = invoke("model", "hash", checkpoint).stdout.strip()
+    assert len(digest) == 40 and digest != invoke("model", "hash", checkpoint, "--full").stdout.strip()
+    assert invoke("model", "merge", checkpoint, tmp_path / "merged", "--alpha", "8").exit_code == 0
+    assert (tmp_path / "merged" / "language_model" / "config.json").exists()
+    again = invoke("model", "merge", checkpoint, tmp_path / "merged")
+    assert again.exit_code == 2 and "merged" in again.stderr

@@ -233,3 +233,41 @@ def test_videos_travel_in_the_tars_when_asked(rehearsal, corpus, tmp_path):
         with tarfile.open(tar) as archive:
             videos += [archive.extractfile(m).read() for m in archive if m.name.endswith(".mp4")]
     assert videos == [clip.read_bytes() for clip in sorted(corpus.iterdir())]
+
+
+def with_model(rehearsal, home, *overrides):
+    checkpoint = f"model.checkpoint={home / 'pipelines/demo/checkpoint'}"
+    return rehearsal("engine.kind=transformers", checkpoint, *overrides)
+
+
+def test_several_prompts_give_several_captions(rehearsal, home, tmp_path):
+    summary = run(with_model(rehearsal, home, "prompt.instruction=[short, dense]", "frames.view=wide"))
+    assert summary.captioned == 6
+    for row in records(tmp_path / "out").values():
+        assert [caption["prompt"] for caption in row["captions"]] == ["short", "dense"]
+        assert row["caption"] == row["captions"][0]["text"]
+        assert row["captions"][0]["model"] == "checkpoint" and row["coverage"] == 1.0
+    names = {name.split(".", 1)[1] for name in tar_names(tmp_path / "out")}
+    assert names == {"txt", "short.txt", "dense.txt", "json"}
+
+
+def tar_names(output):
+    import tarfile
+
+    for path in (output / "shards").rglob("*.tar"):
+        with tarfile.open(path) as archive:
+            yield from archive.getnames()
+
+
+@pytest.mark.parametrize("strategy", ["n_frame", "video_chatgpt", "image_grid"])
+def test_the_papers_baselines_run_through_the_same_pipeline(rehearsal, home, tmp_path, strategy):
+    summary = run(with_model(rehearsal, home, f"model.visual_tokens={strategy}"), limit=2)
+    assert summary.captioned == 2
+    times = [len(row["frame_times_s"]) for row in records(tmp_path / "out").values()]
+    assert times == [{"n_frame": 4, "video_chatgpt": 16, "image_grid": 6}[strategy]] * 2
+
+
+def test_a_prompt_too_long_for_the_model_is_refused_before_anything_is_written(rehearsal, home, tmp_path):
+    with pytest.raises(ValueError, match="lower max_new_tokens"):
+        run(with_model(rehearsal, home, "engine.max_new_tokens=100000"))
+    assert not (tmp_path / "out").exists()

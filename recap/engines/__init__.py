@@ -3,8 +3,8 @@
 from recap.engines.base import Completion, Engine, Request, complete
 from recap.engines.captioner import Captioner
 from recap.engines.fetching import fetch, fetched_digest, model_name
-from recap.engines.front import Front, RehearsalFront, prompt_text
-from recap.engines.opening import frame_size, model_frame_size, open_captioner, resolve_checkpoint
+from recap.engines.front import Front, RehearsalFront, prompt_texts
+from recap.engines.opening import check_length, frame_request, open_captioner, resolve_checkpoint
 from recap.engines.preflight import problems
 from recap.engines.rehearsal import RehearsalEngine
 from recap.engines.settings import EngineSettings, ModelSettings, PromptSettings
@@ -20,14 +20,14 @@ __all__ = [
     "RehearsalEngine",
     "RehearsalFront",
     "Request",
+    "check_length",
     "complete",
     "fetch",
     "fetched_digest",
-    "frame_size",
-    "model_frame_size",
+    "frame_request",
     "model_name",
     "open_captioner",
     "problems",
-    "prompt_text",
+    "prompt_texts",
     "resolve_checkpoint",
 ]

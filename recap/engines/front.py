@@ -9,16 +9,15 @@ from recap.engines.base import Completion, Request
 from recap.engines.rehearsal import decode
 from recap.engines.settings import EngineSettings, PromptSettings
 from recap.pllava.prompts import render_prompt, resolve_instruction, resolve_system, template_slots
-from recap.records import Caption, Frames
+from recap.records import Caption, FrameRequest, Frames
 
 PROMPT_MARK = "/"
 
 
 class Front(Protocol):
-    """Knows what frames a model wants (`count` square pictures of `size` pixels) and how it is asked."""
+    """Knows what a model wants to see of a clip (`request`) and how it is asked."""
 
-    size: int
-    count: int
+    request: FrameRequest
 
     def requests(self, clip_id: str, frames: Frames) -> list[Request]:
         """One request per prompt, the primary one first. Raises `ValueError` for frames it cannot use."""
@@ -30,44 +29,54 @@ class Front(Protocol):
 class RehearsalFront:
     """Asks the rehearsal engine: its prompt is a digest of every pixel, so a swapped frame shows."""
 
-    def __init__(self, prompt: PromptSettings, engine: EngineSettings, *, size: int, count: int):
-        self.size, self.count = size, count
-        self._prompt, self._engine = prompt, engine
-        self._text = prompt_text(prompt)
+    def __init__(self, prompt: PromptSettings, engine: EngineSettings, request: FrameRequest):
+        self.request = request
+        self._engine = engine
+        self._texts = prompt_texts(prompt)
 
     def requests(self, clip_id: str, frames: Frames) -> list[Request]:
-        check_frames(frames, self.size, self.count)
-        digest = blake2b(self._text.encode(), digest_size=16)
-        digest.update(frames.pixels.tobytes())
-        return [make_request(clip_id, self._prompt, self._engine, token_ids=tuple(digest.digest()))]
+        count_windows(frames, self.request)
+        return [
+            make_request(clip_id, name, self._engine, token_ids=_digest(text, frames))
+            for name, text in self._texts.items()
+        ]
 
     def caption(self, completion: Completion) -> Caption:
         return make_caption(completion, decode(completion.token_ids), model="rehearsal")
 
 
-def prompt_text(prompt: PromptSettings) -> str:
-    """What the model reads around the clip. `ValueError` for a text that the template has no place for."""
+def prompt_texts(prompt: PromptSettings) -> dict[str, str]:
+    """What the model reads around the clip, for each prompt by its name.
+
+    `ValueError` for a text that the template has no place for.
+    """
     if prompt.system and "system" not in template_slots(prompt.template):
         raise ValueError(
             f"prompt.system is set, but the template {prompt.template!r} has no place for it: "
             "leave it out, put it into prompt.instruction, or choose another prompt.template"
         )
-    system, instruction = resolve_system(prompt.system), resolve_instruction(prompt.instruction)
-    return render_prompt(prompt.template, system, instruction)
+    system = resolve_system(prompt.system)
+    return {
+        name: render_prompt(prompt.template, system, resolve_instruction(text))
+        for name, text in prompt.instructions.items()
+    }
 
 
-def check_frames(frames: Frames, size: int, count: int) -> None:
-    """Whether `frames` are one or more windows of `count` pictures of `size` pixels, else `ValueError`."""
-    shape = frames.pixels.shape
-    if len(shape) != 4 or shape[1:] != (size, size, 3) or shape[0] == 0 or shape[0] % count:
-        wanted = f"a multiple of {count} of ({size}, {size}, 3)"
-        raise ValueError(f"frames of shape {shape}; the model takes {wanted}")
+def count_windows(frames: Frames, request: FrameRequest) -> int:
+    """How many windows the pictures make, `ValueError` where they are not what was asked for."""
+    columns, rows = request.tiles
+    pictures, shape = request.count // (columns * rows), frames.pixels.shape
+    if len(shape) != 4 or shape[1:] != (request.size, request.size, 3) or shape[0] == 0 or shape[0] % pictures:
+        raise ValueError(
+            f"frames of shape {shape}; the model takes a multiple of {pictures} of ({request.size}, {request.size}, 3)"
+        )
+    return shape[0] // pictures
 
 
-def make_request(clip_id: str, prompt: PromptSettings, engine: EngineSettings, **model_prompt) -> Request:
+def make_request(clip_id: str, prompt_name: str, engine: EngineSettings, **model_prompt) -> Request:
     """A request for `embeddings` or `token_ids`, with the decoding settings and the clip's own seed."""
     return Request(
-        clip_id + PROMPT_MARK + prompt.name,
+        clip_id + PROMPT_MARK + prompt_name,
         engine.max_new_tokens,
         repetition_penalty=engine.repetition_penalty,
         temperature=engine.temperature,
@@ -85,6 +94,12 @@ def make_caption(completion: Completion, text: str, *, model: str) -> Caption:
         finish_reason=completion.finish_reason,
         output_tokens=len(completion.token_ids),
     )
+
+
+def _digest(text: str, frames: Frames) -> tuple[int, ...]:
+    digest = blake2b(text.encode(), digest_size=16)
+    digest.update(frames.pixels.tobytes())
+    return tuple(digest.digest())
 
 
 def _seed(seed: int, clip_id: str) -> int:

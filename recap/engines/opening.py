@@ -2,51 +2,69 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from recap.engines.captioner import Captioner
-from recap.engines.front import Front, RehearsalFront
+from recap.engines.front import RehearsalFront, prompt_texts
 from recap.engines.rehearsal import RehearsalEngine
 from recap.engines.settings import EngineSettings, ModelSettings, PromptSettings
+from recap.pllava.sizes import read_sizes
+from recap.pllava.visual import check_context, get_strategy
+from recap.records import FrameRequest
 
 _REHEARSAL_SIZE = 64
-_CLIP_LARGE_SIZE = 336
+WINDOWS = {"crop": 1, "pad": 1, "wide": 2}
 
 
 def open_captioner(
-    model: ModelSettings, prompt: PromptSettings, engine: EngineSettings, frames_count: int
+    model: ModelSettings, prompt: PromptSettings, engine: EngineSettings, request: FrameRequest
 ) -> Captioner:
     """Load what the settings name and start it; torch is imported only where there is a model.
 
-    `frames_count` is how many frames each clip brings. Raises `ValueError` for settings that do not
+    `request` is what each clip's frames were asked for. Raises `ValueError` for settings that do not
     fit the checkpoint.
     """
     if engine.kind == "rehearsal":
-        front: Front = RehearsalFront(prompt, engine, size=frame_size(model, engine), count=frames_count)
-        return Captioner(RehearsalEngine(batch_size=engine.batch_size), front)
+        return Captioner(RehearsalEngine(batch_size=engine.batch_size), RehearsalFront(prompt, engine, request))
     from recap.engines.pllava_front import open_pllava
 
-    return Captioner(*open_pllava(model, prompt, engine, frames_count))
+    return Captioner(*open_pllava(model, prompt, engine, request))
 
 
-def frame_size(model: ModelSettings, engine: EngineSettings) -> int:
-    """Side, in pixels, of the square frames that these settings want to see. Reads config.json at most."""
+def frame_request(model: ModelSettings, engine: EngineSettings, count: int, view: str) -> FrameRequest:
+    """What to decode of a clip for this model, where the settings ask for `count` frames in `view`."""
     if engine.kind == "rehearsal" and not model.checkpoint:
-        return _REHEARSAL_SIZE
-    return model_frame_size(resolve_checkpoint(model.checkpoint, model.revision, only_config=True))
+        return FrameRequest(count, _REHEARSAL_SIZE, view)
+    sizes = read_sizes(resolve_checkpoint(model.checkpoint, model.revision, only_config=True))
+    return get_strategy(model.visual_tokens, model.pooling).frame_request(sizes, count, view)
 
 
-def model_frame_size(checkpoint_folder: str | Path) -> int:
-    """Side, in pixels, of the frames that the checkpoint in this folder sees."""
-    path = Path(checkpoint_folder) / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"{path} is missing: model.checkpoint must be a folder with a config.json") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not JSON ({error}); fetch the checkpoint again") from None
-    return int((config.get("vision_config") or {}).get("image_size") or _CLIP_LARGE_SIZE)
+def check_length(
+    model: ModelSettings, prompt: PromptSettings, engine: EngineSettings, request: FrameRequest
+) -> None:
+    """Raise `ValueError` when a prompt, its video and its answer are longer than the model's context.
+
+    Wants a fetched model.
+    """
+    if engine.kind == "rehearsal":
+        return
+    sizes = read_sizes(model.checkpoint)
+    strategy = get_strategy(model.visual_tokens, model.pooling)
+    visual = strategy.token_count(sizes, request.count, WINDOWS[request.view])
+    for name, text in prompt_texts(prompt).items():
+        try:
+            check_context(sizes, _prompt_length(model, text), visual, engine.max_new_tokens)
+        except ValueError as error:
+            raise ValueError(f"prompt {name}: {error}") from None
+
+
+def _prompt_length(model: ModelSettings, text: str) -> int:
+    from tokenizers import Tokenizer
+
+    for folder in filter(None, (model.checkpoint, model.base)):
+        if (Path(folder) / "tokenizer.json").is_file():
+            return len(Tokenizer.from_file(str(Path(folder) / "tokenizer.json")).encode(text).ids)
+    raise ValueError(f"{model.checkpoint} has no tokenizer.json: copy the one that was published with these weights")
 
 
 def resolve_checkpoint(checkpoint: str, revision: str | None = None, *, only_config: bool = False) -> Path:

@@ -8,16 +8,17 @@ import torch
 
 from recap.engines.base import Completion, Request
 from recap.engines.fetching import model_name
-from recap.engines.front import check_frames, make_caption, make_request, prompt_text
+from recap.engines.front import count_windows, make_caption, make_request, prompt_texts
 from recap.engines.opening import resolve_checkpoint
 from recap.engines.settings import EngineSettings, ModelSettings, PromptSettings
 from recap.engines.transformers_engine import TransformersEngine
 from recap.pllava import Pllava, load_pllava, normalise
-from recap.records import Caption, Frames
+from recap.pllava.visual import Strategy, get_strategy
+from recap.records import Caption, FrameRequest, Frames
 
 
 def open_pllava(
-    model: ModelSettings, prompt: PromptSettings, engine: EngineSettings, frames_count: int
+    model: ModelSettings, prompt: PromptSettings, engine: EngineSettings, request: FrameRequest
 ) -> tuple[TransformersEngine, PllavaFront]:
     """The loaded checkpoint's engine and front, on a GPU where `engine.gpus_per_actor` grants one."""
     pllava = load_pllava(
@@ -26,8 +27,10 @@ def open_pllava(
         lora_alpha=model.lora_alpha,
         dtype=model.dtype,
         device=_device(engine),
+        device_map=model.device_map,
     )
-    front = PllavaFront(pllava, prompt, engine, frames_count, name=model_name(model))
+    strategy = get_strategy(model.visual_tokens, model.pooling)
+    front = PllavaFront(pllava, prompt, engine, request, strategy, name=model_name(model))
     served = TransformersEngine(
         pllava.language_model,
         end_token_ids=pllava.config.eos_token_ids,
@@ -38,28 +41,38 @@ def open_pllava(
 
 
 class PllavaFront:
-    """Asks a PLLaVA about `count` frames a clip; `name` is what its captions say they are by.
+    """Asks a PLLaVA about each clip; `name` is what its captions say they are by.
 
-    The prompt is rendered and tokenised once. Raises `ValueError` where it does not suit the checkpoint.
+    The prompts are rendered and tokenised once. Raises `ValueError` where they do not suit the checkpoint.
     """
 
     def __init__(
-        self, model: Pllava, prompt: PromptSettings, engine: EngineSettings, count: int, *, name: str
+        self,
+        model: Pllava,
+        prompt: PromptSettings,
+        engine: EngineSettings,
+        request: FrameRequest,
+        strategy: Strategy,
+        *,
+        name: str,
     ):
-        self.size, self.count = model.config.image_size, count
-        self._model, self._name = model, name
-        self._prompt, self._engine = prompt, engine
-        self._input_ids = _tokenised(model, prompt_text(prompt))
+        self.request = request
+        self._model, self._engine, self._strategy, self._name = model, engine, strategy, name
+        self._input_ids = {key: _tokenised(model, text) for key, text in prompt_texts(prompt).items()}
 
     @torch.inference_mode()
     def requests(self, clip_id: str, frames: Frames) -> list[Request]:
-        """One request. The visual tokens of several windows follow each other in the prompt."""
-        check_frames(frames, self.size, self.count)
+        """A request for each prompt; the vision tower runs once for all of them."""
+        windows = count_windows(frames, self.request)
         # A copy: frames out of Ray's object store are read-only, which torch does not know.
         pixels = torch.tensor(frames.pixels, device=self._model.device)
-        windows = self._model.visual_tokens(normalise(pixels), num_frames=self.count)
-        (embeddings,) = self._model.prompt_embeddings(self._input_ids, windows.flatten(0, 1)[None])
-        return [make_request(clip_id, self._prompt, self._engine, embeddings=embeddings)]
+        visual = self._strategy.tokens(self._model, normalise(pixels), windows)
+        return [
+            make_request(
+                clip_id, key, self._engine, embeddings=self._model.prompt_embeddings(input_ids, visual)[0]
+            )
+            for key, input_ids in self._input_ids.items()
+        ]
 
     def caption(self, completion: Completion) -> Caption:
         """The text without special tokens and outer white space, NFC."""

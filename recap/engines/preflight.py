@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from recap.engines.front import prompt_text
+from recap.engines.front import prompt_texts
 from recap.engines.settings import EngineSettings, ModelSettings, PromptSettings
 
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
@@ -49,7 +49,7 @@ def _checkpoint_problem(model: ModelSettings) -> str | None:
 
 def _prompt_problem(prompt: PromptSettings) -> str | None:
     try:
-        prompt_text(prompt)
+        prompt_texts(prompt)
     except ValueError as error:
         return f"prompt: {error}"
     return None

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
+
+
+_NAME = re.compile("[a-z0-9_-]+")
 
 
 @dataclass(frozen=True)
@@ -21,13 +25,21 @@ class ModelSettings:
     """The LLaVA beneath a checkpoint that holds only LoRA and projector weights: a folder or a hub id."""
     lora_alpha: float = 4
     """The LoRA is merged with weight `lora_alpha` / its rank; 0 leaves it out."""
+    visual_tokens: Literal["pllava", "n_frame", "video_chatgpt", "image_grid"] = "pllava"
+    """How frames become visual tokens: PLLaVA's pooling, or one of the ways that its paper compares it with."""
     pooling: tuple[int, int, int] | None = None
-    """Frames × height × width of the pooled visual tokens; the checkpoint's own when absent."""
+    """Frames × rows × columns of PLLaVA's visual tokens; the checkpoint's own when absent."""
+    device_map: dict[str, str | int] | None = None
+    """Where each part of the model lives (a card's number, `cpu` or `disk`); one device when absent."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """What the model computes in; `auto` is what the checkpoint's config.json says."""
 
     def __post_init__(self):
         _check("model", self, lora_alpha=(0, None))
+        if self.pooling is not None and min(self.pooling) < 1:
+            raise ValueError(f"model.pooling must be frames, rows and columns of at least 1, not {self.pooling}")
+        if self.pooling is not None and self.visual_tokens != "pllava":
+            raise ValueError(f"model.visual_tokens {self.visual_tokens} does not pool: leave model.pooling out")
 
 
 @dataclass(frozen=True)
@@ -38,20 +50,30 @@ class PromptSettings:
 
     template: str = "plain"
     """The chat format that the checkpoint was trained with."""
-    instruction: str = "dense"
-    """The name of a shipped instruction, or the instruction itself in your own words."""
+    instruction: str | tuple[str, ...] | dict[str, str] = "dense"
+    """A shipped name (`dense`, `medium`, `short`) or your own words; a list of them, or a mapping of names to
+    them, gives every clip several captions, the first of which is the primary one."""
     system: str = ""
     """The name of a shipped system text, or your own; only for templates that have a place for one."""
 
     def __post_init__(self):
-        if not self.instruction.strip():
-            raise ValueError("prompt.instruction is empty: name a shipped one (dense) or write your own")
+        texts = list(self.instructions.values())
+        if not texts or not all(text.strip() for text in texts):
+            raise ValueError("prompt.instruction is empty: name a shipped one, such as dense, or write your own")
+        odd = [name for name in self.instructions if not _NAME.fullmatch(name)]
+        if odd:
+            raise ValueError(f"prompt.instruction: the name {odd[0]!r} may hold lower-case letters, digits, _ and - only")
 
     @property
-    def name(self) -> str:
-        """What captions of this prompt are filed under: the shipped instruction's name, or `custom`."""
-        is_name = self.instruction.isascii() and self.instruction.isidentifier()
-        return self.instruction if is_name else "custom"
+    def instructions(self) -> dict[str, str]:
+        """What captions are filed under, and the shipped name or own words that asks for them."""
+        if isinstance(self.instruction, dict):
+            return self.instruction
+        texts = (self.instruction,) if isinstance(self.instruction, str) else self.instruction
+        names = [text if _NAME.fullmatch(text) else "custom" for text in texts]
+        if len(set(names)) < len(names):
+            raise ValueError("prompt.instruction: give instructions of your own a name each, as a mapping")
+        return dict(zip(names, texts, strict=True))
 
 
 @dataclass(frozen=True)

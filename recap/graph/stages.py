@@ -52,7 +52,7 @@ class CaptionStage:
 
     def __init__(self, plan: WorkPlan, writer: str):
         self.plan = plan
-        self.captioner = open_captioner(plan.model, plan.prompt, plan.engine, plan.request.count)
+        self.captioner = open_captioner(plan.model, plan.prompt, plan.engine, plan.request)
         self.writer = FragmentWriter(plan.fragments, plan.epoch, writer, plan.commit_every_s)
         self.in_flight = 0
 

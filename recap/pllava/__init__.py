@@ -12,10 +12,13 @@ if TYPE_CHECKING:
     from recap.pllava.checkpoint import load_pllava
     from recap.pllava.config import PllavaConfig, read_config
     from recap.pllava.digest import checkpoint_bytes, weight_digest
+    from recap.pllava.export import merge_checkpoint
     from recap.pllava.model import Pllava
     from recap.pllava.normalisation import normalise
     from recap.pllava.prompts import render_prompt, resolve_instruction, resolve_system, template_slots
+    from recap.pllava.sizes import Sizes, read_sizes
     from recap.pllava.splicing import Spliced, left_pad, splice
+    from recap.pllava.visual import Strategy, check_context, get_strategy
 
 _HOMES = {
     "load_pllava": "checkpoint",
@@ -23,26 +26,38 @@ _HOMES = {
     "read_config": "config",
     "checkpoint_bytes": "digest",
     "weight_digest": "digest",
+    "merge_checkpoint": "export",
     "Pllava": "model",
     "normalise": "normalisation",
     "render_prompt": "prompts",
     "resolve_instruction": "prompts",
     "resolve_system": "prompts",
     "template_slots": "prompts",
+    "Sizes": "sizes",
+    "read_sizes": "sizes",
     "Spliced": "splicing",
     "left_pad": "splicing",
     "splice": "splicing",
+    "Strategy": "visual",
+    "check_context": "visual",
+    "get_strategy": "visual",
 }
 
 __all__ = [
     "Pllava",
     "PllavaConfig",
+    "Sizes",
     "Spliced",
+    "Strategy",
+    "check_context",
     "checkpoint_bytes",
+    "get_strategy",
     "left_pad",
     "load_pllava",
+    "merge_checkpoint",
     "normalise",
     "read_config",
+    "read_sizes",
     "render_prompt",
     "resolve_instruction",
     "resolve_system",

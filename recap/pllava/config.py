@@ -1,7 +1,8 @@
 """What a PLLaVA's config.json says, whatever its age, checked and with the omitted sizes filled in.
 
 Class names and `model_type` are never read: the published ones are misspelt or say `llava`. A PLLaVA is
-known by `pooling_shape` and `num_frames`.
+known by `pooling_shape` and `num_frames`. transformers, and torch with it, load only when a whole
+configuration is built.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from transformers import CLIPVisionConfig, LlamaConfig
+if TYPE_CHECKING:
+    from transformers import CLIPVisionConfig, LlamaConfig
 
 # CLIP ViT-L/14 at 336 pixels, which every published PLLaVA looks through.
-_VISION_DEFAULTS = {
+VISION_DEFAULTS = {
     "hidden_size": 1024,
     "intermediate_size": 4096,
     "projection_dim": 768,
@@ -29,7 +31,7 @@ _VISION_DEFAULTS = {
     "layer_norm_eps": 1e-5,
 }
 # The class defaults of a Llama configuration: pllava-7b leaves out every one that it shares with them.
-_TEXT_DEFAULTS = {
+TEXT_DEFAULTS = {
     "hidden_size": 4096,
     "intermediate_size": 11008,
     "num_hidden_layers": 32,
@@ -86,6 +88,11 @@ class PllavaConfig:
         return self.vision.image_size // self.vision.patch_size
 
     @property
+    def max_positions(self) -> int:
+        """How many tokens, visual ones among them, the language model was made for."""
+        return self.text.max_position_embeddings
+
+    @property
     def visual_token_count(self) -> int:
         """Tokens that stand for one clip in the language model."""
         return math.prod(self.pooling_shape)
@@ -95,16 +102,15 @@ def read_config(folder: str | Path) -> PllavaConfig:
     """Read `folder`/config.json. ValueError says what is missing or wrong in it."""
     path = Path(folder) / "config.json"
     generation = Path(folder) / "generation_config.json"
-    later = _read_json(generation) if generation.is_file() else {}
-    return parse_config(_read_json(path), generation=later, where=str(path))
+    later = read_json(generation) if generation.is_file() else {}
+    return parse_config(read_json(path), generation=later, where=str(path))
 
 
 def parse_config(
     content: Mapping[str, Any], *, generation: Mapping[str, Any] | None = None, where: str = "config.json"
 ) -> PllavaConfig:
     """Build the configuration from the parsed files; `where` names the first in error messages."""
-    if missing := [key for key in ("pooling_shape", "num_frames") if content.get(key) is None]:
-        raise ValueError(_NOT_PLLAVA.format(where=where, missing=" and ".join(missing)))
+    check_pllava(content, where)
     text = content.get("text_config") or {}
     config = PllavaConfig(
         vision=_vision(content.get("vision_config") or {}),
@@ -112,8 +118,8 @@ def parse_config(
         image_token_id=_image_token_id(content, where),
         pad_token_ids=_ids(text.get("pad_token_id"), content.get("pad_token_id")),
         eos_token_ids=_eos(text, content, generation or {}),
-        num_frames=_whole(content["num_frames"], "num_frames", where),
-        pooling_shape=_pooling(content["pooling_shape"], where),
+        num_frames=whole_number(content["num_frames"], "num_frames", where),
+        pooling_shape=pooling_of(content["pooling_shape"], where),
         vision_feature_layer=content.get("vision_feature_layer", -2),
         projector_act=content.get("projector_hidden_act", "gelu"),
         dtype=_dtype_name(content, text),
@@ -122,7 +128,14 @@ def parse_config(
     return config
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def check_pllava(content: Mapping[str, Any], where: str) -> None:
+    """ValueError if the file is that of another kind of model."""
+    if missing := [key for key in ("pooling_shape", "num_frames") if content.get(key) is None]:
+        raise ValueError(_NOT_PLLAVA.format(where=where, missing=" and ".join(missing)))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a checkpoint's JSON file. ValueError if there is none."""
     if not path.is_file():
         raise ValueError(
             f"{path.parent} has no {path.name}; a checkpoint folder needs the one it was published with"
@@ -137,16 +150,20 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _vision(given: Mapping[str, Any]) -> CLIPVisionConfig:
-    config = CLIPVisionConfig(**_filled(_VISION_DEFAULTS, given))
+    from transformers import CLIPVisionConfig
+
+    config = CLIPVisionConfig(**_filled(VISION_DEFAULTS, given))
     config._attn_implementation = "sdpa"
     return config
 
 
 def _text(given: Mapping[str, Any], whole: Mapping[str, Any]) -> LlamaConfig:
+    from transformers import LlamaConfig
+
     vocab_size = given.get("vocab_size") or whole.get("vocab_size") or 32000
     # The file's top-level tie_word_embeddings is a default of an old class and means nothing.
     config = LlamaConfig(
-        **_filled(_TEXT_DEFAULTS, given),
+        **_filled(TEXT_DEFAULTS, given),
         vocab_size=vocab_size,
         rope_parameters=_rope(given),
         tie_word_embeddings=False,
@@ -194,16 +211,18 @@ def _ids(*values: int | list[int] | None) -> tuple[int, ...]:
     return tuple(dict.fromkeys(flat))
 
 
-def _whole(value: Any, key: str, where: str) -> int:
+def whole_number(value: Any, key: str, where: str) -> int:
+    """`value` as it is. ValueError unless it is an int of at least 1."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{where}: {key} is {value!r}; it must be a whole number of at least 1")
     return value
 
 
-def _pooling(value: Any, where: str) -> tuple[int, int, int]:
+def pooling_of(value: Any, where: str) -> tuple[int, int, int]:
+    """A pooling shape (frames, rows, columns). ValueError unless it is three whole numbers of at least 1."""
     if not isinstance(value, list | tuple) or len(value) != 3:
         raise ValueError(f"{where}: pooling_shape is {value!r}; it must be [frames, rows, columns]")
-    frames, rows, columns = (_whole(bins, "each number in pooling_shape", where) for bins in value)
+    frames, rows, columns = (whole_number(bins, "each number in pooling_shape", where) for bins in value)
     return frames, rows, columns
 
 

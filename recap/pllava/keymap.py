@@ -1,7 +1,8 @@
 """From the tensor names of any PLLaVA or LLaVA checkpoint to the names of our modules.
 
 Three generations of files exist: the published one (language model wrapped by PEFT, LoRA unmerged), plain
-LLaVA as transformers wrote it until 4.51, and today's. One ordered list of prefixes reads them all.
+LLaVA as transformers wrote it until 4.51, and today's. In merged checkpoints of ours the language model goes
+by plain Llama's names. One ordered list of prefixes reads them all.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ _PREFIXES = (
     ),
     (re.compile(r"^(base_model\.model\.)?language_model\.(base_model\.model\.)?"), "language_model."),
     (re.compile(r"^(base_model\.model\.)?lm_head\."), "language_model.lm_head."),
+    (re.compile(r"^model\.(?=(embed_tokens|layers|norm)\.)"), "language_model.model."),
 )
 _LORA = re.compile(r"\.(lora_[AB])(\.default)?\.weight$")
 # What a checkpoint may hold and PLLaVA does not use: computed buffers, the norm that only the class token

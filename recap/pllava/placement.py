@@ -21,13 +21,13 @@ from recap.pllava.model import Pllava
 from recap.pllava.safetensors_files import Stored
 
 DISK = "disk"
-_INSIDE_A_BLOCK = re.compile(r"\.layers\.\d+\.")
+_INDIVISIBLE = re.compile(r"\.layers\.\d+\.|^vision_tower\.embeddings\.")
 _LISTED = 4
 
 
 @dataclass(frozen=True)
 class Placement:
-    """`homes`: the device, or "disk", of every parameter; `modules`: the same as it was asked for.
+    """`homes`: the device, or "disk", of every parameter; `modules`: the largest modules with one home each.
 
     `main` is the device that computes for weights without a card of their own.
     """
@@ -39,21 +39,13 @@ class Placement:
     @classmethod
     def of(cls, device_map: Mapping[str, str | int], model: Pllava) -> Placement:
         """Read a device map. ValueError for unknown modules or devices, and for parameters without a home."""
-        modules = {name: _device_name(name, value) for name, value in device_map.items()}
-        known = {name for name, _ in model.named_modules()}
-        if unknown := [name for name in modules if name not in known]:
-            raise ValueError(
-                f"device_map names {_listed(unknown)}, which the model does not have; its modules are "
-                f"{', '.join(name for name, _ in model.named_children())} and what lies in them, such as "
-                "language_model.model.layers.0"
-            )
-        if split := [name for name in modules if _INSIDE_A_BLOCK.search(name)]:
-            raise ValueError(f"device_map splits a block, with {_listed(split)}; keep each block in one place")
-        homes = {name: _home(name, modules) for name, _ in model.named_parameters()}
+        asked = {name: _device_name(name, value) for name, value in device_map.items()}
+        _check_modules(asked, model)
+        homes = {name: _home(name, asked) for name, _ in model.named_parameters()}
         if homeless := [name for name, home in homes.items() if not home]:
             raise ValueError(f'device_map has no place for {_listed(homeless)}; add them, or "" for all others')
-        cards = [device for device in modules.values() if device not in (DISK, "cpu")]
-        return cls(homes, modules, torch.device(cards[0] if cards else "cpu"))
+        cards = [device for device in homes.values() if device not in (DISK, "cpu")]
+        return cls(homes, _one_home_each(model, homes), torch.device(cards[0] if cards else "cpu"))
 
     @property
     def is_split(self) -> bool:
@@ -95,7 +87,7 @@ def dispatch(model: Pllava, placement: Placement, off_disk: OffDisk) -> None:
     dispatch_model(
         model,
         dict(placement.modules),
-        main_device=placement.main,
+        main_device=str(placement.main),
         offload_dir=off_disk.folder,
         offload_index=off_disk.index or None,
         skip_keys=["past_key_values"],
@@ -116,7 +108,32 @@ def _device_name(module: str, value: str | int) -> str:
         ) from error
 
 
+def _check_modules(asked: Mapping[str, str], model: Pllava) -> None:
+    known = {name for name, _ in model.named_modules()}
+    if unknown := [name for name in asked if name not in known]:
+        raise ValueError(
+            f"device_map names {_listed(unknown)}, which the model does not have; its modules are "
+            f"{', '.join(name for name, _ in model.named_children())} and what lies in them, such as "
+            "language_model.model.layers.0"
+        )
+    if split := [name for name in asked if _INDIVISIBLE.search(name)]:
+        raise ValueError(f"device_map splits a block, with {_listed(split)}; keep each block in one place")
+
+
+def _one_home_each(model: Pllava, homes: Mapping[str, str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, module in model.named_modules():
+        above = name.split(".")
+        if "" in found or any(".".join(above[:depth]) in found for depth in range(1, len(above))):
+            continue
+        places = {homes[f"{name}.{inner}".strip(".")] for inner, _ in module.named_parameters()}
+        if len(places) == 1:
+            found[name] = places.pop()
+    return found
+
+
 def _home(parameter: str, modules: Mapping[str, str]) -> str | None:
+    """That of the innermost module that has one."""
     name = parameter
     while name:
         name = name.rpartition(".")[0]

@@ -16,12 +16,17 @@ def load_tokenizer(folders: list[Path], config: PllavaConfig) -> PreTrainedToken
     The file is taken as it is: no class name in the folder is trusted to rebuild it. ValueError if its image,
     padding or end token has another id than `config` says.
     """
-    folder = next((folder for folder in folders if (folder / "tokenizer.json").is_file()), None)
+    folder = tokenizer_folder(folders)
     if folder is None:
         return None
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, padding_side="left")
     _check(tokenizer, config, folder)
     return tokenizer
+
+
+def tokenizer_folder(folders: list[Path]) -> Path | None:
+    """The first folder that has a tokenizer.json, if any."""
+    return next((folder for folder in folders if (folder / "tokenizer.json").is_file()), None)
 
 
 def _check(tokenizer: PreTrainedTokenizerBase, config: PllavaConfig, folder: Path) -> None:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-
-import numpy as np
+from collections.abc import Sequence
 
 from recap.records import ClipError
 from recap.video.decord_decoder import DecoderFailed, decord_frames, suits
+from recap.video.pictures import Pictures
 from recap.video.probe import Probe
 from recap.video.pyav_decoder import PyavDecoder
 from recap.video.settings import DecodeSettings
 from recap.video.timeline import Timeline
-
-Shots = Iterator[tuple[float, np.ndarray]]
 
 
 def decode(
@@ -22,24 +19,29 @@ def decode(
     timeline: Timeline,
     indices: Sequence[int],
     settings: DecodeSettings,
-    take: Callable[[Shots], list[float]],
+    pictures: Pictures,
 ) -> tuple[list[float], str, bool]:
-    """Hand the frames of `indices` (ascending, distinct), one by one, to `take`, which returns their times.
+    """Hand the frames of `indices` (ascending, distinct), one by one, to `pictures`.
 
     Returns (times in seconds, decoder, damaged). decord reads what it reads rightly; PyAV reads the
-    rest, and what decord reports an error on. Raises ClipError: decoder_error, no_frames, damaged.
+    rest, and what decord reports an error on; `-fast` behind their names: it shrank the frames.
+    Raises ClipError: decoder_error, no_frames, damaged.
     """
+    size = pictures.scaling.frame if pictures.scaling else None
+    ending = "-fast" if size else ""
     if suits(facts, timeline):
-        batch = max(1, settings.batch_bytes // (3 * facts.width * facts.height))
+        width, height = size or (facts.width, facts.height)
+        batch = max(1, settings.batch_bytes // (3 * width * height))
         try:
-            return take(decord_frames(path, timeline, indices, batch)), "decord", False
+            shots = decord_frames(path, timeline, indices, batch, size)
+            return pictures.take(shots), f"decord{ending}", False
         except DecoderFailed:
             if not settings.fallback:
                 raise ClipError("decode", "decoder_error", "decord cannot decode the file") from None
-    decoder = PyavDecoder(path, timeline)
-    times = take(decoder.frames(indices))
+    decoder = PyavDecoder(path, timeline, size)
+    times = pictures.take(decoder.frames(indices))
     _check(times, indices)
-    return times, "pyav", decoder.damaged
+    return times, f"pyav{ending}", decoder.damaged
 
 
 def _check(times: list[float], indices: Sequence[int]) -> None:

@@ -15,6 +15,11 @@ CONTAINERS = frozenset({"mov", "matroska", "flv", "ogg", "gif"})
 # The share of frames it may replace by their neighbours without a word: none.
 FAULT_TOLERANCE = 1e-9
 CLOCK_S = 0.001
+# FFmpeg pads rows up to 64 bytes, by the processor; decord misreads padded rows whose length is a
+# multiple of the width, which only narrow pictures have. Rows of a multiple of 64 pixels have no padding.
+ROW_PIXELS, NARROW = 64, 190
+
+Size = tuple[int, int]  # width, height
 
 
 class DecoderFailed(Exception):
@@ -22,19 +27,25 @@ class DecoderFailed(Exception):
 
 
 def suits(facts: Probe, timeline: Timeline) -> bool:
-    """Whether decord numbers this file's frames as it shows them: no turned, no cut-away frames."""
-    return facts.container in CONTAINERS and not (facts.turns or timeline.hidden or timeline.counted)
+    """Whether decord reads this file's frames rightly: none turned, cut away or of a width it misreads."""
+    numbered = not (facts.turns or timeline.hidden or timeline.counted)
+    return facts.container in CONTAINERS and numbered and facts.width == readable_width(facts.width)
+
+
+def readable_width(width: int) -> int:
+    """The next width from `width` up that decord reads on every machine."""
+    return width if width >= NARROW else -(-width // ROW_PIXELS) * ROW_PIXELS
 
 
 def decord_frames(
-    path: str, timeline: Timeline, indices: Sequence[int], batch: int
+    path: str, timeline: Timeline, indices: Sequence[int], batch: int, size: Size | None
 ) -> Iterator[tuple[float, np.ndarray]]:
-    """(time in seconds, (H, W, 3) uint8 RGB) of each of the ascending `indices`.
+    """(time in seconds, (H, W, 3) uint8 RGB) of each of the ascending `indices`, shrunk to `size` if given.
 
-    Holds `batch` full-size frames at once. Raises DecoderFailed.
+    Holds `batch` frames at once. Raises DecoderFailed.
     """
     try:
-        reader = _open(path, timeline)
+        reader = _open(path, timeline, size)
         for at in range(0, len(indices), batch):
             part = list(indices[at : at + batch])
             pictures = reader.get_batch(part).asnumpy()
@@ -45,11 +56,12 @@ def decord_frames(
         raise DecoderFailed(str(error)) from error
 
 
-def _open(path: str, timeline: Timeline):
+def _open(path: str, timeline: Timeline, size: Size | None):
     import decord
 
     decord.logging.set_level(decord.logging.QUIET)
-    reader = decord.VideoReader(path, num_threads=1, fault_tol=FAULT_TOLERANCE)
+    width, height = size or (-1, -1)
+    reader = decord.VideoReader(path, width=width, height=height, num_threads=1, fault_tol=FAULT_TOLERANCE)
     if len(reader) != len(timeline):
         raise DecoderFailed(f"{len(reader)} frames found where the packets make {len(timeline)}")
     times_s = reader.get_frame_timestamp(range(len(reader)))[:, 0]  # float32

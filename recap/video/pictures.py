@@ -2,30 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+from PIL import Image
 
 from recap.records import FrameRequest
-from recap.video.view import apply_view, window_count
+from recap.video.grid import grid_of, tile_of
+from recap.video.scaling import Scaling
+from recap.video.view import draw_view, window_count
 
 
 class Pictures:
-    """Model-size pictures of distinct moments; a full-size frame is let go as soon as it is shrunk."""
+    """Model-size pictures; a full-size frame is let go as soon as the last picture it is in is drawn.
 
-    def __init__(self, moments: int, request: FrameRequest):
-        self.request = request
-        shape = (window_count(request.view), moments, request.size, request.size, 3)
-        self.pixels = np.zeros(shape, np.uint8)
+    `places` says for each of the request's moments which of the distinct frames shows it, ascending.
+    `scaling` is what the decoder shrinks frames to, if it does.
+    """
+
+    def __init__(self, places: Sequence[int], request: FrameRequest, scaling: Scaling | None = None):
+        self.request, self.scaling = request, scaling
+        cells = request.tiles[0] * request.tiles[1]
+        self.grids = [tuple(places[at : at + cells]) for at in range(0, len(places), cells)]
+        shape = (window_count(request.view), len(self.grids), request.size, request.size, 3)
+        self.windows = np.zeros(shape, np.uint8)
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """(windows·pictures, size, size, 3) uint8, window-major."""
+        return self.windows.reshape(-1, *self.windows.shape[2:])
 
     def take(self, shots: Iterable[tuple[float, np.ndarray]]) -> list[float]:
-        """Shrink each (time in seconds, (H, W, 3) uint8 frame) of `shots`; returns the times."""
-        times = []
-        for moment, (time_s, frame) in enumerate(shots):
-            self.pixels[:, moment] = apply_view(frame, self.request.view, self.request.size)
+        """Draw each (time in seconds, (H, W, 3) uint8 frame) of the distinct `shots`; returns the times."""
+        times: list[float] = []
+        held: dict[int, Image.Image] = {}
+        waiting = 0
+        for place, (time_s, frame) in enumerate(shots):
             times.append(time_s)
+            held[place] = tile_of(frame, self.request.tiles)
+            while waiting < len(self.grids) and self.grids[waiting][-1] == place:
+                self._draw(waiting, held)
+                waiting += 1
+            first = self.grids[waiting][0] if waiting < len(self.grids) else place + 1
+            held = {at: picture for at, picture in held.items() if at >= first}
         return times
 
-    def arranged(self, places: list[int]) -> np.ndarray:
-        """(windows·count, size, size, 3), window-major, moments repeated as `places` says."""
-        return self.pixels[:, places].reshape(-1, *self.pixels.shape[2:])
+    def _draw(self, number: int, held: dict[int, Image.Image]) -> None:
+        grid = self.grids[number]
+        if number and grid == self.grids[number - 1]:
+            self.windows[:, number] = self.windows[:, number - 1]
+            return
+        picture = grid_of([held[place] for place in grid], self.request.tiles)
+        first = self.scaling and self.scaling.picture
+        self.windows[:, number] = draw_view(picture, self.request.view, self.request.size, first)

@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 
 
 class PyavDecoder:
-    """One pass over a file. Afterwards `damaged` says whether packets or wanted frames were bad."""
+    """One pass over a file. Afterwards `damaged` says whether packets or wanted frames were bad.
 
-    def __init__(self, path: str, timeline: Timeline):
-        self.path, self.timeline = path, timeline
+    Upright frames are shrunk to `size` (width, height) if it is given.
+    """
+
+    def __init__(self, path: str, timeline: Timeline, size: tuple[int, int] | None = None):
+        self.path, self.timeline, self.size = path, timeline, size
         self.damaged = False
 
     def frames(self, indices: Sequence[int]) -> Iterator[tuple[float, np.ndarray]]:
@@ -29,10 +32,16 @@ class PyavDecoder:
         """
         origin = int(self.timeline.pts[0])
         for tick, frame in self._shown_at([int(self.timeline.pts[index]) for index in indices]):
-            # Bicubic chroma is what decord uses: it matters for pictures of more than 8 bits.
-            picture = frame.to_ndarray(format="rgb24", interpolation="BICUBIC")
-            upright = np.rot90(picture, turns_of(frame))
-            yield (tick - origin) * float(self.timeline.time_base), np.ascontiguousarray(upright)
+            yield (tick - origin) * float(self.timeline.time_base), self._picture(frame)
+
+    def _picture(self, frame: VideoFrame) -> np.ndarray:
+        turns = turns_of(frame)
+        width, height = self.size or (None, None)
+        if turns % 2:
+            width, height = height, width
+        # Bicubic chroma is what decord uses: it matters for pictures of more than 8 bits.
+        shrunk = frame.reformat(width, height, "rgb24", interpolation="BICUBIC")
+        return np.ascontiguousarray(np.rot90(shrunk.to_ndarray(), turns))
 
     def _shown_at(self, ticks: list[int]) -> Iterator[tuple[int, VideoFrame]]:
         held, at = None, 0

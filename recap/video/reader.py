@@ -9,6 +9,7 @@ from recap.records import ClipError, FrameRequest, Frames
 from recap.video.decode import decode
 from recap.video.pictures import Pictures
 from recap.video.probe import Probe, inspect
+from recap.video.scaling import decoder_scaling
 from recap.video.settings import DecodeSettings
 from recap.video.span import Span, is_variable, span_indices
 from recap.video.timeline import Timeline
@@ -51,11 +52,16 @@ class InProcessReader:
     ) -> Frames:
         """`request.count` frames of the span `start_s`..`end_s`, in seconds after the first frame.
 
+        With `request.tiles` of (columns, rows) the view sees pictures of columns·rows consecutive
+        moments each, row by row: `pixels` is (windows·count/tiles, size, size, 3), `coverage` that of
+        the whole grid, and `times_s` still holds every moment. `count` must divide by columns·rows.
+
         Flags: `truncated`, `variable_rate`, `damaged` (frames could not be decoded, or two claim one
         moment), `repeated_frames` (the span has fewer than asked for). Raises ClipError of stage
         `probe` (see `probe`) or `decode`: truncated, no_frames, empty_span, damaged, decoder_error.
         """
-        assert request.tiles == (1, 1), "this reader shows one moment in a picture"
+        columns, rows = request.tiles
+        assert request.count % (columns * rows) == 0, "the last picture would have empty tiles"
         window_count(request.view)  # a view that does not exist is no fault of the file's
         known: dict = {}
         try:
@@ -78,15 +84,18 @@ class InProcessReader:
         known.update(facts.facts, flags=tuple(flags))
         indices = span_indices(timeline, facts.fps, request.count, span)
         shown = sorted(set(indices))
-        pictures = Pictures(len(shown), request)
-        times, decoder, damaged = decode(location, facts, timeline, shown, self.settings, pictures.take)
+        places = [shown.index(index) for index in indices]
+        fast = self.settings.scaling == "fast"
+        scaling = decoder_scaling(facts.width, facts.height, request) if fast else None
+        pictures = Pictures(places, request, scaling)
+        times, decoder, damaged = decode(location, facts, timeline, shown, self.settings, pictures)
         flags += [DAMAGED] * (damaged or timeline.stutters)
         flags += [REPEATED] * (len(shown) < request.count)
-        places = [shown.index(index) for index in indices]
+        columns, rows = request.tiles
         return Frames(
-            pixels=pictures.arranged(places),
+            pixels=pictures.pixels,
             times_s=tuple(round(times[place], 6) for place in places),
-            coverage=coverage(facts.width, facts.height, request.view, request.size),
+            coverage=coverage(columns * facts.width, rows * facts.height, request.view, request.size),
             decoder=decoder,
             flags=tuple(flags),
             **facts.facts,

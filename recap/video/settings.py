@@ -16,7 +16,8 @@ class FramesSettings:
     """Moments sampled evenly from each clip; the published checkpoints were trained with 16."""
     view: Literal["crop", "pad", "wide"] = "crop"
     """`crop` keeps the centre square, as PLLaVA does; `pad` shrinks the whole picture into the square;
-    `wide` shows two squares, left and right (or top and bottom), at twice the visual tokens."""
+    `wide` shows two squares, left and right (or top and bottom). With the `pllava` strategy each of the
+    two is pooled to half the tokens, so that the prompt keeps its length."""
 
     def __post_init__(self) -> None:
         if self.count < 1:
@@ -34,19 +35,20 @@ class DecodeSettings:
     memory_gb: float = 4.0
     """Memory one decoding process may use; 4K clips need about 1.2. Full-size frames in flight are kept
     under a thirty-second of it."""
-    timeout_s: float = 60.0
-    """Seconds after which a decoding process that has not answered is replaced."""
     truncated: Literal["quarantine", "caption"] = "quarantine"
     """What to do with a file that breaks off before its declared end; `caption` flags it instead."""
     fallback: bool = True
     """Try PyAV on files that decord reports an error on."""
+    scaling: Literal["exact", "fast"] = "exact"
+    """`exact` resizes as PLLaVA does, bit for bit; `fast` lets the decoder shrink the frames, which takes
+    less time and memory. It changes filmed pictures a little, drawn ones more: upright edges between
+    colours blur, as colour is kept at half the width. A clip's `decoder` says where it was done."""
 
     def __post_init__(self) -> None:
         if self.workers != "auto" and self.workers < 1:
             raise ValueError(f"decode.workers is {self.workers}; say 'auto' or a number from 1")
-        for name in ("memory_gb", "timeout_s"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"decode.{name} is {getattr(self, name)}; it must be positive")
+        if self.memory_gb <= 0:
+            raise ValueError(f"decode.memory_gb is {self.memory_gb}; it must be positive")
 
     @property
     def batch_bytes(self) -> int:

@@ -16,13 +16,29 @@ def apply_view(frame: np.ndarray, view: str, size: int) -> np.ndarray:
     `crop` is PLLaVA's own chain, bit for bit at 336: the processor's resize, CLIP's resize, CLIP's
     centre crop, all bicubic (source: magic-research/PLLaVA, processing_pllava.py, and Hugging
     Face's CLIPImageProcessor). `pad` shrinks the whole picture and adds bars. `wide` replaces the
-    centre crop with two squares side by side along the long side.
+    centre crop with two squares at the ends of the long side: they meet in a 2:1 picture, overlap in
+    a shorter one, and are the same in a square one.
     """
-    picture = Image.fromarray(frame)
+    return draw_view(Image.fromarray(frame), view, size)
+
+
+def draw_view(picture: Image.Image, view: str, size: int, first: tuple[int, int] | None = None) -> np.ndarray:
+    """`apply_view` of an RGB picture. `first` is what the first resize makes of the picture as filmed,
+    for one that was shrunk before; a picture of just that size is not resized again.
+    """
+    picture = picture.resize(first or first_size(*picture.size, view, size), Image.Resampling.BICUBIC)
     if view == "pad":
-        return _padded(picture, size)[None]
-    pixels = np.asarray(_resized(_resized(picture, _processor_short(*picture.size, size)), size))
+        return _barred(picture, size)[None]
+    pixels = np.asarray(picture.resize(_scaled(*picture.size, size), Image.Resampling.BICUBIC))
     return np.stack([pixels[y : y + size, x : x + size] for x, y in _corners(pixels, view, size)])
+
+
+def first_size(width: int, height: int, view: str, size: int) -> tuple[int, int]:
+    """(width, height) after the first resize of `view`; `pad` has no other."""
+    if view == "pad":
+        scale = size / max(width, height)
+        return max(1, round(width * scale)), max(1, round(height * scale))
+    return _scaled(width, height, _processor_short(width, height, size))
 
 
 def coverage(width: int, height: int, view: str, size: int) -> float:
@@ -30,8 +46,8 @@ def coverage(width: int, height: int, view: str, size: int) -> float:
     windows = window_count(view)
     if view == "pad":
         return 1.0
-    first = _scaled(width, height, _processor_short(width, height, size))
-    return min(1.0, windows * size / max(_scaled(*first, size)))
+    longest = max(_scaled(*first_size(width, height, view, size), size))
+    return min(1.0, windows * size / longest)
 
 
 def window_count(view: str) -> int:
@@ -54,10 +70,6 @@ def _scaled(width: int, height: int, short: int) -> tuple[int, int]:
     return int(short * width / height), short
 
 
-def _resized(picture: Image.Image, short: int) -> Image.Image:
-    return picture.resize(_scaled(*picture.size, short), Image.Resampling.BICUBIC)
-
-
 def _corners(pixels: np.ndarray, view: str, size: int) -> list[tuple[int, int]]:
     height, width = pixels.shape[:2]
     if window_count(view) == 1:
@@ -68,10 +80,7 @@ def _corners(pixels: np.ndarray, view: str, size: int) -> list[tuple[int, int]]:
     return [(at, 0) if width >= height else (0, at) for at in offsets]
 
 
-def _padded(picture: Image.Image, size: int) -> np.ndarray:
-    scale = size / max(picture.size)
-    fitted = tuple(max(1, round(side * scale)) for side in picture.size)
+def _barred(picture: Image.Image, size: int) -> np.ndarray:
     square = Image.new("RGB", (size, size), PAD_COLOUR)
-    corner = tuple((size - side) // 2 for side in fitted)
-    square.paste(picture.resize(fitted, Image.Resampling.BICUBIC), corner)
+    square.paste(picture, ((size - picture.width) // 2, (size - picture.height) // 2))
     return np.asarray(square)

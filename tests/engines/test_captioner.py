@@ -17,9 +17,10 @@ from recap.engines import (
     RehearsalFront,
     open_captioner,
 )
-from recap.records import ClipError
+from recap.records import ClipError, FrameRequest
 
 PROMPT, ENGINE = PromptSettings(), EngineSettings(kind="rehearsal")
+REQUEST = FrameRequest(count=4, size=8)
 PATIENCE_S = 20
 
 
@@ -52,7 +53,7 @@ class Gated(RehearsalEngine):
 
 @pytest.fixture
 def front():
-    return RehearsalFront(PROMPT, ENGINE, size=8, count=4)
+    return RehearsalFront(PROMPT, ENGINE, REQUEST)
 
 
 @pytest.fixture
@@ -89,7 +90,7 @@ def test_a_caption_says_where_it_comes_from(start, front, make_frames):
 
 
 def test_captions_come_in_prompt_order(start, make_frames):
-    captioner = start(RehearsalEngine(), TwoPrompts(PROMPT, ENGINE, size=8, count=4))
+    captioner = start(RehearsalEngine(), TwoPrompts(PROMPT, ENGINE, REQUEST))
     captions = captioner.submit("a", make_frames(1)).result(PATIENCE_S)
     assert [caption.prompt for caption in captions] == ["dense", "brief"]
     assert captions[1].finish_reason == "length" and captions[1].output_tokens == 1
@@ -97,7 +98,7 @@ def test_captions_come_in_prompt_order(start, make_frames):
 
 def test_pixels_prompt_and_their_order_change_the_caption(front, start, make_frames):
     def text(frames, prompt=PROMPT):
-        captioner = start(RehearsalEngine(), RehearsalFront(prompt, ENGINE, size=8, count=4))
+        captioner = start(RehearsalEngine(), RehearsalFront(prompt, ENGINE, REQUEST))
         return captioner.submit("a", frames).result(PATIENCE_S)[0].text
 
     frames, swapped, touched = (make_frames(1) for _ in range(3))
@@ -139,7 +140,7 @@ def test_a_text_that_cannot_be_read_fails_that_clip_alone(start, make_frames):
                 raise ClipError("caption", "text", "not readable")
             return super().caption(completion)
 
-    captioner = start(RehearsalEngine(batch_size=1), Forgetful(PROMPT, ENGINE, size=8, count=4))
+    captioner = start(RehearsalEngine(batch_size=1), Forgetful(PROMPT, ENGINE, REQUEST))
     odd, fine = captioner.submit("odd", make_frames(1)), captioner.submit("fine", make_frames(2))
     assert odd.exception(PATIENCE_S).kind == "text" and len(fine.result(PATIENCE_S)) == 2
 
@@ -161,7 +162,7 @@ def test_an_unexpected_error_in_the_front_is_not_the_clips_fault(start, make_fra
         def requests(self, clip_id, frames):
             raise RuntimeError("CUDA error")
 
-    captioner = start(RehearsalEngine(), Broken(PROMPT, ENGINE, size=8, count=4))
+    captioner = start(RehearsalEngine(), Broken(PROMPT, ENGINE, REQUEST))
     assert isinstance(captioner.submit("a", make_frames(1)).exception(PATIENCE_S), RuntimeError)
     with pytest.raises(RuntimeError, match="stopped"):
         captioner.submit("b", make_frames(2))
@@ -207,14 +208,14 @@ def test_the_engine_computes_on_one_thread(start, front, make_frames):
 
 def test_a_rehearsal_opens_without_torch(make_frames):
     script = (
-        "import sys; from recap.engines import *;"
-        "captioner = open_captioner(ModelSettings(), PromptSettings(), EngineSettings(kind='rehearsal'), 4);"
+        "import sys; from recap.engines import *; from recap.records import FrameRequest;"
+        "captioner = open_captioner(ModelSettings(), PromptSettings(), EngineSettings(kind='rehearsal'), FrameRequest());"
         "captioner.close(); assert not {'torch', 'transformers', 'pydantic'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_an_opened_rehearsal_captions(make_frames):
-    captioner = open_captioner(ModelSettings(), PROMPT, ENGINE, 4)
+    captioner = open_captioner(ModelSettings(), PROMPT, ENGINE, FrameRequest(count=4, size=64))
     assert captioner.submit("a", make_frames(1, size=64, windows=2)).result(PATIENCE_S)[0].text
     captioner.close()

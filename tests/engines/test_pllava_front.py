@@ -12,16 +12,20 @@ from recap.engines import (
     EngineSettings,
     ModelSettings,
     PromptSettings,
+    check_length,
     complete,
-    frame_size,
+    frame_request,
     open_captioner,
-    prompt_text,
+    prompt_texts,
 )
 from recap.engines.pllava_front import PllavaFront, open_pllava
 from recap.pllava import load_pllava, normalise
 from recap.pllava.random_checkpoint import write_random_checkpoint
+from recap.pllava.visual import get_strategy
+from recap.records import FrameRequest
 
 SIDE, COUNT, PATIENCE_S = 56, 4, 60
+REQUEST = FrameRequest(COUNT, SIDE)
 ENGINE = EngineSettings(max_new_tokens=24, batch_size=3, repetition_penalty=1.1)
 
 
@@ -41,8 +45,13 @@ def pllava(checkpoint):
     return load_pllava(checkpoint, dtype="float32")
 
 
+def front_of(model, prompt, count=COUNT, strategy="pllava"):
+    request = replace(REQUEST, count=count)
+    return PllavaFront(model, prompt, ENGINE, request, get_strategy(strategy), name="tiny")
+
+
 def captions(settings, frames_of, engine=ENGINE):
-    captioner = open_captioner(settings, PromptSettings(), engine, COUNT)
+    captioner = open_captioner(settings, PromptSettings(), engine, REQUEST)
     futures = {clip_id: captioner.submit(clip_id, frames) for clip_id, frames in frames_of.items()}
     try:
         return {clip_id: future.result(PATIENCE_S)[0] for clip_id, future in futures.items()}
@@ -56,7 +65,7 @@ def clips(make_frames):
 
 
 def test_captions_equal_the_models_own_generation(settings, pllava, clips):
-    ids = pllava.tokenizer(prompt_text(PromptSettings()), return_tensors="pt")["input_ids"]
+    ids = pllava.tokenizer(prompt_texts(PromptSettings())["dense"], return_tensors="pt")["input_ids"]
     found = captions(settings, clips, EngineSettings(max_new_tokens=24))
     for clip_id, frames in clips.items():
         pixels = normalise(frames.pixels)
@@ -87,7 +96,7 @@ def test_draws_differ_from_clip_to_clip_and_with_the_seed(settings, make_frames)
 
 
 def test_many_threads_share_one_model(settings, clips):
-    captioner = open_captioner(settings, PromptSettings(), ENGINE, COUNT)
+    captioner = open_captioner(settings, PromptSettings(), ENGINE, REQUEST)
     with ThreadPoolExecutor(7) as pool:
         futures = list(pool.map(lambda item: captioner.submit(*item), clips.items()))
         crowded = {
@@ -97,44 +106,74 @@ def test_many_threads_share_one_model(settings, clips):
     assert crowded == captions(settings, clips)
 
 
-def test_windows_follow_each_other_in_the_prompt(pllava, make_frames):
-    front = PllavaFront(pllava, PromptSettings(), ENGINE, COUNT, name="tiny")
+def test_two_windows_share_the_tokens_of_one(pllava, make_frames):
+    front = front_of(pllava, PromptSettings())
     (one,) = front.requests("a", make_frames(1, size=SIDE))
     (two,) = front.requests("a", make_frames(1, size=SIDE, windows=2))
-    assert two.length == one.length + COUNT * 2 * 2
+    assert two.length == one.length and not torch.equal(two.embeddings, one.embeddings)
+
+
+def test_every_prompt_is_asked_and_the_tower_runs_once(pllava, make_frames, monkeypatch):
+    seen = []
+    tower = pllava.vision_tower.forward
+    monkeypatch.setattr(pllava.vision_tower, "forward", lambda pixels: seen.append(len(pixels)) or tower(pixels))
+    front = front_of(pllava, PromptSettings(instruction={"long": "dense", "mine": "Say it."}))
+    requests = front.requests("a", make_frames(1, size=SIDE))
+    assert [request.request_id for request in requests] == ["a/long", "a/mine"]
+    assert requests[0].length > requests[1].length and seen == [COUNT]
+
+
+@pytest.mark.parametrize("strategy", ("n_frame", "video_chatgpt", "image_grid"))
+def test_the_baselines_run_through_the_same_front(settings, strategy, make_frames):
+    chosen = replace(settings, visual_tokens=strategy)
+    request = frame_request(chosen, ENGINE, COUNT, "crop")
+    check_length(replace(chosen), PromptSettings(), ENGINE, request)
+    pictures = request.count // (request.tiles[0] * request.tiles[1])
+    captioner = open_captioner(chosen, PromptSettings(), ENGINE, request)
+    try:
+        frames = make_frames(1, size=SIDE, count=pictures)
+        assert captioner.submit("a", frames).result(PATIENCE_S)[0].output_tokens
+    finally:
+        captioner.close()
+
+
+def test_a_prompt_that_does_not_fit_the_context_is_refused(settings):
+    with pytest.raises(ValueError, match="prompt dense: .*lower max_new_tokens"):
+        check_length(settings, PromptSettings(), replace(ENGINE, max_new_tokens=100_000), REQUEST)
+    check_length(settings, PromptSettings(), ENGINE, REQUEST)
 
 
 def test_frames_from_a_read_only_store_are_taken_without_a_warning(pllava, make_frames, recwarn):
     frames = make_frames(1, size=SIDE)
     frames.pixels.setflags(write=False)
-    assert PllavaFront(pllava, PromptSettings(), ENGINE, COUNT, name="tiny").requests("a", frames)
+    assert front_of(pllava, PromptSettings()).requests("a", frames)
     assert not [warning for warning in recwarn if "writable" in str(warning.message)]
 
 
 @pytest.mark.parametrize("dtype", ("float32", "bfloat16"))
 def test_the_model_computes_in_the_type_asked_for(settings, make_frames, dtype):
-    engine, front = open_pllava(replace(settings, dtype=dtype), PromptSettings(), ENGINE, COUNT)
+    engine, front = open_pllava(replace(settings, dtype=dtype), PromptSettings(), ENGINE, REQUEST)
     (request,) = front.requests("a", make_frames(1, size=SIDE))
     assert request.embeddings.dtype == getattr(torch, dtype)
     assert [done.request_id for done in complete(engine, [request])] == ["a/dense"]
 
 
 def test_another_number_of_frames_than_the_model_was_trained_on(pllava, make_frames):
-    front = PllavaFront(pllava, PromptSettings(), ENGINE, 2, name="tiny")
+    front = front_of(pllava, PromptSettings(), count=2)
     (request,) = front.requests("a", make_frames(1, size=SIDE, count=2))
-    (usual,) = PllavaFront(pllava, PromptSettings(), ENGINE, COUNT, name="tiny").requests(
+    (usual,) = front_of(pllava, PromptSettings()).requests(
         "a", make_frames(1, size=SIDE)
     )
     assert request.length == usual.length
 
 
 def test_the_decode_side_knows_the_size(settings, pllava):
-    front = PllavaFront(pllava, PromptSettings(), ENGINE, COUNT, name="tiny")
-    assert frame_size(settings, ENGINE) == front.size == SIDE and front.count == COUNT
+    front = front_of(pllava, PromptSettings())
+    assert frame_request(settings, ENGINE, COUNT, "crop") == front.request
 
 
 def test_a_caption_is_named_clean_and_normalised(pllava, make_frames):
-    front = PllavaFront(pllava, PromptSettings(instruction="Say it."), ENGINE, COUNT, name="tiny")
+    front = front_of(pllava, PromptSettings(instruction="Say it."))
     words = pllava.tokenizer("a dog", add_special_tokens=False)["input_ids"]
     ids = (pllava.tokenizer.bos_token_id, *words, pllava.tokenizer.pad_token_id)
     (request,) = front.requests("a", make_frames(1, size=SIDE))
@@ -144,7 +183,7 @@ def test_a_caption_is_named_clean_and_normalised(pllava, make_frames):
 
 
 def test_text_is_composed(pllava, monkeypatch):
-    front = PllavaFront(pllava, PromptSettings(), ENGINE, COUNT, name="tiny")
+    front = front_of(pllava, PromptSettings())
     monkeypatch.setattr(pllava.tokenizer, "decode", lambda ids, **_: unicodedata.normalize("NFD", " café\n"))
     assert front.caption(Completion("a/dense", (), "stop")).text == "café"
 
@@ -161,20 +200,20 @@ def test_text_is_composed(pllava, monkeypatch):
 @pytest.mark.parametrize("kind", ("transformers", "rehearsal"))
 def test_prompts_that_cannot_be(settings, prompt, message, kind):
     with pytest.raises(ValueError, match=message):
-        open_captioner(settings, PromptSettings(**prompt), EngineSettings(kind), COUNT)
+        open_captioner(settings, PromptSettings(**prompt), EngineSettings(kind), REQUEST)
 
 
 def test_checkpoints_that_cannot_be_asked(pllava):
     prompt = PromptSettings()
     pllava.config = type("Config", (), {"image_size": SIDE, "image_token_id": 99_999})
     with pytest.raises(ValueError, match=r"image token \(id 99999\) 0 times"):
-        PllavaFront(pllava, prompt, ENGINE, COUNT, name="tiny")
+        front_of(pllava, prompt)
     pllava.tokenizer = None
     with pytest.raises(ValueError, match=r"has no tokenizer\.json"):
-        PllavaFront(pllava, prompt, ENGINE, COUNT, name="tiny")
+        front_of(pllava, prompt)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_a_gpu_that_is_not_there(settings):
     with pytest.raises(ValueError, match="torch sees no GPU here"):
-        open_pllava(settings, PromptSettings(), EngineSettings(gpus_per_actor=1), COUNT)
+        open_pllava(settings, PromptSettings(), EngineSettings(gpus_per_actor=1), REQUEST)

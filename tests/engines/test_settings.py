@@ -8,11 +8,11 @@ from recap.engines import (
     EngineSettings,
     ModelSettings,
     PromptSettings,
-    frame_size,
-    model_frame_size,
+    frame_request,
     open_captioner,
     resolve_checkpoint,
 )
+from recap.records import FrameRequest
 
 
 @pytest.mark.parametrize(
@@ -42,31 +42,58 @@ def test_other_bounds():
 
 
 @pytest.mark.parametrize(
-    ("instruction", "name"),
-    [("dense", "dense"), ("Describe it.", "custom"), ("请描述这个视频", "custom")],
+    ("instruction", "names"),
+    [
+        ("dense", ["dense"]),
+        ("Describe it.", ["custom"]),
+        ("请描述这个视频", ["custom"]),
+        (("short", "dense"), ["short", "dense"]),
+        ({"mine": "Describe it.", "brief": "short"}, ["mine", "brief"]),
+    ],
 )
-def test_a_prompt_has_a_name(instruction, name):
-    assert PromptSettings(instruction=instruction).name == name
+def test_prompts_have_names(instruction, names):
+    assert list(PromptSettings(instruction=instruction).instructions) == names
 
 
-def test_frame_size_is_the_towers(tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps({"vision_config": {"image_size": 48}}))
-    assert model_frame_size(tmp_path) == 48
-    assert frame_size(ModelSettings(str(tmp_path)), EngineSettings()) == 48
-    assert frame_size(ModelSettings(str(tmp_path)), EngineSettings("rehearsal")) == 48
-    assert frame_size(ModelSettings(), EngineSettings("rehearsal")) == 64
+@pytest.mark.parametrize(
+    "instruction", [("Say a.", "Say b."), ("short", "short"), (), ("dense", " "), {"Not.A.Name": "Say a."}]
+)
+def test_prompts_that_cannot_be_told_apart_are_refused(instruction):
+    with pytest.raises(ValueError, match=r"prompt\.instruction"):
+        PromptSettings(instruction=instruction)
 
 
-@pytest.mark.parametrize("config", [{}, {"vision_config": None}, {"vision_config": {"hidden_size": 1024}}])
-def test_frame_size_of_published_configs_that_leave_it_out(tmp_path, config):
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    assert model_frame_size(tmp_path) == 336
+def test_pooling_goes_with_pllava():
+    assert ModelSettings(pooling=(16, 12, 12)).pooling == (16, 12, 12)
+    with pytest.raises(ValueError, match="does not pool"):
+        ModelSettings(visual_tokens="n_frame", pooling=(16, 12, 12))
+    with pytest.raises(ValueError, match="at least 1"):
+        ModelSettings(pooling=(16, 0, 12))
+
+
+PLLAVA = {"num_frames": 4, "pooling_shape": [4, 2, 2]}
+
+
+@pytest.mark.parametrize("vision", [{}, {"image_size": 48, "patch_size": 12}])
+def test_frames_are_of_the_towers_size(tmp_path, vision):
+    (tmp_path / "config.json").write_text(json.dumps(PLLAVA | {"vision_config": vision}))
+    size = vision.get("image_size", 336)
+    for kind in ("transformers", "rehearsal"):
+        request = frame_request(ModelSettings(str(tmp_path)), EngineSettings(kind), 8, "pad")
+        assert request == FrameRequest(8, size, "pad")
+
+
+def test_strategies_write_the_frame_request(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(PLLAVA))
+    grid = ModelSettings(str(tmp_path), visual_tokens="image_grid")
+    assert frame_request(grid, EngineSettings(), 16, "crop") == FrameRequest(6, 336, "crop", (2, 3))
+    assert frame_request(ModelSettings(), EngineSettings("rehearsal"), 3, "crop") == FrameRequest(3, 64, "crop")
 
 
 def test_checkpoints_that_are_not_there(tmp_path):
-    with pytest.raises(ValueError, match="is missing"):
-        model_frame_size(tmp_path)
+    with pytest.raises(ValueError, match=r"no config\.json"):
+        frame_request(ModelSettings(str(tmp_path)), EngineSettings(), 16, "crop")
     with pytest.raises(ValueError, match="checkpoint is not set"):
-        open_captioner(ModelSettings(), PromptSettings(), EngineSettings(), 16)
+        open_captioner(ModelSettings(), PromptSettings(), EngineSettings(), FrameRequest())
     with pytest.raises(ValueError, match="is no checkpoint folder here"):
         resolve_checkpoint(str(tmp_path / "nowhere"))

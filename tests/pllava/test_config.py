@@ -3,8 +3,10 @@ from __future__ import annotations
 import math
 
 import pytest
+import torch
 
 from recap.pllava.config import parse_config
+from recap.pllava.model import Pllava, VisionTower
 
 PUBLISHED_7B = {
     "architectures": ["PlavaForConditionalGeneration"],
@@ -22,6 +24,19 @@ PUBLISHED_7B = {
         "pad_token_id": 0,
         "rms_norm_eps": 1e-05,
         "vocab_size": 32064,
+    },
+}
+PUBLISHED_34B = PUBLISHED_7B | {
+    "image_token_index": 64002,
+    "text_config": {
+        "hidden_size": 7168,
+        "intermediate_size": 20480,
+        "num_hidden_layers": 60,
+        "num_attention_heads": 56,
+        "num_key_value_heads": 8,
+        "rope_theta": 5000000.0,
+        "max_position_embeddings": 4096,
+        "vocab_size": 64064,
     },
 }
 
@@ -77,3 +92,22 @@ def test_end_tokens_of_the_generation_config_count_where_the_config_is_silent():
 def test_what_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
         parse_config(PUBLISHED_7B | change)
+
+
+@pytest.mark.parametrize(
+    ("content", "base", "lora"), [(PUBLISHED_7B, 7.063, 0.0671), (PUBLISHED_34B, 34.752, 0.1730)]
+)
+def test_published_models_are_as_large_as_the_hub_says(content, base, lora):
+    config = parse_config(content)
+    with torch.device("meta"):
+        model = Pllava(config)
+        whole_tower = VisionTower(config.vision, config.vision.num_hidden_layers)
+    unused = count(whole_tower) - count(model.vision_tower) + 2 * config.vision.hidden_size
+    assert round((count(model) + unused) / 1e9, 3) == base
+    adapted = [p for name, p in model.named_parameters() if name.endswith(("q_proj.weight", "v_proj.weight"))]
+    adapted = [p for p in adapted if p.shape[1] == config.text.hidden_size]
+    assert round(128 * sum(sum(weight.shape) for weight in adapted) / 1e9, 4) == lora
+
+
+def count(module):
+    return sum(parameter.numel() for parameter in module.parameters())

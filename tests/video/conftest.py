@@ -54,11 +54,11 @@ def clips(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def read(clips):
-    """Read a clip by name at size 96, with the settings given."""
+    """Read a clip by name, with the settings given."""
 
-    def read_(name, view="crop", count=16, start_s=None, end_s=None, **settings):
+    def read_(name, view="crop", count=16, size=96, tiles=(1, 1), start_s=None, end_s=None, **settings):
         reader = open_reader(DecodeSettings(**settings))
-        request = FrameRequest(count=count, size=96, view=view)
+        request = FrameRequest(count=count, size=size, view=view, tiles=tiles)
         return reader.read(str(clips / name), request, start_s=start_s, end_s=end_s)
 
     return read_

@@ -51,7 +51,7 @@ def encode(
     *,
     codec: str = "libx264",
     pix_fmt: str = "yuv420p",
-    rate: int = 25,
+    rate: int | Fraction = 25,
     pts: Callable[[int], int] = lambda index: index,
     time_base: Fraction | None = None,
     muxing: dict[str, str] | None = None,

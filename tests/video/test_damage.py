@@ -18,9 +18,7 @@ from recap.video.truncation import missing
 from .make_clips import index_of
 
 
-@pytest.mark.parametrize(
-    "ending, unit", [("mp4", "frames"), ("avi", "frames"), ("mkv", "seconds"), ("flv", "seconds")]
-)
+@pytest.mark.parametrize("ending, unit", [("mp4", "frames"), ("avi", "frames"), ("mkv", "seconds"), ("flv", "seconds")])
 def test_a_truncated_file_is_quarantined(refusal, ending, unit):
     error = refusal(f"truncated.{ending}")
     assert (error.stage, error.kind) == ("decode", "truncated") and error.message.endswith(f"declared {unit}")
@@ -59,6 +57,13 @@ def test_damage_inside_is_stepped_over_and_flagged(read):
     assert all(right[:6]) and all(right[-6:])
 
 
+def test_a_decoder_that_shrinks_frames_changes_no_verdict(read, refusal):
+    assert refusal("truncated.mp4", scaling="fast").kind == "truncated"
+    exact, fast = (read("damaged.mp4", size=48, scaling=scaling) for scaling in ("exact", "fast"))
+    assert fast.decoder == "pyav-fast" and fast.flags == exact.flags == ("damaged",)
+    assert fast.times_s == exact.times_s and index_of(fast.pixels[-1]) == index_of(exact.pixels[-1])
+
+
 def test_without_fallback_damage_is_an_error_in_plain_words(refusal, clips):
     error = refusal("damaged.mp4", fallback=False)
     assert (error.stage, error.kind) == ("decode", "decoder_error")
@@ -89,7 +94,7 @@ def test_decord_is_not_believed_where_it_miscounts(monkeypatch, read):
         assert read(name).decoder == "pyav"
 
 
-@pytest.mark.parametrize("bad", [{"workers": 0}, {"memory_gb": 0.0}, {"timeout_s": -1.0}])
+@pytest.mark.parametrize("bad", [{"workers": 0}, {"memory_gb": 0.0}])
 def test_settings_say_what_is_wrong(bad):
     with pytest.raises(ValueError, match=f"decode.{next(iter(bad))}"):
         DecodeSettings(**bad)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,7 @@ CONSTANT_RATE = {
     "mpeg2.mpg": "pyav",
     "raw.h264": "pyav",
 }
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden/frontend/frame_indices.json").read_text())
 THEORA = Path(__file__).parent / "data/theora.ogv"
 
 
@@ -88,6 +91,19 @@ def test_a_span_shows_its_own_moments(read, name):
     assert shown(frames) == sorted(shown(frames)) and shown(frames)[0] >= 22
 
 
+@pytest.mark.parametrize("ending", ["mp4", "mkv", "ts"])
+@pytest.mark.parametrize("total, rate", [(48, Fraction(30)), (150, Fraction(30)), (150, Fraction(24000, 1001))])
+def test_a_span_shows_the_frames_that_the_reference_takes(read, tmp_path, ending, total, rate):
+    path = encode(tmp_path / f"clip.{ending}", total, rate=rate)
+    cases = [c for c in GOLDEN if c["total_frames"] == total and c["fps"] == round(float(rate), 3) and c["bound"]]
+    assert len(cases) == 2
+    for case in cases:
+        start_s, end_s = case["bound"]
+        frames = read(path, count=case["num_segments"], start_s=start_s, end_s=end_s)
+        assert shown(frames) == case["indices"] and "variable_rate" not in frames.flags
+        assert frames.times_s == pytest.approx([i / float(rate) for i in case["indices"]], abs=2e-3)
+
+
 def test_a_span_behind_the_end_is_refused(refusal):
     error = refusal("h264.mp4", start_s=9.0, end_s=11.0)
     assert (error.stage, error.kind) == ("decode", "empty_span") and error.facts["duration_s"] == 1.6
@@ -121,6 +137,10 @@ def test_windows_come_first_then_moments(read):
     assert wide.pixels.shape == (32, 96, 96, 3) and len(wide.times_s) == 16
     assert np.abs(left[grey].astype(int) - 128).max() < 25
     assert np.abs(right[:, 48, -12:].astype(int) - 128).max() < 25
+    # Left and right of one moment overlap by 64 of the 128 columns: put together, both say its index.
+    whole = np.concatenate([left, right[:, :, 64:]], axis=2)
+    assert [index_of(picture[:, 16:112]) for picture in whole] == frame_indices(40, 16)
+    assert np.abs(left[:, :, 32:].astype(int) - right[:, :, :64]).max() == 0
 
 
 def test_real_clips():

@@ -15,9 +15,7 @@ GOLDEN = json.loads((Path(__file__).parents[1] / "golden/frontend/frame_indices.
 def test_indices_equal_the_reference():
     for case in GOLDEN:
         start_s, end_s = case["bound"] or (None, None)
-        found = frame_indices(
-            case["total_frames"], case["num_segments"], fps=case["fps"], start_s=start_s, end_s=end_s
-        )
+        found = frame_indices(case["total_frames"], case["num_segments"], fps=case["fps"], start_s=start_s, end_s=end_s)
         assert found == case["indices"], case
 
 

@@ -55,6 +55,12 @@ def test_wide_keeps_the_middle_of_a_very_long_picture():
     assert coverage(400, 100, "wide", 64) == 0.5
 
 
+def test_wide_shows_a_square_picture_twice():
+    first, second = apply_view(ramp(90, 90), "wide", 64)
+    assert np.array_equal(first, second) and np.array_equal(first, apply_view(ramp(90, 90), "crop", 64)[0])
+    assert coverage(90, 90, "wide", 64) == 1.0
+
+
 def test_pad_keeps_the_whole_picture_between_bars():
     (picture,) = apply_view(ramp(90, 160), "pad", 64)
     assert (picture[:14] == (123, 117, 104)).all() and (picture[-14:] == (123, 117, 104)).all()

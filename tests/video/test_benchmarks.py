@@ -1,0 +1,33 @@
+"""The room's benchmarks run, and their figures are what they say."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+
+@pytest.mark.parametrize("script, limit", [("decode.py", "--seconds=0"), ("frames_fast.py", "--repeats=1")])
+def test_the_last_line_is_one_object(home, clips, script, limit):
+    files = [str(home / "pipelines/demo/clips/realshort.mp4"), str(clips / "h264.mp4")]
+    command = [sys.executable, str(home / "benchmarks" / script), "--json", limit, *files]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    rows = json.loads(done.stdout.splitlines()[-1])["clips"]
+    assert [row["clip"] for row in rows] == ["realshort.mp4", "h264.mp4"]
+    assert all(value > 0 for row in rows for name, value in row.items() if name.endswith("_s"))
+
+
+def test_likeness_falls_with_noise(home):
+    spec = importlib.util.spec_from_file_location("frames_fast", home / "benchmarks/frames_fast.py")
+    bench = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bench)
+    noise = np.random.default_rng(1)
+    pixels = noise.integers(50, 200, (2, 20, 28, 3), np.uint8)
+    assert bench.ssim(pixels, pixels) == pytest.approx(1) and bench.psnr_db(pixels, pixels) is None
+    assert bench.psnr_db(pixels, pixels + np.uint8(10)) == pytest.approx(28.13, abs=0.01)
+    assert bench.ssim(pixels, noise.permutation(pixels.ravel()).reshape(pixels.shape)) < 0.3
+    assert 0.9 < bench.ssim(pixels, pixels + np.uint8(10)) < 1
