@@ -19,6 +19,7 @@ from recap.graph.plan import WorkPlan
 from recap.graph.stages import Receipt, WorkerLost
 from recap.pipeline import Pipeline
 from recap.records import CAPTIONED, STATUSES, Clip, FrameRequest
+from recap.report.log_file import log_file
 from recap.report.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -68,14 +69,19 @@ def run(
     engines.check_length(model, pipeline.prompt, pipeline.engine, request)
     keys = derive_keys(pipeline, model, request)
     output = Path(pipeline.output.path)
-    with ledger.lease(output) as epoch:
+    with ledger.lease(output) as epoch, log_file(output / "run.log"):
+        log.info("run %d: captions are filed under %s", epoch, keys["caption_key"])
+        ledger.sweep(output)
         ledger.write_recipe(output, corpus_identity(pipeline.corpus), keys, pipeline.as_dict())
         snapshot = ledger.update_snapshot(output, scanned)
         plan = _work_plan(pipeline, model, request, keys, epoch)
         work = _Work(snapshot, corpus_root(pipeline.corpus).resolve(), plan, limit)
         with progress or Progress() as bars:
             work.caption(runner, bars)
-        return _finalize(pipeline, work)
+        summary = _finalize(pipeline, work)
+        log.info("run %d: %d captioned now, %d remaining", epoch, summary.captioned_now, summary.remaining)
+        ledger.write_json(output / "telemetry" / f"{epoch:06d}.json", asdict(summary))
+        return summary
 
 
 def check(pipeline: Pipeline) -> pa.Table:

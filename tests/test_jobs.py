@@ -76,6 +76,24 @@ def test_every_clip_gets_a_caption_and_the_books_balance(rehearsal, tmp_path):
     assert len({row["caption"] for row in records(tmp_path / "out").values()}) == 6
 
 
+def test_a_run_leaves_its_account_and_its_log(rehearsal, tmp_path):
+    run(rehearsal())
+    run(rehearsal())
+    accounts = sorted((tmp_path / "out/telemetry").iterdir())
+    assert [path.name for path in accounts] == ["000001.json", "000002.json"]
+    assert [json.loads(path.read_text())["captioned_now"] for path in accounts] == [6, 0]
+    log = (tmp_path / "out/run.log").read_text()
+    assert "run 1: 6 captioned now, 0 remaining" in log and "run 2:" in log
+
+
+def test_what_a_dead_writer_left_half_written_is_swept_away(rehearsal, tmp_path):
+    run(rehearsal())
+    half = tmp_path / "out/fragments/.000001-x-000000.parquet.123.tmp"
+    half.touch()
+    run(rehearsal())
+    assert not half.exists()
+
+
 def test_running_again_does_nothing(rehearsal, tmp_path):
     run(rehearsal())
     before = deliverable(tmp_path / "out")

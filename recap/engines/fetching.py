@@ -12,13 +12,15 @@ from recap.engines.settings import EngineSettings, ModelSettings
 def fetch(model: ModelSettings, engine: EngineSettings) -> ModelSettings:
     """The same settings with local folders for `checkpoint` and `base`; downloads what is not here.
 
+    `dtype: auto` becomes float32 where no GPU computes: there bfloat16 is slow, and rounds with the batch.
     Raises ValueError for what is neither a folder nor on the hub.
     """
     if engine.kind == "rehearsal" and not model.checkpoint:
         return model
     checkpoint = resolve_checkpoint(model.checkpoint, model.revision)
     base = None if model.base is None else str(resolve_checkpoint(model.base).resolve())
-    return replace(model, checkpoint=str(checkpoint.resolve()), base=base)
+    dtype = "float32" if model.dtype == "auto" and not engine.gpus_per_actor else model.dtype
+    return replace(model, checkpoint=str(checkpoint.resolve()), base=base, dtype=dtype)
 
 
 def fetched_digest(model: ModelSettings) -> str:

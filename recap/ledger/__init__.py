@@ -1,7 +1,7 @@
 """The storage contract: what is written, what counts as done, and who may write."""
 
 from recap.ledger.committed import Committed
-from recap.ledger.files import read_json, write_json
+from recap.ledger.files import read_json, sweep, write_json
 from recap.ledger.fragments import FragmentWriter
 from recap.ledger.keys import key_of
 from recap.ledger.lease import lease
@@ -21,6 +21,7 @@ __all__ = [
     "read_json",
     "read_snapshot",
     "refuse_reserved",
+    "sweep",
     "update_snapshot",
     "write_json",
     "write_recipe",

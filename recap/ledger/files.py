@@ -36,6 +36,12 @@ def read_json(path: Path) -> Any | None:
         return None
 
 
+def sweep(output: Path) -> None:
+    """Remove the half-written files of writers that died. Only under the lease."""
+    for aside in output.rglob(".*.tmp"):
+        aside.unlink(missing_ok=True)
+
+
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import pytest
+
+from recap.engines import EngineSettings, ModelSettings, fetch, fetched_digest, model_name, problems
+from recap.engines.settings import PromptSettings
+from recap.pllava.random_checkpoint import write_random_checkpoint
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return write_random_checkpoint(tmp_path_factory.mktemp("models") / "tiny", seed=1)
+
+
+def test_a_fetched_model_is_a_local_folder(checkpoint, monkeypatch):
+    monkeypatch.chdir(checkpoint.parent)
+    model = fetch(ModelSettings("tiny", base="tiny"), EngineSettings())
+    assert model.checkpoint == model.base == str(checkpoint.resolve())
+    assert fetch(ModelSettings(), EngineSettings("rehearsal")) == ModelSettings()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "gpus", "computed"), [("auto", 0, "float32"), ("auto", 1, "auto"), ("bfloat16", 0, "bfloat16")]
+)
+def test_without_a_gpu_auto_is_float32(checkpoint, dtype, gpus, computed):
+    model = ModelSettings(str(checkpoint), dtype=dtype)
+    assert fetch(model, EngineSettings(gpus_per_actor=gpus)).dtype == computed
+
+
+def test_the_digest_knows_checkpoint_and_base(checkpoint):
+    alone = fetched_digest(ModelSettings(str(checkpoint)))
+    assert len(alone) == 40
+    assert fetched_digest(ModelSettings(str(checkpoint), base=str(checkpoint))) == f"{alone}+{alone}"
+    assert fetched_digest(ModelSettings()) == ""
+
+
+def test_a_model_is_named_without_its_place(checkpoint):
+    assert model_name(ModelSettings(str(checkpoint))) == "tiny"
+    assert model_name(ModelSettings("ermu2001/pllava-34b")) == "ermu2001/pllava-34b"
+    assert model_name(ModelSettings()) == "rehearsal"
+
+
+def found(model, prompt=PromptSettings(), engine=EngineSettings(), on_cluster=False):
+    return problems(model, prompt, engine, on_cluster=on_cluster)
+
+
+def test_a_sound_model_has_no_problems(checkpoint, tmp_path):
+    assert found(ModelSettings(str(checkpoint))) == []
+    assert found(ModelSettings("ermu2001/pllava-34b")) == []
+
+
+def test_problems_name_what_to_do(checkpoint, tmp_path):
+    (gone,) = found(ModelSettings(str(tmp_path / "x" / "y")))
+    assert "no folder" in gone
+    (empty,) = found(ModelSettings(str(tmp_path)))
+    assert "model.checkpoint" in empty
+    (template,) = found(ModelSettings(str(checkpoint)), PromptSettings(template="plan"))
+    assert "did you mean 'plain'" in template
+
+
+def test_the_gpu_is_looked_at_only_where_the_work_runs(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    model, engine = ModelSettings("ermu2001/pllava-34b"), EngineSettings(gpus_per_actor=1)
+    (gpu,) = found(model, engine=engine)
+    assert "about 75 GB" in gpu and "ray.address" in gpu
+    assert found(model, engine=engine, on_cluster=True) == []
+
+
+def test_a_gpu_that_is_too_small_is_refused_and_one_that_fits_is_not(monkeypatch):
+    import torch
+
+    for gigabytes, expected in ((40, 1), (141, 0)):
+        card = type("Card", (), {"total_memory": gigabytes * 1e9})
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda i, card=card: card)
+        engine = EngineSettings(gpus_per_actor=1)
+        assert len(found(ModelSettings("ermu2001/pllava-34b"), engine=engine)) == expected
