@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -29,6 +30,9 @@ class _Group(click.Group):
 @click.version_option(__version__, prog_name="recap")
 def main() -> None:
     """Re-caption video corpora in bulk with PLLaVA."""
+    to_stderr = logging.StreamHandler()
+    to_stderr.setLevel(logging.WARNING)
+    logging.basicConfig(format="%(levelname)s %(message)s", handlers=[to_stderr])
 
 
 @main.command()

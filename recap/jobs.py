@@ -24,7 +24,7 @@ from recap.report.progress import Progress
 
 log = logging.getLogger(__name__)
 Runner = Literal["ray", "loop"]
-PIXELS = ("truncated", "fallback")
+PIXELS = ("truncated", "fallback", "scaling")
 DECODING = ("kind", "max_new_tokens", "repetition_penalty", "temperature", "seed")
 
 

@@ -58,19 +58,20 @@ def load_pllava(
 
 @torch.no_grad()
 def _fill(model: Pllava, inventory: Inventory, placement: Placement, lora_alpha: float) -> OffDisk:
-    off_disk = OffDisk()
-    for name, empty in list(model.named_parameters()):
-        parts, home = inventory.parts[name], placement.homes[name]
-        merged = "lora_A" in parts and lora_alpha > 0
-        if home == DISK and not merged:
-            off_disk.refer(name, parts["weight"], empty.dtype)
+    off_disk, meta = OffDisk(), dict(model.named_parameters())
+    # All room is taken before the first weight is read: what merging needs in between would leave holes.
+    for name, home in placement.homes.items():
+        if home != DISK:
+            _set(model, name, torch.empty_like(meta[name], device=home))
+    for name, weight in model.named_parameters():
+        parts, on_disk = inventory.parts[name], placement.homes[name] == DISK
+        if on_disk and not ("lora_A" in parts and lora_alpha > 0):
+            off_disk.refer(name, parts["weight"], weight.dtype)
             continue
-        device = placement.main if home == DISK else torch.device(home)
-        weight = gather(weight_blocks(parts, lora_alpha, device), torch.empty_like(empty, device=device))
-        if home == DISK:
-            off_disk.keep(name, weight)
-        else:
-            _set(model, name, weight)
+        into = torch.empty_like(weight, device=placement.main) if on_disk else weight
+        gather(weight_blocks(parts, lora_alpha, into.device), into)
+        if on_disk:
+            off_disk.keep(name, into)
     return off_disk
 
 
