@@ -24,7 +24,8 @@ def main() -> None:
     if arguments.way:
         print(json.dumps(measure(arguments)))
         return
-    passed = [f"--{name}={getattr(arguments, name)}" for name in ("frames", "repeats", "threads", "dtype")]
+    settings = {name: getattr(arguments, name) for name in ("frames", "repeats", "threads", "dtype")}
+    passed = [f"--{name}={value}" for name, value in settings.items()]
     found = {}
     for way in WAYS:
         output = subprocess.check_output([sys.executable, __file__, *passed, "--way", way], text=True)
@@ -35,7 +36,7 @@ def main() -> None:
     found["speedup"] = round(ours["clips_per_s"] / theirs["clips_per_s"], 3)
     found["memory_ratio"] = round(ours["working_bytes"] / theirs["working_bytes"], 3)
     found["token_mean_difference"] = abs(ours["token_mean_abs"] - theirs["token_mean_abs"])
-    print(json.dumps(found | vars(arguments) | {"pooling": POOLING}))
+    print(json.dumps(found | settings | {"pooling": POOLING}))
 
 
 def parse() -> argparse.Namespace:

@@ -8,9 +8,7 @@ from pathlib import Path
 from recap.corpus.entry import Entry
 from recap.corpus.settings import CorpusSettings
 
-EXTENSIONS = frozenset(
-    ".3gp .avi .flv .gif .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split()
-)
+EXTENSIONS = frozenset(".3gp .avi .flv .gif .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split())
 
 
 def folder_entries(settings: CorpusSettings) -> Iterator[Entry]:

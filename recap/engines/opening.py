@@ -39,9 +39,7 @@ def frame_request(model: ModelSettings, engine: EngineSettings, count: int, view
     return get_strategy(model.visual_tokens, model.pooling).frame_request(sizes, count, view)
 
 
-def check_length(
-    model: ModelSettings, prompt: PromptSettings, engine: EngineSettings, request: FrameRequest
-) -> None:
+def check_length(model: ModelSettings, prompt: PromptSettings, engine: EngineSettings, request: FrameRequest) -> None:
     """Raise `ValueError` when a prompt, its video and its answer are longer than the model's context.
 
     Wants a fetched model.

@@ -68,9 +68,7 @@ class PllavaFront:
         pixels = torch.tensor(frames.pixels, device=self._model.device)
         visual = self._strategy.tokens(self._model, normalise(pixels), windows)
         return [
-            make_request(
-                clip_id, key, self._engine, embeddings=self._model.prompt_embeddings(input_ids, visual)[0]
-            )
+            make_request(clip_id, key, self._engine, embeddings=self._model.prompt_embeddings(input_ids, visual)[0])
             for key, input_ids in self._input_ids.items()
         ]
 
@@ -82,9 +80,7 @@ class PllavaFront:
 
 def _tokenised(model: Pllava, text: str) -> torch.Tensor:
     if model.tokenizer is None:
-        raise ValueError(
-            "model.checkpoint has no tokenizer.json: copy the one that was published with these weights"
-        )
+        raise ValueError("model.checkpoint has no tokenizer.json: copy the one that was published with these weights")
     ids = model.tokenizer(text)["input_ids"]
     found, image = ids.count(model.config.image_token_id), model.config.image_token_id
     if found != 1:

@@ -17,9 +17,7 @@ PUBLISHED_BYTES = {  # bf16 weights with their unmerged LoRA
 WORKING_BYTES = 5e9  # activations and the cache of one clip
 
 
-def problems(
-    model: ModelSettings, prompt: PromptSettings, engine: EngineSettings, *, on_cluster: bool
-) -> list[str]:
+def problems(model: ModelSettings, prompt: PromptSettings, engine: EngineSettings, *, on_cluster: bool) -> list[str]:
     """Everything that would stop this model from running, in words for the user; empty when it can.
 
     With `on_cluster` the GPUs of this machine are not looked at.

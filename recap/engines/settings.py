@@ -7,7 +7,6 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-
 _NAME = re.compile("[a-z0-9_-]+")
 
 
@@ -62,7 +61,9 @@ class PromptSettings:
             raise ValueError("prompt.instruction is empty: name a shipped one, such as dense, or write your own")
         odd = [name for name in self.instructions if not _NAME.fullmatch(name)]
         if odd:
-            raise ValueError(f"prompt.instruction: the name {odd[0]!r} may hold lower-case letters, digits, _ and - only")
+            raise ValueError(
+                f"prompt.instruction: the name {odd[0]!r} may hold lower-case letters, digits, _ and - only"
+            )
 
     @property
     def instructions(self) -> dict[str, str]:

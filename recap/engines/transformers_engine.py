@@ -18,9 +18,7 @@ class TransformersEngine:
     all, pads them on the left (usually not at all) and generates until the last of them ends.
     """
 
-    def __init__(
-        self, model, *, end_token_ids: Collection[int], pad_token_id: int | None = None, batch_size: int = 4
-    ):
+    def __init__(self, model, *, end_token_ids: Collection[int], pad_token_id: int | None = None, batch_size: int = 4):
         assert end_token_ids and batch_size >= 1
         self._model = model.eval()
         self._ends = frozenset(end_token_ids)

@@ -12,9 +12,7 @@ from recap.graph.stages import CaptionStage, DecodeStage, Receipt
 from recap.records import Clip
 
 
-def loop_round(
-    clips: Iterable[Clip], on_decoded: Callable[[int], None], *, plan: WorkPlan
-) -> Iterator[Receipt]:
+def loop_round(clips: Iterable[Clip], on_decoded: Callable[[int], None], *, plan: WorkPlan) -> Iterator[Receipt]:
     """Decode and caption `clips` in order, `engine.batch_size` at a time; a receipt for each.
 
     `on_decoded` is told how many clips have been decoded so far.

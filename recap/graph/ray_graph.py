@@ -54,9 +54,7 @@ def size_cluster(plan: WorkPlan) -> Pools:
     )
 
 
-def ray_round(
-    clips: Sequence[Clip], on_decoded: Callable[[int], None], *, plan: WorkPlan
-) -> Iterator[Receipt]:
+def ray_round(clips: Sequence[Clip], on_decoded: Callable[[int], None], *, plan: WorkPlan) -> Iterator[Receipt]:
     """Decode and caption `clips` on the joined cluster; receipts come as clips are finished.
 
     `on_decoded` is told how many clips have been decoded so far. Raises WorkerLost when a worker
@@ -137,9 +135,7 @@ class _Decode:
         for clip in block["clip"].to_pylist():
             frames = pickle.dumps(self.stage.decode(pickle.loads(clip)), protocol=5)
             self.counter.add.remote(1)
-            yield pa.table(
-                {"clip": pa.array([clip], pa.binary()), "frames": pa.array([frames], pa.large_binary())}
-            )
+            yield pa.table({"clip": pa.array([clip], pa.binary()), "frames": pa.array([frames], pa.large_binary())})
 
 
 class _Caption:

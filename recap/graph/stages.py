@@ -97,9 +97,7 @@ class CaptionStage:
         return self._with_keys(clip, QUARANTINED, **reason, **error.facts)
 
     def _with_keys(self, clip: Clip, status: str, **columns) -> Record:
-        return Record(
-            clip, status, caption_key=self.plan.caption_key, review_key=self.plan.review_key, **columns
-        )
+        return Record(clip, status, caption_key=self.plan.caption_key, review_key=self.plan.review_key, **columns)
 
     def close(self) -> None:
         """Commit what is left and let the engine go."""

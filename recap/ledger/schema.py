@@ -81,6 +81,4 @@ def refuse_reserved(names: Iterable[str]) -> None:
     """Raise ValueError when a caller's column has the name of one of ours."""
     taken = sorted(set(names) & {*FRAGMENT.names, "state"})
     if taken:
-        raise ValueError(
-            f"corpus: the manifest's columns {', '.join(taken)} have names that records use; rename them"
-        )
+        raise ValueError(f"corpus: the manifest's columns {', '.join(taken)} have names that records use; rename them")

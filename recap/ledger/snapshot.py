@@ -88,6 +88,7 @@ def _news(known: pa.Table, scanned: pa.Table) -> pa.Table:
 
 def _differs(before: pa.Table, after: pa.Table) -> pa.Array:
     columns = [name for name in after.column_names if name != "clip_id"]
-    old, new = (table.select([name for name in columns if name in table.column_names]).to_pylist()
-                for table in (before, after))
+    old, new = (
+        table.select([name for name in columns if name in table.column_names]).to_pylist() for table in (before, after)
+    )
     return pa.array([left != right for left, right in zip(old, new, strict=True)], pa.bool_())

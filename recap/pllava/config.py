@@ -137,9 +137,7 @@ def check_pllava(content: Mapping[str, Any], where: str) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a checkpoint's JSON file. ValueError if there is none."""
     if not path.is_file():
-        raise ValueError(
-            f"{path.parent} has no {path.name}; a checkpoint folder needs the one it was published with"
-        )
+        raise ValueError(f"{path.parent} has no {path.name}; a checkpoint folder needs the one it was published with")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -194,9 +192,7 @@ def _image_token_id(content: Mapping[str, Any], where: str) -> int:
     return int(value)
 
 
-def _eos(
-    text: Mapping[str, Any], content: Mapping[str, Any], generation: Mapping[str, Any]
-) -> tuple[int, ...]:
+def _eos(text: Mapping[str, Any], content: Mapping[str, Any], generation: Mapping[str, Any]) -> tuple[int, ...]:
     for source in (text, content, generation):
         if source.get("eos_token_id") is not None:
             return _ids(source["eos_token_id"])
@@ -205,9 +201,7 @@ def _eos(
 
 def _ids(*values: int | list[int] | None) -> tuple[int, ...]:
     """All the ids in `values`, each once, in order."""
-    flat = [
-        i for value in values if value is not None for i in (value if isinstance(value, list) else [value])
-    ]
+    flat = [i for value in values if value is not None for i in (value if isinstance(value, list) else [value])]
     return tuple(dict.fromkeys(flat))
 
 
@@ -234,8 +228,7 @@ def _dtype_name(content: Mapping[str, Any], text: Mapping[str, Any]) -> str | No
 def _check_tower(config: PllavaConfig, strategy: str, where: str) -> None:
     if strategy != "default":
         raise ValueError(
-            f"{where}: vision_feature_select_strategy is {strategy!r}; "
-            "only 'default' (drop the class token) is PLLaVA"
+            f"{where}: vision_feature_select_strategy is {strategy!r}; only 'default' (drop the class token) is PLLaVA"
         )
     layers = config.vision.num_hidden_layers
     if not isinstance(config.vision_feature_layer, int) or not 0 <= config.vision_blocks <= layers:

@@ -93,9 +93,7 @@ def _check_complete(model: nn.Module, offered: dict[str, Parts], folders: list[P
         return
     found = "\n".join(f"{len(names)} {what}: {_listed(names)}" for what, names in groups.items() if names)
     where = " over ".join(map(str, folders))
-    raise ValueError(
-        f"the tensors in {where} are not those of its config.json\n{found}\n{_advice(groups, folders)}"
-    )
+    raise ValueError(f"the tensors in {where} are not those of its config.json\n{found}\n{_advice(groups, folders)}")
 
 
 def _misfits(shape: tuple[int, ...], parts: Parts) -> Iterable[str]:
@@ -121,8 +119,7 @@ def _listed(names: list[str]) -> str:
 def _advice(groups: dict[str, list[str]], folders: list[Path]) -> str:
     if groups["missing"] and len(folders) == 1:
         return (
-            "download the folder again; "
-            "if it holds only LoRA and projector, give the LLaVA it was trained on as base"
+            "download the folder again; if it holds only LoRA and projector, give the LLaVA it was trained on as base"
         )
     if groups["missing"]:
         return "the base must be the LLaVA that this checkpoint was trained on; download it again"

@@ -20,9 +20,7 @@ _ROWS = 1024
 def check_alpha(lora_alpha: float) -> None:
     """ValueError unless `lora_alpha` can weigh a LoRA."""
     if not lora_alpha >= 0:
-        raise ValueError(
-            f"lora_alpha is {lora_alpha}; it must be 0 (no LoRA) or more, published models use 4"
-        )
+        raise ValueError(f"lora_alpha is {lora_alpha}; it must be 0 (no LoRA) or more, published models use 4")
 
 
 def weight_blocks(parts: Parts, lora_alpha: float, device: torch.device | str) -> Iterator[Tensor]:

@@ -27,8 +27,6 @@ def normalise(frames: np.ndarray | Tensor) -> Tensor:
     """
     pixels = torch.as_tensor(frames)
     if pixels.dtype != torch.uint8 or pixels.dim() != 4 or pixels.shape[-1] != 3:
-        raise ValueError(
-            f"frames must be uint8 (frames, height, width, 3), not {pixels.dtype} {tuple(pixels.shape)}"
-        )
+        raise ValueError(f"frames must be uint8 (frames, height, width, 3), not {pixels.dtype} {tuple(pixels.shape)}")
     table = _TABLE.to(pixels.device)
     return torch.stack([table[channel][pixels[..., channel].long()] for channel in range(3)], dim=1)

@@ -23,6 +23,8 @@ from recap.pllava.safetensors_files import Stored
 DISK = "disk"
 _INDIVISIBLE = re.compile(r"\.layers\.\d+\.|^vision_tower\.embeddings\.")
 _LISTED = 4
+# Keys and values stay with the block they belong to.
+_CACHE = ["past_key_values"]
 
 
 @dataclass(frozen=True)
@@ -90,11 +92,12 @@ def dispatch(model: Pllava, placement: Placement, off_disk: OffDisk) -> None:
         main_device=str(placement.main),
         offload_dir=off_disk.folder,
         offload_index=off_disk.index or None,
-        skip_keys=["past_key_values"],
+        skip_keys=_CACHE,
         force_hooks=True,
     )
     # Logits come back to where the embeddings came from, whichever card the last block is on.
-    add_hook_to_module(model.language_model, AlignDevicesHook(io_same_device=True), append=True)
+    home = AlignDevicesHook(io_same_device=True, skip_keys=_CACHE)
+    add_hook_to_module(model.language_model, home, append=True)
 
 
 def _device_name(module: str, value: str | int) -> str:

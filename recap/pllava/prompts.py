@@ -24,9 +24,7 @@ INSTRUCTIONS: Mapping[str, str] = _data("texts.json")["instruction"]
 SYSTEMS: Mapping[str, str] = _data("texts.json")["system"]
 
 
-def render_prompt(
-    template: str, system: str, instruction: str, pre: str = "", post: str = "", answer: str = ""
-) -> str:
+def render_prompt(template: str, system: str, instruction: str, pre: str = "", post: str = "", answer: str = "") -> str:
     """The prompt text for one clip, ready for the tokenizer (which adds its own first token).
 
     `system`, `pre` and `post` (around the instruction) and `answer` (the beginning of the reply) fill the
@@ -43,9 +41,7 @@ def render_prompt(
     head = data["system"].replace("{system}", system) if system else ""
     prompt = head + data["turns"].replace("{query}", query) + reply
     if prompt.count(IMAGE) != 1:
-        raise ValueError(
-            f"the template places {IMAGE} itself: remove it from the system, instruction or other texts"
-        )
+        raise ValueError(f"the template places {IMAGE} itself: remove it from the system, instruction or other texts")
     return prompt
 
 

@@ -143,9 +143,7 @@ def _speaking(head: Tensor, embedding: Tensor, generator: torch.Generator) -> Te
     on the colon that its prompt ends with.
     """
     pieces, end = vocabulary(), SPECIALS.index("</s>")
-    words = torch.tensor(
-        [index for index, piece in enumerate(pieces) if len(piece) > 1 and piece not in SPECIALS]
-    )
+    words = torch.tensor([index for index, piece in enumerate(pieces) if len(piece) > 1 and piece not in SPECIALS])
     words = words[torch.randperm(len(words), generator=generator)]
     speaking = torch.zeros_like(head)
     calls = embedding / math.sqrt(head.shape[1])

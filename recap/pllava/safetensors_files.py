@@ -33,9 +33,7 @@ def checkpoint_folder(folder: str | Path) -> Path:
     if path.is_dir():
         return path
     if path.exists():
-        raise ValueError(
-            f"the checkpoint {folder} is a file; give the folder that holds config.json and the weights"
-        )
+        raise ValueError(f"the checkpoint {folder} is a file; give the folder that holds config.json and the weights")
     raise ValueError(
         f"there is no checkpoint folder {folder}; download one first, for example with "
         f"`hf download ermu2001/pllava-34b --local-dir {folder}`"
@@ -50,9 +48,7 @@ def weight_files(folder: Path) -> list[Path]:
     if len(found) > 1:
         found = [path for path in found if path.name == "model.safetensors"]
         if not found:
-            raise ValueError(
-                f"{folder} holds several safetensors files and no {INDEX}; {_AGAIN} with its index"
-            )
+            raise ValueError(f"{folder} holds several safetensors files and no {INDEX}; {_AGAIN} with its index")
     if not found:
         raise ValueError(_no_weights(folder))
     return found
@@ -80,9 +76,7 @@ def file_tensors(path: Path) -> list[Stored]:
     ]
     promised, actual = max((tensor.end for tensor in stored), default=data_start), path.stat().st_size
     if promised != actual:
-        raise ValueError(
-            f"{path} is damaged: {actual} bytes long where its header promises {promised}; {_AGAIN}"
-        )
+        raise ValueError(f"{path} is damaged: {actual} bytes long where its header promises {promised}; {_AGAIN}")
     return stored
 
 
@@ -91,13 +85,9 @@ def _indexed_files(folder: Path) -> list[Path]:
         weight_map = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"]
         names = sorted(set(weight_map.values()))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"{folder / INDEX} is no index of safetensors files ({error!r}); {_AGAIN}"
-        ) from error
+        raise ValueError(f"{folder / INDEX} is no index of safetensors files ({error!r}); {_AGAIN}") from error
     if missing := [name for name in names if not (folder / name).is_file()]:
-        raise ValueError(
-            f"{folder} lacks {len(missing)} of the {len(names)} files in its index: {', '.join(missing)}"
-        )
+        raise ValueError(f"{folder} lacks {len(missing)} of the {len(names)} files in its index: {', '.join(missing)}")
     return [folder / name for name in names]
 
 

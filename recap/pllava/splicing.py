@@ -75,9 +75,7 @@ def _check(input_ids: Tensor, attention_mask: Tensor, visual_tokens: Tensor, ima
             "must both be (clips, length)"
         )
     if len(visual_tokens) != len(input_ids):
-        raise ValueError(
-            f"{len(input_ids)} prompts were given with the visual tokens of {len(visual_tokens)} clips"
-        )
+        raise ValueError(f"{len(input_ids)} prompts were given with the visual tokens of {len(visual_tokens)} clips")
     counts = (input_ids == image_token_id).sum(1).tolist()
     if wrong := [row for row, count in enumerate(counts) if count != 1]:
         raise ValueError(
@@ -85,6 +83,4 @@ def _check(input_ids: Tensor, attention_mask: Tensor, visual_tokens: Tensor, ima
             "exactly one: put `<image>` once into the prompt and encode it with this checkpoint's tokenizer"
         )
     if (attention_mask[:, 1:] < attention_mask[:, :-1]).any():
-        raise ValueError(
-            "a prompt is padded on the right; pad on the left, so that new tokens follow its last"
-        )
+        raise ValueError("a prompt is padded on the right; pad on the left, so that new tokens follow its last")

@@ -57,9 +57,7 @@ def delete_other_generations(output: Path, current: str) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write(
-    folder: Path, batches: Iterable[pa.Table], settings: OutputSettings, video_root: Path | None
-) -> list[Shard]:
+def _write(folder: Path, batches: Iterable[pa.Table], settings: OutputSettings, video_root: Path | None) -> list[Shard]:
     def tar(rows: pa.Table, path: Path) -> None:
         write_webdataset(rows, path, video_root)
 
@@ -104,9 +102,7 @@ class _Cutter:
         ids = rows["clip_id"]
         digest = _sync_and_digest(path)
         kind = name.split("/", 1)[0]
-        self.shards.append(
-            Shard(name, kind, len(rows), path.stat().st_size, digest, ids[0].as_py(), ids[-1].as_py())
-        )
+        self.shards.append(Shard(name, kind, len(rows), path.stat().st_size, digest, ids[0].as_py(), ids[-1].as_py()))
 
 
 def _sync_and_digest(path: Path) -> str:

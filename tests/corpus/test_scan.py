@@ -35,9 +35,7 @@ def test_a_manifest_gives_spans_and_the_callers_columns(tmp_path, suffix):
         {"video": "v/a.mp4", "from": None, "to": None, "score": 4},
     ]
     write_manifest(path, rows)
-    table = scan(
-        CorpusSettings(str(path), "manifest", column="video", start_column="from", end_column="to")
-    )
+    table = scan(CorpusSettings(str(path), "manifest", column="video", start_column="from", end_column="to"))
     assert table["start_s"].to_pylist() == [0.5, None]
     assert table["end_s"].to_pylist() == [2.25, None]
     assert table["score"].to_pylist() == [3, 4]

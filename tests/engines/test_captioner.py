@@ -209,7 +209,8 @@ def test_the_engine_computes_on_one_thread(start, front, make_frames):
 def test_a_rehearsal_opens_without_torch(make_frames):
     script = (
         "import sys; from recap.engines import *; from recap.records import FrameRequest;"
-        "captioner = open_captioner(ModelSettings(), PromptSettings(), EngineSettings(kind='rehearsal'), FrameRequest());"
+        "rehearsal = EngineSettings(kind='rehearsal');"
+        "captioner = open_captioner(ModelSettings(), PromptSettings(), rehearsal, FrameRequest());"
         "captioner.close(); assert not {'torch', 'transformers', 'pydantic'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

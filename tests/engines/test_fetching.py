@@ -40,7 +40,10 @@ def test_a_model_is_named_without_its_place(checkpoint):
     assert model_name(ModelSettings()) == "rehearsal"
 
 
-def found(model, prompt=PromptSettings(), engine=EngineSettings(), on_cluster=False):
+PROMPT, ENGINE = PromptSettings(), EngineSettings()
+
+
+def found(model, prompt=PROMPT, engine=ENGINE, on_cluster=False):
     return problems(model, prompt, engine, on_cluster=on_cluster)
 
 

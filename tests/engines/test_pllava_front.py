@@ -88,9 +88,7 @@ def test_draws_differ_from_clip_to_clip_and_with_the_seed(settings, make_frames)
     texts = [
         caption.text
         for seed in (0, 1)
-        for caption in captions(
-            settings, same, EngineSettings(max_new_tokens=24, temperature=1.0, seed=seed)
-        ).values()
+        for caption in captions(settings, same, EngineSettings(max_new_tokens=24, temperature=1.0, seed=seed)).values()
     ]
     assert len(set(texts)) == 4
 
@@ -99,9 +97,7 @@ def test_many_threads_share_one_model(settings, clips):
     captioner = open_captioner(settings, PromptSettings(), ENGINE, REQUEST)
     with ThreadPoolExecutor(7) as pool:
         futures = list(pool.map(lambda item: captioner.submit(*item), clips.items()))
-        crowded = {
-            clip_id: future.result(PATIENCE_S)[0] for clip_id, future in zip(clips, futures, strict=True)
-        }
+        crowded = {clip_id: future.result(PATIENCE_S)[0] for clip_id, future in zip(clips, futures, strict=True)}
     captioner.close()
     assert crowded == captions(settings, clips)
 
@@ -138,7 +134,7 @@ def test_the_baselines_run_through_the_same_front(settings, strategy, make_frame
 
 
 def test_a_prompt_that_does_not_fit_the_context_is_refused(settings):
-    with pytest.raises(ValueError, match="prompt dense: .*lower max_new_tokens"):
+    with pytest.raises(ValueError, match=r"prompt dense: .*lower max_new_tokens"):
         check_length(settings, PromptSettings(), replace(ENGINE, max_new_tokens=100_000), REQUEST)
     check_length(settings, PromptSettings(), ENGINE, REQUEST)
 
@@ -161,9 +157,7 @@ def test_the_model_computes_in_the_type_asked_for(settings, make_frames, dtype):
 def test_another_number_of_frames_than_the_model_was_trained_on(pllava, make_frames):
     front = front_of(pllava, PromptSettings(), count=2)
     (request,) = front.requests("a", make_frames(1, size=SIDE, count=2))
-    (usual,) = front_of(pllava, PromptSettings()).requests(
-        "a", make_frames(1, size=SIDE)
-    )
+    (usual,) = front_of(pllava, PromptSettings()).requests("a", make_frames(1, size=SIDE))
     assert request.length == usual.length
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-import multiprocessing
+import subprocess
+import sys
 import time
 
 import pyarrow as pa
@@ -143,24 +144,23 @@ def test_nothing_half_written_is_left_behind(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def hold(output, ready, release):
-    with ledger.lease(output):
-        ready.set()
-        release.wait(20)
+HOLD = """
+import sys
+from pathlib import Path
+from recap import ledger
+with ledger.lease(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
 
 
 def test_one_writer_at_a_time_and_every_run_has_its_epoch(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    ready, release = context.Event(), context.Event()
-    other = context.Process(target=hold, args=(tmp_path, ready, release))
-    other.start()
-    try:
-        assert ready.wait(20)
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
         with pytest.raises(ValueError, match="another run"), ledger.lease(tmp_path):
             pass
-    finally:
         other.kill()
-        other.join()
     with ledger.lease(tmp_path) as epoch:
         assert epoch == 2
 

@@ -94,9 +94,7 @@ def test_what_is_refused(change, message):
         parse_config(PUBLISHED_7B | change)
 
 
-@pytest.mark.parametrize(
-    ("content", "base", "lora"), [(PUBLISHED_7B, 7.063, 0.0671), (PUBLISHED_34B, 34.752, 0.1730)]
-)
+@pytest.mark.parametrize(("content", "base", "lora"), [(PUBLISHED_7B, 7.063, 0.0671), (PUBLISHED_34B, 34.752, 0.1730)])
 def test_published_models_are_as_large_as_the_hub_says(content, base, lora):
     config = parse_config(content)
     with torch.device("meta"):

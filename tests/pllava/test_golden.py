@@ -38,9 +38,7 @@ def test_equals_the_reference(golden, case, alpha):
 
 def test_alpha_scales_the_lora_linearly(golden):
     weight = "language_model.model.layers.1.self_attn.q_proj.weight"
-    none, four, twelve = (
-        load_pllava(golden / "a", lora_alpha=alpha).state_dict()[weight] for alpha in (0, 4, 12)
-    )
+    none, four, twelve = (load_pllava(golden / "a", lora_alpha=alpha).state_dict()[weight] for alpha in (0, 4, 12))
     assert (four - none).abs().max() > 1e-4
     torch.testing.assert_close(twelve - none, 3 * (four - none), atol=1e-6, rtol=1e-4)
 

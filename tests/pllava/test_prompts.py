@@ -33,9 +33,7 @@ def test_slots_say_what_a_template_can_hold():
 
 
 def test_unknown_names_suggest_the_nearest():
-    with pytest.raises(
-        ValueError, match="no prompt template 'eval_vcg_llava_next'; did you mean 'eval_vcg_llavanext'"
-    ):
+    with pytest.raises(ValueError, match="no prompt template 'eval_vcg_llava_next'; did you mean 'eval_vcg_llavanext'"):
         render_prompt("eval_vcg_llava_next", "", "x")
     with pytest.raises(ValueError, match="no instruction 'dens'; did you mean 'dense'"):
         resolve_instruction("dens")

@@ -41,9 +41,7 @@ def test_half_a_lora(checkpoint, edit):
 
 def test_lora_of_another_model(checkpoint, edit):
     edit(checkpoint, lambda tensors: tensors.update({LORA_A: torch.ones(8, 10)}))
-    with pytest.raises(
-        ValueError, match=r"lora_A\.default\.weight \(8, 10\) with \(32, 8\), expected \(rank, 64\)"
-    ):
+    with pytest.raises(ValueError, match=r"lora_A\.default\.weight \(8, 10\) with \(32, 8\), expected \(rank, 64\)"):
         load_pllava(checkpoint)
 
 
@@ -77,9 +75,7 @@ def test_ids_that_disagree_with_the_tokenizer(checkpoint, key, what):
     change_config(checkpoint, **{key: 9})
     if key == "pad_token_id":
         change_config(checkpoint, section="text_config", pad_token_id=9)
-    with pytest.raises(
-        ValueError, match=rf"the {what} token is \d in the tokenizer of .* but 9 in config\.json"
-    ):
+    with pytest.raises(ValueError, match=rf"the {what} token is \d in the tokenizer of .* but 9 in config\.json"):
         load_pllava(checkpoint)
 
 
