@@ -65,6 +65,7 @@ def run(
     """
     scanned = check(pipeline)
     model = engines.fetch(pipeline.model, pipeline.engine)
+    engines.check_fetched(model, pipeline.engine)
     request = engines.frame_request(model, pipeline.engine, pipeline.frames.count, pipeline.frames.view)
     engines.check_length(model, pipeline.prompt, pipeline.engine, request)
     keys = derive_keys(pipeline, model, request)
@@ -180,6 +181,7 @@ class _Work:
                 bars.add(receipt.status)
         except WorkerLost as error:
             log.warning("a worker was lost: %s", error)
+            log.info("what it said", exc_info=error)
 
 
 @contextmanager

@@ -226,6 +226,16 @@ def test_what_cannot_run_is_refused_and_nothing_is_written(rehearsal, corpus, tm
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_model_that_would_not_load_is_refused_before_anything_is_written(rehearsal, home, tmp_path):
+    checkpoint = tmp_path / "other"
+    shutil.copytree(home / "pipelines/demo/checkpoint", checkpoint)
+    config = json.loads((checkpoint / "config.json").read_text()) | {"image_token_index": 7}
+    (checkpoint / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"model\.checkpoint: the image token is 3 .* but 7"):
+        run(with_model(rehearsal, home, f"model.checkpoint={checkpoint}"))
+    assert not (tmp_path / "out").exists()
+
+
 def test_another_corpus_is_refused(rehearsal, corpus, tmp_path):
     run(rehearsal())
     shutil.copytree(corpus, tmp_path / "other")

@@ -2,7 +2,7 @@
 
 from recap.engines.base import Completion, Engine, Request, complete
 from recap.engines.captioner import Captioner
-from recap.engines.fetching import fetch, fetched_digest, model_name
+from recap.engines.fetching import check_fetched, fetch, fetched_digest, model_name
 from recap.engines.front import Front, RehearsalFront, prompt_texts
 from recap.engines.opening import check_length, frame_request, open_captioner, resolve_checkpoint
 from recap.engines.preflight import problems
@@ -20,6 +20,7 @@ __all__ = [
     "RehearsalEngine",
     "RehearsalFront",
     "Request",
+    "check_fetched",
     "check_length",
     "complete",
     "fetch",

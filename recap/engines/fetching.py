@@ -33,6 +33,18 @@ def fetched_digest(model: ModelSettings) -> str:
     return "+".join(weight_digest(folder) for folder in folders)
 
 
+def check_fetched(model: ModelSettings, engine: EngineSettings) -> None:
+    """Raise `ValueError` when a fetched model would not load: a glance at headers, config and tokenizer."""
+    if engine.kind == "rehearsal":
+        return
+    from recap.pllava import check_checkpoint
+
+    try:
+        check_checkpoint(model.checkpoint, model.base)
+    except ValueError as error:
+        raise ValueError(f"model.checkpoint: {error}") from None
+
+
 def model_name(model: ModelSettings) -> str:
     """What rows call the model: a hub id as it is, a folder by its name, never by its place."""
     folder = Path(model.checkpoint).expanduser()

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from recap.pllava.checkpoint import load_pllava
+    from recap.pllava.checkpoint import check_checkpoint, load_pllava
     from recap.pllava.config import PllavaConfig, read_config
     from recap.pllava.digest import checkpoint_bytes, weight_digest
     from recap.pllava.export import merge_checkpoint
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from recap.pllava.visual import Strategy, check_context, get_strategy
 
 _HOMES = {
+    "check_checkpoint": "checkpoint",
     "load_pllava": "checkpoint",
     "PllavaConfig": "config",
     "read_config": "config",
@@ -50,6 +51,7 @@ __all__ = [
     "Spliced",
     "Strategy",
     "check_context",
+    "check_checkpoint",
     "checkpoint_bytes",
     "get_strategy",
     "left_pad",

@@ -56,6 +56,12 @@ def load_pllava(
     return model
 
 
+def check_checkpoint(checkpoint: str | Path, base: str | Path | None = None) -> None:
+    """Raise the ValueError that `load_pllava` would, without reading weights."""
+    _, inventory = open_checkpoint(checkpoint, base)
+    load_tokenizer(inventory.folders, inventory.config)
+
+
 @torch.no_grad()
 def _fill(model: Pllava, inventory: Inventory, placement: Placement, lora_alpha: float) -> OffDisk:
     off_disk, meta = OffDisk(), dict(model.named_parameters())

@@ -154,7 +154,7 @@ def _speaking(head: Tensor, embedding: Tensor, generator: torch.Generator) -> Te
 
 def _published(name: str, weight: Tensor, generator: torch.Generator) -> list[tuple[str, Tensor]]:
     key = next(name.replace(ours, theirs, 1) for ours, theirs in _PUBLISHED_PREFIXES if name.startswith(ours))
-    if not name.endswith(_LORA_TARGETS):
+    if not (name.startswith("language_model.") and name.endswith(_LORA_TARGETS)):
         return [(key, weight)]
     stem, (rows, columns) = key.removesuffix(".weight"), weight.shape
     down = torch.randn(LORA_RANK, columns, generator=generator) / math.sqrt(columns)
