@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -16,9 +17,10 @@ import pyarrow as pa
 from recap import engines, ledger, shards
 from recap.corpus import caller_columns, corpus_identity, corpus_root, scan
 from recap.graph.plan import WorkPlan
+from recap.graph.sizing import local_resources, size_pools
 from recap.graph.stages import Receipt, WorkerLost
 from recap.pipeline import Pipeline
-from recap.records import CAPTIONED, STATUSES, Clip, FrameRequest
+from recap.records import CAPTIONED, FILTERED, QUARANTINED, STATUSES, Clip, FrameRequest
 from recap.report.log_file import log_file
 from recap.report.progress import Progress
 
@@ -64,14 +66,14 @@ def run(
     this process. Raises ValueError for what the user can mend, before anything is written.
     """
     scanned = check(pipeline)
+    request = check_view(pipeline)
     model = engines.fetch(pipeline.model, pipeline.engine)
     engines.check_fetched(model, pipeline.engine)
-    request = engines.frame_request(model, pipeline.engine, pipeline.frames.count, pipeline.frames.view)
-    engines.check_length(model, pipeline.prompt, pipeline.engine, request)
     keys = derive_keys(pipeline, model, request)
     output = Path(pipeline.output.path)
-    with ledger.lease(output) as epoch, log_file(output / "run.log"):
+    with _cluster(pipeline, runner), ledger.lease(output) as epoch, log_file(output / "run.log"):
         log.info("run %d: captions are filed under %s", epoch, keys["caption_key"])
+        ledger.check_owner(output, corpus_identity(pipeline.corpus))  # fetching may have taken hours
         ledger.sweep(output)
         ledger.write_recipe(output, corpus_identity(pipeline.corpus), keys, pipeline.as_dict())
         snapshot = ledger.update_snapshot(output, scanned)
@@ -94,6 +96,8 @@ def check(pipeline: Pipeline) -> pa.Table:
         pipeline.model, pipeline.prompt, pipeline.engine, on_cluster=pipeline.ray.address is not None
     )
     scanned = None
+    if pipeline.ray.address is None:
+        problems += _local_pool_problems(pipeline)
     try:
         scanned = scan(pipeline.corpus)
         ledger.refuse_reserved(caller_columns(scanned))
@@ -106,6 +110,28 @@ def check(pipeline: Pipeline) -> pa.Table:
     return scanned
 
 
+def _local_pool_problems(pipeline: Pipeline) -> list[str]:
+    engine = pipeline.engine
+    cpus, gpus = local_resources(engine.gpus_per_actor)
+    wanted = {"decode_workers": pipeline.decode.workers, "caption_actors": engine.actors}
+    try:
+        size_pools(cpus, gpus, gpus_per_actor=engine.gpus_per_actor, **wanted)
+    except ValueError as error:
+        return [str(error)]
+    return []
+
+
+def check_view(pipeline: Pipeline) -> FrameRequest:
+    """What the model wants to see of a clip; ValueError when prompt, video and answer exceed its context.
+
+    Needs the checkpoint's config and tokenizer alone: of a hub id nothing else is downloaded yet.
+    """
+    model = engines.fetch(pipeline.model, pipeline.engine, weights=False)
+    request = engines.frame_request(model, pipeline.engine, pipeline.frames.count, pipeline.frames.view)
+    engines.check_length(model, pipeline.prompt, pipeline.engine, request)
+    return request
+
+
 def derive_keys(pipeline: Pipeline, model: engines.ModelSettings, request: FrameRequest) -> dict[str, str]:
     """The chained keys: what a caption depends on, and nothing else.
 
@@ -115,7 +141,7 @@ def derive_keys(pipeline: Pipeline, model: engines.ModelSettings, request: Frame
     view_key = ledger.key_of({"request": asdict(request)} | pixels)
     caption = {
         "model": engines.model_name(pipeline.model),
-        "weights": engines.fetched_digest(model),
+        "weights": engines.fetched_digest(model, pipeline.engine),
         "lora_alpha": model.lora_alpha,
         "dtype": model.dtype,
         "visual_tokens": model.visual_tokens,
@@ -159,7 +185,6 @@ class _Work:
         """Run the graph until nothing is missing, a round makes no progress, or the rounds are used up."""
         started = time.monotonic()
         missing = self.committed.missing(self.limit)
-        bars.start(len(missing), self.committed.counts())
         if len(missing):
             first = next(ledger.clips_of(missing, self.root))
             with _runner(runner, self.plan, first) as run_round:
@@ -168,10 +193,11 @@ class _Work:
 
     def _rounds(self, run_round: Callable[..., Iterator[Receipt]], missing: pa.Table, bars: Progress) -> None:
         for number in range(1, self.plan.ray.rounds + 1):
+            bars.start(len(missing), self.committed.counts())
             self._round(run_round, missing, bars)
             self.committed = ledger.Committed(self.snapshot, self.plan.fragments)
             before, missing = len(missing), self.committed.missing(self.limit)
-            if not len(missing) or len(missing) == before:
+            if not len(missing) or (len(missing) == before and number > 1):
                 return
             log.warning("round %d left %d clips behind; going on with those", number, len(missing))
 
@@ -182,6 +208,19 @@ class _Work:
         except WorkerLost as error:
             log.warning("a worker was lost: %s", error)
             log.info("what it said", exc_info=error)
+
+
+@contextmanager
+def _cluster(pipeline: Pipeline, runner: Runner) -> Iterator[None]:
+    """Join a named cluster before anything is written: it may not answer, or be too small."""
+    if runner == "loop" or pipeline.ray.address is None:
+        yield
+        return
+    from recap.graph.ray_graph import ray_session, size_cluster
+
+    with ray_session(pipeline.ray.address):
+        size_cluster(pipeline.decode, pipeline.engine)
+        yield
 
 
 @contextmanager
@@ -209,6 +248,7 @@ def _finalize(pipeline: Pipeline, work: _Work) -> Summary:
     generation, shard_list = shards.write_generation(
         output, committed.batches(), pipeline.output, corpus_root(pipeline.corpus)
     )
+    _check_shards(shard_list, books)
     manifest = {
         "contract": ledger.CONTRACT,
         "generation": generation,
@@ -221,6 +261,16 @@ def _finalize(pipeline: Pipeline, work: _Work) -> Summary:
     ledger.write_json(output / "manifest.json", manifest)
     shards.delete_other_generations(output, generation)
     return _summary(output, manifest, work)
+
+
+def _check_shards(shard_list: list[shards.Shard], books: dict[str, int]) -> None:
+    """What was written is what the books say, kind by kind."""
+    rows: Counter[str] = Counter()
+    for shard in shard_list:
+        rows[shard.kind] += shard.rows
+    aside = rows.pop("quarantine", 0)
+    assert aside == books[QUARANTINED] + books[FILTERED], (aside, books)
+    assert all(number == books[CAPTIONED] for number in rows.values()), (rows, books)
 
 
 def _summary(output: Path, manifest: dict[str, Any], work: _Work) -> Summary:

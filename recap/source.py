@@ -37,7 +37,8 @@ def read_source(path: Path, overrides: Sequence[str] = ()) -> SettingsSource:
     without a value, and for an override that is not `key=value`.
     """
     try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        text = path.read_text(encoding="utf-8")
+        node, sections = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
     except FileNotFoundError:
         raise ValueError(f"there is no pipeline {path}") from None
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
@@ -45,8 +46,7 @@ def read_source(path: Path, overrides: Sequence[str] = ()) -> SettingsSource:
     if not isinstance(node, yaml.MappingNode):
         raise ValueError(f"{path} must be a mapping of sections, such as corpus: and output:")
     lines = dict(_lines(node, ()))
-    sections = _expand(yaml.safe_load(path.read_text(encoding="utf-8")))
-    settings = {name: section for name, section in sections.items() if section is not None}
+    settings = {name: _expand(section) for name, section in sections.items() if section is not None}
     for override in overrides:
         dotted = _apply(settings, override)
         lines.pop(dotted, None)

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from hashlib import sha256
 
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from recap import jobs
 from recap.pipeline import Pipeline, load_pipeline
 from recap.report.progress import Progress
+from recap.report.view import print_captions
 
 
 @pytest.fixture
@@ -103,7 +106,7 @@ def test_running_again_does_nothing(rehearsal, tmp_path):
     assert sorted((tmp_path / "out/fragments").rglob("*.parquet")) == fragments
 
 
-def test_a_killed_run_goes_on_to_the_same_bytes(rehearsal, tmp_path):
+def test_a_run_that_is_broken_off_goes_on_to_the_same_bytes(rehearsal, tmp_path):
     run(rehearsal(f"output.path={tmp_path / 'whole'}", "engine.batch_size=1"))
     with pytest.raises(Killed):
         run(rehearsal("engine.batch_size=1"), progress=DiesAfter(3))
@@ -249,6 +252,36 @@ def test_a_manifest_with_reserved_columns_is_refused(rehearsal, corpus, tmp_path
     with pytest.raises(ValueError, match="caption"):
         run(rehearsal("corpus.kind=manifest", f"corpus.path={manifest}", f"corpus.root={corpus}"))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_video_that_went_keeps_its_caption(rehearsal, corpus, tmp_path):
+    gone = sorted(corpus.iterdir())[2]
+
+    class DeletesOne(Progress):
+        def add(self, status):
+            gone.unlink(missing_ok=True)
+
+    assert run(rehearsal("output.include_video=true"), progress=DeletesOne()).captioned == 6
+    names = list(tar_names(tmp_path / "out"))
+    assert sum(name.endswith(".mp4") for name in names) == 5 and sum(name.endswith(".txt") for name in names) == 6
+
+
+def test_webdataset_alone_can_be_viewed(rehearsal, tmp_path):
+    run(rehearsal("output.formats=[webdataset]"))
+    console = Console(file=io.StringIO(), width=200)
+    print_captions(tmp_path / "out", 20, console)
+    shown = console.file.getvalue()
+    assert shown.count(".mp4") == 6 and records_of_tars(tmp_path / "out")[0]["caption"] in shown
+
+
+def records_of_tars(output):
+    import tarfile
+
+    found = []
+    for path in sorted((output / "shards").rglob("*.tar")):
+        with tarfile.open(path) as archive:
+            found += [json.load(archive.extractfile(m)) for m in archive if m.name.endswith(".json")]
+    return found
 
 
 def test_videos_travel_in_the_tars_when_asked(rehearsal, corpus, tmp_path):

@@ -69,6 +69,10 @@ def test_what_is_no_yaml_mapping_is_refused(tmp_path):
         load_pipeline(write(tmp_path, "- a\n"))
     with pytest.raises(ValueError, match="YAML"):
         load_pipeline(write(tmp_path, "a: [b\n"))
+    with pytest.raises(ValueError, match="YAML"):
+        load_pipeline(write(tmp_path, "corpus: !python/object:os.system {}\n"))
+    with pytest.raises(ValueError, match=r"output\.formats is empty"):
+        load_pipeline(write(tmp_path, MINIMAL.replace("path: out", "path: out\n  formats: []")))
     with pytest.raises(ValueError, match=r"output.*missing"):
         load_pipeline(write(tmp_path, "corpus:\n  path: x\n"))
 

@@ -9,23 +9,26 @@ from recap.engines.opening import resolve_checkpoint
 from recap.engines.settings import EngineSettings, ModelSettings
 
 
-def fetch(model: ModelSettings, engine: EngineSettings) -> ModelSettings:
+def fetch(model: ModelSettings, engine: EngineSettings, *, weights: bool = True) -> ModelSettings:
     """The same settings with local folders for `checkpoint` and `base`; downloads what is not here.
+
+    Without `weights`, and for a rehearsal, that is the config and the tokenizer only.
 
     `dtype: auto` becomes float32 where no GPU computes: there bfloat16 is slow, and rounds with the batch.
     Raises ValueError for what is neither a folder nor on the hub.
     """
     if engine.kind == "rehearsal" and not model.checkpoint:
         return model
-    checkpoint = resolve_checkpoint(model.checkpoint, model.revision)
-    base = None if model.base is None else str(resolve_checkpoint(model.base).resolve())
+    weights = weights and engine.kind != "rehearsal"
+    checkpoint = resolve_checkpoint(model.checkpoint, model.revision, weights=weights)
+    base = None if model.base is None else str(resolve_checkpoint(model.base, weights=weights).resolve())
     dtype = "float32" if model.dtype == "auto" and not engine.gpus_per_actor else model.dtype
     return replace(model, checkpoint=str(checkpoint.resolve()), base=base, dtype=dtype)
 
 
-def fetched_digest(model: ModelSettings) -> str:
-    """Which weights a fetched model has; empty for a rehearsal without any."""
-    if not model.checkpoint:
+def fetched_digest(model: ModelSettings, engine: EngineSettings) -> str:
+    """Which weights a fetched model has; empty for a rehearsal, which uses none."""
+    if engine.kind == "rehearsal":
         return ""
     from recap.pllava import weight_digest
 

@@ -32,10 +32,10 @@ def open_captioner(
 
 
 def frame_request(model: ModelSettings, engine: EngineSettings, count: int, view: str) -> FrameRequest:
-    """What to decode of a clip for this model, where the settings ask for `count` frames in `view`."""
+    """What to decode of a clip for a fetched model, where the settings ask for `count` frames in `view`."""
     if engine.kind == "rehearsal" and not model.checkpoint:
         return FrameRequest(count, _REHEARSAL_SIZE, view)
-    sizes = read_sizes(resolve_checkpoint(model.checkpoint, model.revision, only_config=True))
+    sizes = read_sizes(model.checkpoint)
     return get_strategy(model.visual_tokens, model.pooling).frame_request(sizes, count, view)
 
 
@@ -65,7 +65,7 @@ def _prompt_length(model: ModelSettings, text: str) -> int:
     raise ValueError(f"{model.checkpoint} has no tokenizer.json: copy the one that was published with these weights")
 
 
-def resolve_checkpoint(checkpoint: str, revision: str | None = None, *, only_config: bool = False) -> Path:
+def resolve_checkpoint(checkpoint: str, revision: str | None = None, *, weights: bool = True) -> Path:
     """The folder of `checkpoint`: itself, else the hub's snapshot, fetched where it is not cached."""
     if not checkpoint:
         raise ValueError("model.checkpoint is not set: give a folder or hub id, or engine.kind: rehearsal")
@@ -75,7 +75,7 @@ def resolve_checkpoint(checkpoint: str, revision: str | None = None, *, only_con
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    wanted = "config.json" if only_config else ["*.json", "*.safetensors", "*.model"]
+    wanted = ["*.json", "*.safetensors", "*.model"] if weights else ["config.json", "tokenizer*.json"]
     try:
         return Path(snapshot_download(checkpoint, revision=revision, allow_patterns=wanted))
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError) as error:

@@ -9,7 +9,6 @@ import torch
 from recap.engines.base import Completion, Request
 from recap.engines.fetching import model_name
 from recap.engines.front import count_windows, make_caption, make_request, prompt_texts
-from recap.engines.opening import resolve_checkpoint
 from recap.engines.settings import EngineSettings, ModelSettings, PromptSettings
 from recap.engines.transformers_engine import TransformersEngine
 from recap.pllava import Pllava, load_pllava, normalise
@@ -20,10 +19,10 @@ from recap.records import Caption, FrameRequest, Frames
 def open_pllava(
     model: ModelSettings, prompt: PromptSettings, engine: EngineSettings, request: FrameRequest
 ) -> tuple[TransformersEngine, PllavaFront]:
-    """The loaded checkpoint's engine and front, on a GPU where `engine.gpus_per_actor` grants one."""
+    """A fetched checkpoint's engine and front, on a GPU where `engine.gpus_per_actor` grants one."""
     pllava = load_pllava(
-        resolve_checkpoint(model.checkpoint, model.revision),
-        base=resolve_checkpoint(model.base) if model.base else None,
+        model.checkpoint,
+        base=model.base,
         lora_alpha=model.lora_alpha,
         dtype=model.dtype,
         device=_device(engine),

@@ -23,9 +23,9 @@ def problems(model: ModelSettings, prompt: PromptSettings, engine: EngineSetting
     With `on_cluster` the GPUs of this machine are not looked at.
     """
     found = [_prompt_problem(prompt)]
-    if engine.kind != "rehearsal" or model.checkpoint:
+    if engine.kind != "rehearsal":
         found.append(_checkpoint_problem(model))
-    if engine.gpus_per_actor and not on_cluster:
+    if engine.kind != "rehearsal" and engine.gpus_per_actor and not on_cluster:
         found.append(_gpu_problem(model, engine))
     return [problem for problem in found if problem]
 

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-_NAME = re.compile("[a-z0-9_-]+")
+_NAME = re.compile("[a-z0-9][a-z0-9_-]*")
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class PromptSettings:
         odd = [name for name in self.instructions if not _NAME.fullmatch(name)]
         if odd:
             raise ValueError(
-                f"prompt.instruction: the name {odd[0]!r} may hold lower-case letters, digits, _ and - only"
+                f"prompt.instruction: the name {odd[0]!r} must be of lower-case letters, digits, _ and -"
             )
 
     @property

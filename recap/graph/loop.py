@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from itertools import islice
+from uuid import uuid4
 
 from recap.graph.plan import WorkPlan
 from recap.graph.stages import CaptionStage, DecodeStage, Receipt
@@ -20,7 +21,7 @@ def loop_round(clips: Iterable[Clip], on_decoded: Callable[[int], None], *, plan
     clips, decoded = iter(clips), 0
     with (
         closing(DecodeStage(plan)) as decode,
-        closing(CaptionStage(plan, "loop")) as caption,
+        closing(CaptionStage(plan, uuid4().hex)) as caption,
         asyncio.Runner() as runner,
     ):
         while batch := list(islice(clips, plan.engine.batch_size)):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import socket
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,41 +18,62 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 from ray.exceptions import RayError
 
+from recap.engines import EngineSettings
 from recap.graph.plan import WorkPlan
-from recap.graph.sizing import Pools, size_pools
+from recap.graph.sizing import Pools, local_resources, size_pools
 from recap.graph.stages import CaptionStage, DecodeStage, Receipt, WorkerLost
 from recap.records import Clip
+from recap.video import DecodeSettings
 
 MAX_BLOCK_CLIPS = 4  # more would hold frames back from an idle engine
 RETRIES = 2
+COUNT_EVERY_S = 0.5
 
 
 @contextmanager
 def ray_session(address: str | None) -> Iterator[None]:
-    """Join the cluster at `address`, or start a local session; leave things as they were found."""
+    """Join the cluster at `address`, or start a local session; leave things as they were found.
+
+    Raises ValueError when no cluster answers there.
+    """
     if ray.is_initialized():
         yield
         return
-    local = {} if address else {"num_cpus": os.cpu_count(), "include_dashboard": False}
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    local = {} if address else {"num_cpus": local_resources(0)[0], "include_dashboard": False}
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what fails is raised to us
     if not address:  # its C++ half reports routine events as errors on our stderr
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **local)
+    _require_cluster(address)
+    try:
+        ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **local)
+    except ConnectionError as error:
+        raise ValueError(f"ray.address: {address} cannot be joined: {error}") from None
     try:
         yield
     finally:
         ray.shutdown()
 
 
-def size_cluster(plan: WorkPlan) -> Pools:
+def _require_cluster(address: str | None) -> None:
+    """Ray itself would go on knocking at a closed door for minutes."""
+    host, colon, port = (address or "").removeprefix("ray://").partition(":")
+    if not colon:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError) as error:
+        raise ValueError(f"ray.address: nothing answers at {address} ({error}); start the cluster first") from None
+
+
+def size_cluster(decode: DecodeSettings, engine: EngineSettings) -> Pools:
     """The pools for the cluster that is joined; ValueError when they cannot run on it."""
     have = ray.cluster_resources()
     return size_pools(
         have.get("CPU", 0),
         have.get("GPU", 0),
-        decode_workers=plan.decode.workers,
-        caption_actors=plan.engine.actors,
-        gpus_per_actor=plan.engine.gpus_per_actor,
+        decode_workers=decode.workers,
+        caption_actors=engine.actors,
+        gpus_per_actor=engine.gpus_per_actor,
     )
 
 
@@ -61,10 +84,13 @@ def ray_round(clips: Sequence[Clip], on_decoded: Callable[[int], None], *, plan:
     died more often than it is restarted; what was committed until then stays.
     """
     counter = ray.remote(num_cpus=0)(_Counter).remote()
-    dataset = _graph(clips, plan, size_cluster(plan), counter)
+    asked = 0.0
+    dataset = _graph(clips, plan, size_cluster(plan.decode, plan.engine), counter)
     try:
         for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            on_decoded(ray.get(counter.total.remote()))
+            if time.monotonic() - asked >= COUNT_EVERY_S:
+                asked = time.monotonic()
+                on_decoded(ray.get(counter.total.remote()))
             yield from (Receipt(**row) for row in batch.to_pylist())
     except RayError as error:
         raise WorkerLost(str(error).strip().splitlines()[-1]) from error
@@ -132,10 +158,10 @@ class _Decode:
         self.stage, self.counter = DecodeStage(plan), counter
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
-        for clip in block["clip"].to_pylist():
-            frames = pickle.dumps(self.stage.decode(pickle.loads(clip)), protocol=5)
-            self.counter.add.remote(1)
-            yield pa.table({"clip": pa.array([clip], pa.binary()), "frames": pa.array([frames], pa.large_binary())})
+        frames = [self.stage.decode(pickle.loads(clip)) for clip in block["clip"].to_pylist()]
+        self.counter.add.remote(len(frames))
+        pickled = [pickle.dumps(each, protocol=5) for each in frames]
+        yield block.append_column("frames", pa.array(pickled, pa.large_binary()))
 
 
 class _Caption:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Literal
 
 HEADROOM_CPUS = 0.5  # Ray Data's own tasks need room: with less a graph can stand still without a word
-CAPTION_CPUS = 0.5
+CAPTION_CPUS = 0.5  # less on a machine with little
 DECODE_CPUS = 1.0
+MIN_CPUS = 0.1
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,25 @@ def size_pools(
             f"engine.actors {caption_actors} × engine.gpus_per_actor {gpus_per_actor:g} need "
             f"{caption_actors * gpus_per_actor:g} GPUs, the cluster has {gpus:g}; lower one of them or add GPUs"
         )
-    room = cpus - HEADROOM_CPUS - caption_actors * CAPTION_CPUS
+    usable = cpus - HEADROOM_CPUS
+    caption_cpus = min(CAPTION_CPUS, usable / 2 / caption_actors)
+    room = usable - caption_actors * caption_cpus
     workers = max(1, int(room / DECODE_CPUS)) if decode_workers == "auto" else decode_workers
-    decode_cpus = DECODE_CPUS if decode_workers != "auto" else min(DECODE_CPUS, room / workers)
-    if workers * decode_cpus > room + 1e-9 or decode_cpus < 0.1:
+    decode_cpus = min(DECODE_CPUS, room / workers) if workers == 1 else DECODE_CPUS
+    if workers * decode_cpus > room + 1e-9 or min(decode_cpus, caption_cpus) < MIN_CPUS:
         raise ValueError(
-            f"decode.workers {workers} × {DECODE_CPUS:g} CPU and engine.actors {caption_actors} × {CAPTION_CPUS:g} "
+            f"decode.workers {workers} × {DECODE_CPUS:g} CPU and engine.actors {caption_actors} × {caption_cpus:g} "
             f"CPU leave less than {HEADROOM_CPUS:g} of {cpus:g} CPUs free, and the graph could stand still; "
-            f"lower decode.workers to {max(0, int(room / DECODE_CPUS))} or add CPUs"
+            f"lower decode.workers (to {max(1, int(room / DECODE_CPUS))}) or engine.actors, or add CPUs"
         )
-    return Pools(workers, decode_cpus, caption_actors, CAPTION_CPUS, gpus_per_actor)
+    return Pools(workers, decode_cpus, caption_actors, caption_cpus, gpus_per_actor)
+
+
+def local_resources(gpus_per_actor: float) -> tuple[int, int]:
+    """The CPUs that this process may use and, where the engine wants any, the GPUs that torch sees."""
+    cpus = len(os.sched_getaffinity(0))
+    if not gpus_per_actor:
+        return cpus, 0
+    import torch
+
+    return cpus, torch.cuda.device_count()

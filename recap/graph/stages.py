@@ -57,8 +57,15 @@ class CaptionStage:
         self.in_flight = 0
 
     async def caption(self, decoded: Sequence[tuple[Clip, Frames | ClipError]]) -> list[Receipt]:
-        """Caption some clips together; their records are with the writer when this returns."""
-        return list(await asyncio.gather(*(self._one(clip, frames) for clip, frames in decoded)))
+        """Caption some clips together; their records are with the writer when this returns.
+
+        Raises what ended the engine, after committing what was finished before.
+        """
+        try:
+            return list(await asyncio.gather(*(self._one(clip, frames) for clip, frames in decoded)))
+        except BaseException:
+            self.writer.flush()
+            raise
 
     async def caption_beside(self, decoded: Sequence[tuple[Clip, Frames | ClipError]]) -> list[Receipt]:
         """`caption` beside other calls; the last one in flight commits before it returns.

@@ -5,7 +5,7 @@ from recap.ledger.files import read_json, sweep, write_json
 from recap.ledger.fragments import FragmentWriter
 from recap.ledger.keys import key_of
 from recap.ledger.lease import lease
-from recap.ledger.recipe import CONTRACT, check_owner, write_recipe
+from recap.ledger.recipe import CONTRACT, check_owner, read_manifest, write_recipe
 from recap.ledger.schema import refuse_reserved
 from recap.ledger.snapshot import clips_of, present, read_snapshot, update_snapshot
 
@@ -19,6 +19,7 @@ __all__ = [
     "lease",
     "present",
     "read_json",
+    "read_manifest",
     "read_snapshot",
     "refuse_reserved",
     "sweep",

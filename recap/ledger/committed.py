@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from recap.ledger.fragments import fragment_identities, fragment_paths
+from recap.ledger.fragments import read_fragments
 from recap.ledger.schema import shard_schema
 from recap.ledger.snapshot import extra_fields, present
 
@@ -28,12 +28,12 @@ class Committed:
 
     def __init__(self, snapshot: pa.Table, folder: Path):
         self.clips = present(snapshot)
-        self.paths = fragment_paths(folder)
+        self.paths: list[Path] = []
         self.where = np.full(len(self.clips), -1, np.int32)
         self.row = np.zeros(len(self.clips), np.int32)
         self._kinds: list[tuple[str, str]] = []
         self._kind = np.full(len(self.clips), -1, np.int16)
-        self._index()
+        self._index(folder)
 
     def missing(self, limit: int | None = None) -> pa.Table:
         """The clips without a record, among the first `limit`."""
@@ -81,9 +81,10 @@ class Committed:
         cache.move_to_end(number)
         return cache[number]
 
-    def _index(self) -> None:
+    def _index(self, folder: Path) -> None:
         wanted = _identities(self.clips)
-        for number, table in enumerate(fragment_identities(self.paths)):
+        for number, (path, table) in enumerate(read_fragments(folder)):
+            self.paths.append(path)
             place = pc.index_in(_identities(table), wanted)
             known = place.is_valid().to_numpy(zero_copy_only=False)
             clips, rows = place.drop_null().to_numpy(), np.flatnonzero(known)

@@ -32,14 +32,15 @@ def read_json(path: Path) -> Any | None:
     """The document, or None where there is no such file."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 
 def sweep(output: Path) -> None:
-    """Remove the half-written files of writers that died. Only under the lease."""
-    for aside in output.rglob(".*.tmp"):
-        aside.unlink(missing_ok=True)
+    """Remove what runs that died were about to write or to delete. Only under the lease."""
+    for pattern in (".*.tmp", ".token-*"):
+        for aside in output.rglob(pattern):
+            aside.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

@@ -15,6 +15,7 @@ from recap.ledger.schema import FRAGMENT, fragment_table
 from recap.records import Record
 
 log = logging.getLogger(__name__)
+IDENTITY = ["clip_id", "source_version", "status", "error_stage", "error_kind"]
 
 
 class FragmentWriter:
@@ -62,29 +63,23 @@ class FragmentWriter:
         self._records = []
 
 
-def fragment_paths(folder: Path) -> list[Path]:
-    """The fragments in the order in which their records count; torn ones are set aside first."""
-    return [path for path in sorted(folder.glob("*.parquet"), key=_order) if _sound(path)]
+def read_fragments(folder: Path) -> Iterator[tuple[Path, pa.Table]]:
+    """The sound fragments in the order in which their records count, each with its `IDENTITY` columns.
+
+    What cannot be read as a fragment is set aside with a warning: its clips are done again.
+    """
+    for path in sorted(folder.glob("*.parquet"), key=_order):
+        try:
+            if pq.read_schema(path).names != FRAGMENT.names:
+                raise pa.ArrowInvalid("it has other columns than a fragment")
+            table = pq.read_table(path, columns=IDENTITY)
+        except (pa.ArrowException, OSError) as error:
+            log.warning("fragment %s is set aside and its clips are done again: %s", path.name, error)
+            path.rename(path.with_suffix(".torn"))
+        else:
+            yield path, table
 
 
 def _order(path: Path) -> tuple[int, str, int]:
     epoch, writer, seq = path.stem.split("-")
     return int(epoch), writer, int(seq)
-
-
-def _sound(path: Path) -> bool:
-    try:
-        if pq.read_schema(path).names == FRAGMENT.names:
-            return True
-        reason = "it has other columns than a fragment"
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error)
-    log.warning("fragment %s is set aside and its clips are done again: %s", path.name, reason)
-    path.rename(path.with_suffix(".torn"))
-    return False
-
-
-def fragment_identities(paths: list[Path]) -> Iterator[pa.Table]:
-    """`clip_id`, `source_version`, `status`, `error_kind` of each fragment in turn."""
-    for path in paths:
-        yield pq.read_table(path, columns=["clip_id", "source_version", "status", "error_stage", "error_kind"])

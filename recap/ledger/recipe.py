@@ -11,16 +11,21 @@ from recap.ledger.files import read_json, write_json
 CONTRACT = 1
 
 
+def read_manifest(output: Path) -> dict[str, Any]:
+    """The current generation's manifest. Raises ValueError where there is none, or a newer recap wrote it."""
+    manifest = read_json(output / "manifest.json")
+    if manifest is None:
+        raise ValueError(f"{output} holds no manifest.json: no run has finished there yet")
+    _refuse_newer(output, manifest)
+    return manifest
+
+
 def check_owner(output: Path, corpus: str) -> None:
     """Raise ValueError when `output` belongs to another corpus, a newer recap, or somebody else."""
     recipe = read_json(output / "recipe.json")
     if recipe is None:
         return _refuse_foreign(output)
-    if recipe["contract"] > CONTRACT:
-        raise ValueError(
-            f"output.path: {output} was written by a newer recap (contract {recipe['contract']}, "
-            f"this one knows {CONTRACT}); upgrade recap"
-        )
+    _refuse_newer(output, recipe)
     if recipe["corpus"] != corpus:
         raise ValueError(
             f"output.path: {output} belongs to the corpus {recipe['corpus']}, not to {corpus}; "
@@ -28,10 +33,21 @@ def check_owner(output: Path, corpus: str) -> None:
         )
 
 
+def _refuse_newer(output: Path, document: Mapping[str, Any]) -> None:
+    if document["contract"] > CONTRACT:
+        raise ValueError(
+            f"{output} was written by a newer recap (contract {document['contract']}, this one knows {CONTRACT}); "
+            "upgrade recap"
+        )
+
+
 def _refuse_foreign(output: Path) -> None:
     if output.exists() and not output.is_dir():
         raise ValueError(f"output.path: {output} is a file; name a folder")
-    strangers = sorted(path.name for path in output.glob("*") if path.name not in ("lease.lock", "run.log"))
+    mine = ("lease.lock", "run.log")
+    strangers = sorted(
+        path.name for path in output.glob("*") if path.name not in mine and not path.name.startswith(".")
+    )
     if strangers:
         raise ValueError(
             f"output.path: {output} holds other things ({', '.join(strangers[:3])}); name a new or empty folder"
@@ -39,7 +55,8 @@ def _refuse_foreign(output: Path) -> None:
 
 
 def write_recipe(output: Path, corpus: str, keys: Mapping[str, str], settings: Mapping[str, Any]) -> None:
-    """Record the effective settings and keys."""
+    """Record the effective settings and keys, also beside the fragments that are written under them."""
     document = {"contract": CONTRACT, "corpus": corpus, "keys": dict(keys), "settings": dict(settings)}
-    if read_json(output / "recipe.json") != document:
-        write_json(output / "recipe.json", document)
+    for folder in (output, output / "fragments" / keys["caption_key"]):
+        if read_json(folder / "recipe.json") != document:
+            write_json(folder / "recipe.json", document)

@@ -20,24 +20,42 @@ OWN = ("clip_id", "ordinal", "uri", "source_version", "start_s", "end_s", "state
 def read_snapshot(output: Path) -> pa.Table | None:
     """Every clip ever seen in order of ordinal, each in its last state; None before the first run."""
     parts = [pq.read_table(part) for part in _parts(output)]
-    if not parts:
-        return None
+    return _last_states(parts) if parts else None
+
+
+def update_snapshot(output: Path, scanned: pa.Table) -> pa.Table:
+    """Append what `scanned` (from `corpus.scan`) adds or changes; return the whole snapshot.
+
+    Raises ValueError, with nothing written, when a caller's column is of another type than before.
+    """
+    known = read_snapshot(output)
+    if known is None:
+        news = snapshot = _with_ordinals(scanned, 0)
+    else:
+        _refuse_other_types(known.schema, scanned.schema)
+        news = _news(known, scanned)
+        snapshot = _last_states([known, news])
+    if len(news):
+        part = output / "snapshot" / f"part-{len(_parts(output)):05d}.parquet"
+        write_atomically(part, lambda aside: pq.write_table(news, aside))
+    return snapshot
+
+
+def _last_states(parts: list[pa.Table]) -> pa.Table:
     rows = pa.concat_tables(parts, promote_options="permissive")
     last = np.full(pc.max(rows["ordinal"]).as_py() + 1, -1)
     last[rows["ordinal"].to_numpy()] = np.arange(len(rows))  # later rows overwrite earlier ones
     return rows.take(last)
 
 
-def update_snapshot(output: Path, scanned: pa.Table) -> pa.Table:
-    """Append what `scanned` (from `corpus.scan`) adds or changes; return the whole snapshot."""
-    known = read_snapshot(output)
-    news = _with_ordinals(scanned, 0) if known is None else _news(known, scanned)
-    if len(news):
-        part = output / "snapshot" / f"part-{len(_parts(output)):05d}.parquet"
-        write_atomically(part, lambda aside: pq.write_table(news, aside))
-    snapshot = read_snapshot(output)
-    assert snapshot is not None
-    return snapshot
+def _refuse_other_types(known: pa.Schema, scanned: pa.Schema) -> None:
+    for field in scanned:
+        before = field.type if field.name not in known.names else known.field(field.name).type
+        if before != field.type and pa.null() not in (before, field.type):
+            raise ValueError(
+                f"corpus: column {field.name!r} held {before} when this output began and holds {field.type} now; "
+                "convert it, or give it another name"
+            )
 
 
 def present(snapshot: pa.Table) -> pa.Table:
@@ -87,8 +105,7 @@ def _news(known: pa.Table, scanned: pa.Table) -> pa.Table:
 
 
 def _differs(before: pa.Table, after: pa.Table) -> pa.Array:
-    columns = [name for name in after.column_names if name != "clip_id"]
-    old, new = (
-        table.select([name for name in columns if name in table.column_names]).to_pylist() for table in (before, after)
-    )
-    return pa.array([left != right for left, right in zip(old, new, strict=True)], pa.bool_())
+    after = pa.concat_tables([before.slice(0, 0), after], promote_options="permissive")
+    before = pa.concat_tables([after.slice(0, 0), before], promote_options="permissive")
+    rows = zip(before.to_pylist(), after.select(before.column_names).to_pylist(), strict=True)
+    return pa.array([repr(old) != repr(new) for old, new in rows], pa.bool_())  # repr: NaN is like NaN

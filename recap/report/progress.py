@@ -33,11 +33,14 @@ class Progress:
 
     def start(self, total: int, done: Mapping[str, int]) -> None:
         """`total` clips are to be done now; `done` counts those of earlier runs per status."""
-        self.total = total
+        self.total, self.decoded = total, 0
+        self.counts.clear()
         self._started = self._last_line = time.monotonic()
         already = sum(done.values())
         self.console.print(f"{total} clips to caption" + (f", {already} done before" if already else ""))
-        if self._bars is not None and total:
+        if self._bars is not None:
+            for task in self._bars.task_ids:
+                self._bars.remove_task(task)
             self._tasks = [self._bars.add_task(name, total=total, note="") for name in ("decode", "caption")]
             self._bars.start()
 
@@ -47,7 +50,7 @@ class Progress:
         self._show()
 
     def add(self, status: str) -> None:
-        """One more clip is done, or was withheld."""
+        """One more clip is done."""
         self.counts[status] += 1
         self._show()
 

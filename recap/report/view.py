@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tarfile
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -12,14 +14,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from recap.ledger import read_json
+from recap.ledger import read_manifest
 
 
 def print_captions(output: Path, rows: int, console: Console) -> None:
     """The first `rows` records of the current generation. Raises ValueError where there is none."""
-    manifest = read_json(output / "manifest.json")
-    if manifest is None:
-        raise ValueError(f"{output} holds no manifest.json: no run has finished there yet")
+    manifest = read_manifest(output)
     table = Table("clip", "caption", box=None, pad_edge=False)
     for record in islice(_records(output, manifest), rows):
         reason = f"({record['status']}: {record['error_message']})"
@@ -29,8 +29,17 @@ def print_captions(output: Path, rows: int, console: Console) -> None:
 
 
 def _records(output: Path, manifest: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    columns = ["uri", "caption", "status", "error_message"]
-    for kind in ("parquet", "quarantine"):
-        for shard in manifest["shards"]:
+    shards = manifest["shards"]
+    kinds = {shard["kind"] for shard in shards}
+    for kind in ("parquet" if "parquet" in kinds else "webdataset", "quarantine"):
+        for shard in shards:
             if shard["kind"] == kind:
-                yield from pq.read_table(output / shard["path"], columns=columns).to_pylist()
+                yield from _shard(output / shard["path"])
+
+
+def _shard(path: Path) -> Iterator[dict[str, Any]]:
+    if path.suffix == ".parquet":
+        yield from pq.read_table(path, columns=["uri", "caption", "status", "error_message"]).to_pylist()
+        return
+    with tarfile.open(path) as archive:
+        yield from (json.load(archive.extractfile(member)) for member in archive if member.name.endswith(".json"))

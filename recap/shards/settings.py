@@ -26,6 +26,8 @@ class OutputSettings:
     def __post_init__(self):
         if self.rows_per_shard < 1:
             raise ValueError("output.rows_per_shard must be at least 1")
+        if not self.formats:
+            raise ValueError("output.formats is empty: name parquet, webdataset or both")
         if self.commit_every_s <= 0:
             raise ValueError("output.commit_every_s must be above 0")
         if self.include_video and "webdataset" not in self.formats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 from webdataset import TarWriter
+
+log = logging.getLogger(__name__)
 
 
 def write_webdataset(rows: pa.Table, path: Path, video_root: Path | None = None) -> None:
@@ -27,15 +30,25 @@ def _sample(record: dict[str, Any], video_root: Path | None) -> Iterator[tuple[s
             yield f"{caption['prompt']}.txt", caption["text"].encode()
     yield "json", _json(record).encode()
     if video_root is not None:
-        video = video_root / record["uri"]
-        yield video.suffix[1:].lower(), video.read_bytes()
+        yield from _video(video_root / record["uri"])
+
+
+def _video(path: Path) -> Iterator[tuple[str, bytes]]:
+    """The clip's file; a clip whose file is gone by now keeps its caption."""
+    try:
+        yield path.suffix[1:].lower() or "video", path.read_bytes()
+    except OSError as error:
+        log.warning("%s is not in its shard: %s", path.name, error.strerror)
 
 
 def _json(record: dict[str, Any]) -> str:
-    plain = {name: _finite(value) for name, value in record.items()}
-    return json.dumps(plain, ensure_ascii=False, default=str)
+    return json.dumps(_finite(record), ensure_ascii=False, default=str, allow_nan=False)
 
 
 def _finite(value: Any) -> Any:
     """NaN and infinities (a caller's column may hold them) are not JSON."""
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

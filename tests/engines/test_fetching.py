@@ -28,10 +28,10 @@ def test_without_a_gpu_auto_is_float32(checkpoint, dtype, gpus, computed):
 
 
 def test_the_digest_knows_checkpoint_and_base(checkpoint):
-    alone = fetched_digest(ModelSettings(str(checkpoint)))
+    alone = fetched_digest(ModelSettings(str(checkpoint)), ENGINE)
     assert len(alone) == 40
-    assert fetched_digest(ModelSettings(str(checkpoint), base=str(checkpoint))) == f"{alone}+{alone}"
-    assert fetched_digest(ModelSettings()) == ""
+    assert fetched_digest(ModelSettings(str(checkpoint), base=str(checkpoint)), ENGINE) == f"{alone}+{alone}"
+    assert fetched_digest(ModelSettings(str(checkpoint)), EngineSettings("rehearsal")) == ""
 
 
 def test_a_model_is_named_without_its_place(checkpoint):

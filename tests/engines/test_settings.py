@@ -9,7 +9,6 @@ from recap.engines import (
     ModelSettings,
     PromptSettings,
     frame_request,
-    open_captioner,
     resolve_checkpoint,
 )
 from recap.records import FrameRequest
@@ -56,7 +55,7 @@ def test_prompts_have_names(instruction, names):
 
 
 @pytest.mark.parametrize(
-    "instruction", [("Say a.", "Say b."), ("short", "short"), (), ("dense", " "), {"Not.A.Name": "Say a."}]
+    "instruction", [("Say a.", "Say b."), ("short", "short"), (), ("dense", " "), {"Not.A.Name": "Say a."}, {"_a": "Say a."}]
 )
 def test_prompts_that_cannot_be_told_apart_are_refused(instruction):
     with pytest.raises(ValueError, match=r"prompt\.instruction"):
@@ -94,6 +93,6 @@ def test_checkpoints_that_are_not_there(tmp_path):
     with pytest.raises(ValueError, match=r"no config\.json"):
         frame_request(ModelSettings(str(tmp_path)), EngineSettings(), 16, "crop")
     with pytest.raises(ValueError, match="checkpoint is not set"):
-        open_captioner(ModelSettings(), PromptSettings(), EngineSettings(), FrameRequest())
+        resolve_checkpoint("")
     with pytest.raises(ValueError, match="is no checkpoint folder here"):
         resolve_checkpoint(str(tmp_path / "nowhere"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import faulthandler
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -81,6 +83,17 @@ def test_a_killed_worker_changes_nothing(ray_session, rehearsal, whole, tmp_path
     assert deliverable(tmp_path / "killed") == whole
 
 
-def test_what_does_not_fit_is_refused_before_it_hangs(ray_session, rehearsal):
+def test_what_does_not_fit_is_refused_before_it_hangs(ray_session, rehearsal, tmp_path):
     with pytest.raises(ValueError, match=r"decode\.workers"):
         jobs.run(rehearsal("big", "decode.workers=500"), runner="ray")
+    assert not (tmp_path / "big").exists()
+
+
+def test_a_cluster_that_does_not_answer_is_refused_before_anything_is_written(tmp_path, home):
+    pipeline = tmp_path / "p.yaml"
+    clips = home / "pipelines/demo/clips/shapes"
+    pipeline.write_text(f"corpus: {{path: {clips}}}\nengine: {{kind: rehearsal}}\noutput: {{path: {tmp_path}/out}}\n")
+    recap = Path(sys.executable).with_name("recap")
+    result = subprocess.run([recap, "run", pipeline, "ray.address=127.0.0.1:9"], capture_output=True, text=True)
+    assert result.returncode == 2 and "nothing answers at 127.0.0.1:9" in result.stderr
+    assert not (tmp_path / "out").exists()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recap.graph.sizing import HEADROOM_CPUS, size_pools
+from recap.graph.sizing import HEADROOM_CPUS, MIN_CPUS, Pools, size_pools
 
 
 def pools(cpus, gpus=0, workers="auto", actors=1, per_actor=0):
@@ -16,10 +16,11 @@ def test_two_cores_get_one_decoder_and_one_captioner():
     assert (got.decode_workers, got.decode_cpus, got.caption_actors, got.caption_cpus) == (1, 1.0, 1, 0.5)
 
 
-def test_a_single_core_still_runs_on_fractions():
+def test_a_single_core_runs_on_fractions():
+    assert pools(1) == Pools(1, 0.25, 1, 0.25, 0)
+    assert pools(1, workers=1) == pools(1)
     with pytest.raises(ValueError, match="CPUs free"):
-        pools(1)
-    assert pools(1.5).decode_cpus == 0.5
+        pools(1, actors=4)
 
 
 @given(st.integers(2, 256), st.integers(1, 8))
@@ -27,14 +28,14 @@ def test_the_sum_always_leaves_room(cpus, actors):
     try:
         got = pools(cpus, actors=actors)
     except ValueError:
-        assert cpus - HEADROOM_CPUS - actors * 0.5 < 0.1
+        assert (cpus - HEADROOM_CPUS) / 2 / actors < MIN_CPUS
         return
     used = got.decode_workers * got.decode_cpus + got.caption_actors * got.caption_cpus
     assert used <= cpus - HEADROOM_CPUS + 1e-6
 
 
 def test_what_cannot_run_is_refused_with_the_sums():
-    with pytest.raises(ValueError, match=r"decode.workers 8 .* lower decode.workers to 1"):
+    with pytest.raises(ValueError, match=r"decode.workers 8 .* lower decode.workers .to 1."):
         pools(2, workers=8)
     with pytest.raises(ValueError, match=r"need 4 GPUs, the cluster has 2"):
         pools(64, gpus=2, actors=4, per_actor=1)

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from recap import ledger
-from recap.ledger.fragments import FragmentWriter, fragment_paths
+from recap.ledger.fragments import FragmentWriter, read_fragments
 from recap.ledger.recipe import check_owner, write_recipe
 from recap.records import CAPTIONED, QUARANTINED, Caption, Clip, Record
 
@@ -31,6 +31,10 @@ def record(clip: Clip, text: str, status=CAPTIONED, **columns) -> Record:
 
 def clips(snapshot, root):
     return {clip.uri: clip for clip in ledger.clips_of(ledger.present(snapshot), root)}
+
+
+def fragment_paths(folder):
+    return [path for path, _ in read_fragments(folder)]
 
 
 def test_ordinals_never_move_and_vanished_clips_keep_theirs(tmp_path):
@@ -55,6 +59,22 @@ def test_changed_files_and_columns_are_seen(tmp_path):
     snapshot = ledger.update_snapshot(tmp_path, scanned("a", "b", version="2", score=[1, 3]))
     assert snapshot["source_version"].to_pylist() == ["2", "2"]
     assert snapshot["score"].to_pylist() == [1, 3]
+
+
+def test_nan_is_no_change_and_a_column_that_went_is(tmp_path):
+    ledger.update_snapshot(tmp_path, scanned("a", score=[float("nan")], note=["x"]))
+    ledger.update_snapshot(tmp_path, scanned("a", score=[float("nan")], note=["x"]))
+    assert len(list((tmp_path / "snapshot").iterdir())) == 1
+    snapshot = ledger.update_snapshot(tmp_path, scanned("a", score=[1.0]))
+    assert snapshot["note"].to_pylist() == [None] and snapshot["score"].to_pylist() == [1.0]
+
+
+def test_a_column_of_another_type_is_refused_and_nothing_is_written(tmp_path):
+    first = ledger.update_snapshot(tmp_path, scanned("a", score=[1]))
+    with pytest.raises(ValueError, match=r"'score' held int64 .* holds string now"):
+        ledger.update_snapshot(tmp_path, scanned("a", score=["high"]))
+    assert ledger.update_snapshot(tmp_path, scanned("a", score=[1])).equals(first)
+    assert len(list((tmp_path / "snapshot").iterdir())) == 1
 
 
 def test_the_first_record_in_order_of_epoch_writer_and_seq_wins(tmp_path):
@@ -166,7 +186,7 @@ def test_one_writer_at_a_time_and_every_run_has_its_epoch(tmp_path):
 
 
 def test_an_output_belongs_to_one_corpus(tmp_path):
-    write_recipe(tmp_path, "folder:/a", {}, {})
+    write_recipe(tmp_path, "folder:/a", {"caption_key": "ck"}, {})
     check_owner(tmp_path, "folder:/a")
     with pytest.raises(ValueError, match="belongs to the corpus folder:/a"):
         check_owner(tmp_path, "folder:/b")
@@ -191,6 +211,18 @@ def test_reserved_column_names_are_refused():
     with pytest.raises(ValueError, match="caption"):
         ledger.refuse_reserved(["score", "caption"])
     ledger.refuse_reserved(["score"])
+
+
+def test_a_first_run_that_died_early_locks_nobody_out(tmp_path):
+    (tmp_path / "lease.lock").touch()
+    (tmp_path / ".recipe.json.7.tmp").touch()
+    check_owner(tmp_path, "folder:/a")
+
+
+def test_a_file_is_no_output(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="is a file"):
+        check_owner(tmp_path / "file", "folder:/a")
 
 
 def test_keys_chain():

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from recap.engines import EngineSettings, ModelSettings, PromptSettings
+from recap.graph.plan import WorkPlan
+from recap.graph.settings import RaySettings
+from recap.graph.stages import CaptionStage
+from recap.ledger.fragments import read_fragments
+from recap.records import CAPTIONED, QUARANTINED, Clip, ClipError, FrameRequest, Frames
+from recap.video import DecodeSettings
+
+
+@pytest.fixture
+def plan(tmp_path):
+    return WorkPlan(
+        request=FrameRequest(count=2, size=8),
+        decode=DecodeSettings(),
+        model=ModelSettings(),
+        model_name="rehearsal",
+        prompt=PromptSettings(),
+        engine=EngineSettings("rehearsal"),
+        ray=RaySettings(),
+        fragments=tmp_path,
+        commit_every_s=60,
+        epoch=1,
+        view_key="v",
+        caption_key="c",
+        review_key="r",
+    )
+
+
+def clip(number: int) -> Clip:
+    return Clip(f"{number:032x}", number, f"{number}.mp4", "", "1")
+
+
+def frames(value: int = 0, count: int = 2) -> Frames:
+    pixels = np.full((count, 8, 8, 3), value, np.uint8)
+    return Frames(pixels, (0.0, 1.0), 1.0, 8, 8, 25.0, 2.0, "h264", "test")
+
+
+def committed(folder) -> list[str]:
+    return [clip_id for _, table in read_fragments(folder) for clip_id in table["clip_id"].to_pylist()]
+
+
+def test_the_last_call_in_flight_commits_and_the_others_do_not_wait(plan, tmp_path):
+    stage = CaptionStage(plan, "w")
+
+    async def two_calls():
+        slow = asyncio.create_task(stage.caption_beside([(clip(1), frames(1)), (clip(2), frames(2))]))
+        quick = await stage.caption_beside([(clip(3), ClipError("probe", "empty_file", "the file is empty"))])
+        return [*quick, *await slow]
+
+    receipts = asyncio.run(two_calls())
+    assert [receipt.status for receipt in receipts] == [QUARANTINED, CAPTIONED, CAPTIONED]
+    assert sorted(committed(tmp_path)) == [clip(n).clip_id for n in (1, 2, 3)]
+    stage.close()
+
+
+def test_a_clip_that_the_model_refuses_is_quarantined_with_what_is_known_of_it(plan, tmp_path):
+    stage = CaptionStage(plan, "w")
+    (receipt,) = asyncio.run(stage.caption([(clip(1), frames(count=3))]))
+    assert receipt.status == QUARANTINED
+    stage.close()
+    assert committed(tmp_path) == [clip(1).clip_id]
+
+
+def test_what_was_finished_before_the_engine_died_is_committed(plan, tmp_path):
+    stage = CaptionStage(plan, "w")
+    asyncio.run(stage.caption([(clip(1), frames(1))]))
+    assert committed(tmp_path) == []
+
+    def dies(*_):
+        raise MemoryError("no room for another clip")
+
+    stage.captioner._front.requests = dies
+    with pytest.raises(MemoryError):
+        asyncio.run(stage.caption([(clip(2), frames(2))]))
+    assert committed(tmp_path) == [clip(1).clip_id]
