@@ -3,7 +3,8 @@
     python benchmarks/frames_fast.py --json [files…] [--checkpoint FOLDER]
 
 Without files, the demo's real clips. PSNR and SSIM are of the model-size frames; with a checkpoint also
-the cosine between the vision tower's features. `--json` prints one JSON object as the last line.
+the cosine between the vision tower's features, and the fraction of the greedy caption's tokens that are the
+same up to the first difference. `--json` prints one JSON object as the last line.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from recap.video import DecodeSettings, open_reader
 CLIPS = Path(__file__).parents[1] / "pipelines/demo/clips"
 LUMA = np.array((0.299, 0.587, 0.114))
 BLOCK = 8
-Cosine = Callable[[np.ndarray, np.ndarray], float]
+MAX_NEW_TOKENS = 100
+Judge = Callable[[np.ndarray, np.ndarray], dict]
 
 
 def psnr_db(first: np.ndarray, second: np.ndarray) -> float | None:
@@ -51,20 +53,32 @@ def _blocks(pixels: np.ndarray) -> np.ndarray:
     return cut.swapaxes(2, 3).reshape(-1, BLOCK * BLOCK)
 
 
-def tower(checkpoint: Path) -> tuple[int, Cosine]:
-    """The picture size of a checkpoint's vision tower, and how alike it finds two sets of frames."""
+def open_judge(checkpoint: Path) -> tuple[int, Judge]:
+    """The picture size of a checkpoint, and how alike it finds two sets of frames."""
     import torch
 
-    from recap.pllava import load_pllava, normalise
+    from recap.pllava import load_pllava, normalise, render_prompt, resolve_instruction
 
     model = load_pllava(checkpoint, dtype="float32")
+    prompt = model.tokenizer(render_prompt("plain", "", resolve_instruction("dense")), return_tensors="pt")
 
     @torch.no_grad()
-    def cosine(first: np.ndarray, second: np.ndarray) -> float:
-        features = [model.vision_tower(normalise(pixels)) for pixels in (first, second)]
-        return float(torch.cosine_similarity(*features, dim=-1).mean())
+    def judge(first: np.ndarray, second: np.ndarray) -> dict:
+        pixels = [normalise(frames) for frames in (first, second)]
+        cosine = torch.cosine_similarity(*map(model.vision_tower, pixels), dim=-1).mean()
+        ids = [
+            model.generate(prompt["input_ids"], prompt["attention_mask"], each, MAX_NEW_TOKENS)[0] for each in pixels
+        ]
+        return {"feature_cosine": round(float(cosine), 6), "caption_agreement": round(common_start(*ids), 3)}
 
-    return model.config.image_size, cosine
+    return model.config.image_size, judge
+
+
+def common_start(first: list[int], second: list[int]) -> float:
+    """The share of the longer caption that both begin with; 1 for equal captions."""
+    same = next((i for i, pair in enumerate(zip(first, second, strict=False)) if pair[0] != pair[1]), None)
+    same = min(len(first), len(second)) if same is None else same
+    return same / max(len(first), len(second), 1)
 
 
 def read(path: Path, request: FrameRequest, scaling: str, repeats: int) -> tuple[Frames, float]:
@@ -78,7 +92,7 @@ def read(path: Path, request: FrameRequest, scaling: str, repeats: int) -> tuple
     return frames, min(times)
 
 
-def compare(path: Path, request: FrameRequest, repeats: int, cosine: Cosine | None) -> dict:
+def compare(path: Path, request: FrameRequest, repeats: int, judge: Judge | None) -> dict:
     """One clip both ways. A clip too small to shrink gives the same frames: `psnr_db` is None."""
     (exact, exact_s), (fast, fast_s) = (read(path, request, how, repeats) for how in ("exact", "fast"))
     psnr = psnr_db(exact.pixels, fast.pixels)
@@ -89,7 +103,7 @@ def compare(path: Path, request: FrameRequest, repeats: int, cosine: Cosine | No
         "ssim": round(ssim(exact.pixels, fast.pixels), 5),
         "exact_s": round(exact_s, 3),
         "fast_s": round(fast_s, 3),
-    } | ({"feature_cosine": round(cosine(exact.pixels, fast.pixels), 6)} if cosine else {})
+    } | (judge(exact.pixels, fast.pixels) if judge else {})
 
 
 def main() -> None:
@@ -98,12 +112,12 @@ def main() -> None:
     parser.add_argument("files", nargs="*", type=Path, default=sorted(CLIPS.glob("*.mp4")))
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     parser.add_argument("--repeats", type=int, default=3, help="readings of each clip, the fastest counts")
-    parser.add_argument("--checkpoint", type=Path, help="also compare this PLLaVA's vision features")
+    parser.add_argument("--checkpoint", type=Path, help="also compare this PLLaVA's features and captions")
     options = parser.parse_args()
-    size, cosine = tower(options.checkpoint) if options.checkpoint else (FrameRequest().size, None)
+    size, judge = open_judge(options.checkpoint) if options.checkpoint else (FrameRequest().size, None)
     rows = []
     for path in options.files:
-        rows.append(compare(path, FrameRequest(size=size), options.repeats, cosine))
+        rows.append(compare(path, FrameRequest(size=size), options.repeats, judge))
         print(", ".join(f"{name} {value}" for name, value in rows[-1].items()))
     if options.json:
         print(json.dumps({"size": size, "clips": rows}))

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """`uri` is relative to the corpus root; `start_s`/`end_s` are seconds or None; `extra` the caller's."""
+    """`uri` is relative to the corpus root; `start_s`/`end_s` are seconds, None for the ends of the file."""
 
     uri: str
     start_s: float | None = None
     end_s: float | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)

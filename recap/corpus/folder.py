@@ -2,20 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
 from pathlib import Path
 
 from recap.corpus.entry import Entry
+from recap.corpus.manifest import READERS
+from recap.corpus.root import Root
 from recap.corpus.settings import CorpusSettings
 
 EXTENSIONS = frozenset(".3gp .avi .flv .gif .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split())
 
 
-def folder_entries(settings: CorpusSettings) -> Iterator[Entry]:
-    """Every video below `corpus.path` that matches `corpus.pattern`, in the order of their names."""
-    root = Path(settings.path)
-    if not root.is_dir():
-        raise ValueError(f"corpus.path: there is no folder {settings.path}")
-    for file in sorted(root.glob(settings.pattern), key=lambda file: file.relative_to(root).as_posix()):
-        if file.suffix.lower() in EXTENSIONS and not file.is_dir():
-            yield Entry(uri=file.relative_to(root).as_posix())
+def folder_entries(settings: CorpusSettings) -> list[Entry]:
+    """Every video below `corpus.path` that matches `corpus.pattern`, in the order of their names.
+
+    Raises ValueError for a folder that is missing and for a name that is not UTF-8.
+    """
+    folder = Path(settings.path)
+    if not os.path.isdir(folder):
+        raise ValueError(f"corpus.path: {_not_a_folder(folder)}")
+    root = Root(folder)
+    uris = [root.inside(_require_utf8(name)) for name in _video_names(folder, settings.pattern)]
+    return [Entry(uri) for uri in uris if root.holds(uri)]
+
+
+def _not_a_folder(path: Path) -> str:
+    if not path.is_file():
+        return f"there is no folder {path}"
+    hint = "; for a manifest set `corpus.kind: manifest`" if path.suffix.lower() in READERS else ""
+    return f"{path} is a file, not a folder of videos{hint}"
+
+
+def _video_names(folder: Path, pattern: str) -> list[str]:
+    try:
+        videos = [file for file in folder.glob(pattern) if file.suffix.lower() in EXTENSIONS and not file.is_dir()]
+    except (OSError, ValueError) as error:
+        raise ValueError(f"corpus.pattern: cannot list {pattern!r} below {folder}: {error}") from error
+    return sorted(file.relative_to(folder).as_posix() for file in videos)
+
+
+def _require_utf8(name: str) -> str:
+    raw = os.fsencode(name)
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        shown = raw.decode(errors="backslashreplace")
+        raise ValueError(f"corpus.path: the file name {shown} is not UTF-8; rename it") from None

@@ -1,11 +1,11 @@
-"""What makes a clip that clip: its id, its source version, its place below the root."""
+"""What makes a clip that clip: its id and its source version."""
 
 from __future__ import annotations
 
 import os
 import unicodedata
 from hashlib import blake2b
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 MISSING = "missing"
 
@@ -29,20 +29,3 @@ def source_version(file: Path, trust_size: bool = False) -> str:
     except OSError:
         return MISSING
     return str(stat.st_size) if trust_size else f"{stat.st_size}-{stat.st_mtime_ns}"
-
-
-def inside(root: Path, address: str) -> str:
-    """The normalised address below `root`; ValueError if it would leave it."""
-    path = PurePosixPath(address)
-    if path.is_absolute():
-        path = _relative_to_root(root, path)
-    if ".." in path.parts or "\0" in address or not path.parts:
-        raise ValueError(f"the address {address!r} leaves the corpus root: give one below {root}")
-    return path.as_posix()
-
-
-def _relative_to_root(root: Path, path: PurePosixPath) -> PurePosixPath:
-    try:
-        return path.relative_to(root.resolve().as_posix())
-    except ValueError:
-        raise ValueError(f"the address {str(path)!r} is not below the corpus root {root}") from None

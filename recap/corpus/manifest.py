@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import os
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
@@ -12,15 +14,25 @@ import pyarrow.json
 import pyarrow.parquet
 
 from recap.corpus.entry import Entry
-from recap.corpus.identity import inside
+from recap.corpus.root import Root
 from recap.corpus.settings import CorpusSettings
 
-READERS = {
-    ".csv": pyarrow.csv.read_csv,
-    ".json": pyarrow.json.read_json,
-    ".jsonl": pyarrow.json.read_json,
-    ".parquet": pyarrow.parquet.read_table,
-}
+
+def _read_csv(path: Path, address_column: str) -> pa.Table:
+    as_text = pa.csv.ConvertOptions(column_types={address_column: pa.string()})  # else 0012 is the number 12
+    return pa.csv.read_csv(path, convert_options=as_text)
+
+
+def _read_json(path: Path, address_column: str) -> pa.Table:
+    return pa.json.read_json(path)
+
+
+def _read_parquet(path: Path, address_column: str) -> pa.Table:
+    with pa.parquet.ParquetFile(path) as file:  # read_table would add columns for folders named `key=value`
+        return file.read()
+
+
+READERS = {".csv": _read_csv, ".json": _read_json, ".jsonl": _read_json, ".parquet": _read_parquet}
 
 
 def manifest_root(settings: CorpusSettings) -> Path:
@@ -28,26 +40,34 @@ def manifest_root(settings: CorpusSettings) -> Path:
     return Path(settings.root) if settings.root is not None else Path(settings.path).parent
 
 
-def manifest_entries(settings: CorpusSettings) -> Iterator[Entry]:
-    """Every row of the manifest, in its order."""
-    table = read_manifest(settings)
-    for number, row in enumerate(table.to_pylist(), start=1):
-        yield _entry(row, number, settings)
-
-
 def read_manifest(settings: CorpusSettings) -> pa.Table:
-    """The whole manifest. Raises ValueError for a missing, unreadable or column-less one."""
+    """The whole manifest. Raises ValueError for a missing or unreadable one, or one without our columns."""
+    if settings.root is not None and not os.path.isdir(settings.root):
+        raise ValueError(f"corpus.root: there is no folder {settings.root}")
     path = Path(settings.path)
-    if not path.is_file():
-        raise ValueError(f"corpus.path: there is no manifest {settings.path}")
-    if path.suffix.lower() not in READERS:
-        raise ValueError(f"corpus.path: {path.name} is not one of {', '.join(READERS)}")
     try:
-        table = READERS[path.suffix.lower()](path)
-    except pa.ArrowException as error:
+        table = _read(path, settings.column)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ValueError(f"corpus.path: cannot read the manifest {path}: {error}") from error
     _require_columns(table, settings)
     return table
+
+
+def _read(path: Path, address_column: str) -> pa.Table:
+    if not path.is_file():
+        raise ValueError(f"corpus.path: there is no manifest {path}")
+    if path.suffix.lower() not in READERS:
+        raise ValueError(f"corpus.path: {path.name} is not one of {', '.join(READERS)}")
+    table = READERS[path.suffix.lower()](path, address_column)
+    table.validate(full=True)  # text that is not UTF-8 would otherwise fail much later
+    _refuse_twins(table, path)
+    return table
+
+
+def _refuse_twins(table: pa.Table, path: Path) -> None:
+    twins = [name for name, count in Counter(table.column_names).items() if count > 1]
+    if twins:
+        raise ValueError(f"corpus.path: {path} has several columns named {', '.join(twins)}; rename them")
 
 
 def _require_columns(table: pa.Table, settings: CorpusSettings) -> None:
@@ -64,22 +84,42 @@ def _require_columns(table: pa.Table, settings: CorpusSettings) -> None:
             )
 
 
-def _entry(row: dict, number: int, settings: CorpusSettings) -> Entry:
-    address = row.pop(settings.column)
+def callers_part(table: pa.Table, settings: CorpusSettings) -> pa.Table:
+    """The manifest without its address and span, in its own types; a dictionary column as its values."""
+    used = {settings.column, settings.start_column, settings.end_column}
+    names = [name for name in table.column_names if name not in used]
+    return pa.table([_plain(table[name]) for name in names], names=names)
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+
+
+def manifest_entries(table: pa.Table, settings: CorpusSettings) -> list[Entry]:
+    """Every row of the manifest, in its order. Raises ValueError that names the first row without sense."""
+    root = Root(manifest_root(settings))
+    names = (settings.column, settings.start_column, settings.end_column)
+    columns = [[None] * len(table) if name is None else table[name].to_pylist() for name in names]
+    entries = []
+    for number, (address, start, end) in enumerate(zip(*columns, strict=True), start=1):
+        try:
+            start_s, end_s = _seconds(start, settings.start_column), _seconds(end, settings.end_column)
+            entries.append(Entry(_uri(address, root, settings.column), *_ordered(start_s, end_s)))
+        except ValueError as error:
+            raise ValueError(f"row {number} of {settings.path}: {error}") from error
+    return entries
+
+
+def _uri(address: Any, root: Root, column: str) -> str:
     if not isinstance(address, str) or not address:
-        raise ValueError(f"row {number} of {settings.path}: column {settings.column!r} holds no address")
-    start_s, end_s = (_seconds(row, name, number) for name in (settings.start_column, settings.end_column))
-    if start_s is not None and end_s is not None and end_s <= start_s:
-        raise ValueError(f"row {number} of {settings.path}: the clip ends ({end_s}) before it starts ({start_s})")
-    try:
-        uri = inside(manifest_root(settings), address)
-    except ValueError as error:
-        raise ValueError(f"row {number} of {settings.path}: {error}") from error
-    return Entry(uri, start_s, end_s, row)
+        raise ValueError(f"column {column!r} holds no address")
+    uri = root.inside(address)
+    if not root.holds(uri):
+        raise ValueError(f"the address {address!r} leads, by a link, out of the corpus root {root.folder}")
+    return uri
 
 
-def _seconds(row: dict, name: str | None, number: int) -> float | None:
-    value = row.pop(name, None) if name is not None else None
+def _seconds(value: Any, column: str | None) -> float | None:
     if value is None or value == "":
         return None
     try:
@@ -87,5 +127,11 @@ def _seconds(row: dict, name: str | None, number: int) -> float | None:
     except (TypeError, ValueError):
         seconds = math.nan
     if not math.isfinite(seconds) or seconds < 0:
-        raise ValueError(f"row {number}: column {name!r} holds {value!r}, not seconds from the file's start")
+        raise ValueError(f"column {column!r} holds {value!r}, not seconds from the file's start")
     return seconds
+
+
+def _ordered(start_s: float | None, end_s: float | None) -> tuple[float | None, float | None]:
+    if end_s is not None and end_s <= (start_s or 0.0):
+        raise ValueError(f"the clip ends ({end_s}) before it starts ({start_s or 0.0})")
+    return start_s, end_s

@@ -10,7 +10,7 @@ import pyarrow as pa
 from recap.corpus.entry import Entry
 from recap.corpus.folder import folder_entries
 from recap.corpus.identity import clip_id, source_version
-from recap.corpus.manifest import manifest_entries, manifest_root
+from recap.corpus.manifest import callers_part, manifest_entries, manifest_root, read_manifest
 from recap.corpus.settings import CorpusSettings
 
 BASE = {
@@ -38,20 +38,36 @@ def corpus_identity(settings: CorpusSettings) -> str:
 
 
 def scan(settings: CorpusSettings) -> pa.Table:
-    """All clips of the corpus in its own order: `BASE` columns, then the caller's.
+    """All clips of the corpus in its own order: `BASE` columns, then the caller's in their own types.
 
-    Raises ValueError for a corpus that is missing, empty, or names one clip twice.
+    Raises ValueError for a corpus that is missing, unreadable, empty, or names one clip twice, and for
+    a caller's column named like one of `BASE`.
     """
-    list_entries = folder_entries if settings.kind == "folder" else manifest_entries
-    entries = list(list_entries(settings))
+    if settings.kind == "folder":
+        entries, callers = folder_entries(settings), pa.table({})
+    else:
+        manifest = read_manifest(settings)
+        callers = callers_part(manifest, settings)
+        _refuse_ours(callers)
+        entries = manifest_entries(manifest, settings)
     if not entries:
-        raise ValueError(f"corpus.path: no videos in {settings.path} (pattern {settings.pattern!r})")
-    table = _table(entries, corpus_root(settings), settings.trust_size)
+        what = f"videos (pattern {settings.pattern!r})" if settings.kind == "folder" else "rows"
+        raise ValueError(f"corpus.path: no {what} in {settings.path}")
+    table = _table(entries, callers, corpus_root(settings), settings.trust_size)
     _refuse_duplicates(table)
     return table
 
 
-def _table(entries: list[Entry], root: Path, trust_size: bool) -> pa.Table:
+def _refuse_ours(callers: pa.Table) -> None:
+    taken = [name for name in callers.column_names if name in BASE]
+    if taken:
+        raise ValueError(
+            f"corpus: the manifest's columns {', '.join(taken)} have names that records use; rename them "
+            "(an address or a span can be named in corpus.column, corpus.start_column, corpus.end_column)"
+        )
+
+
+def _table(entries: list[Entry], callers: pa.Table, root: Path, trust_size: bool) -> pa.Table:
     columns = {
         "clip_id": [clip_id(entry.uri, entry.start_s, entry.end_s) for entry in entries],
         "uri": [entry.uri for entry in entries],
@@ -60,9 +76,7 @@ def _table(entries: list[Entry], root: Path, trust_size: bool) -> pa.Table:
         "end_s": [entry.end_s for entry in entries],
     }
     arrays = {name: pa.array(values, BASE[name]) for name, values in columns.items()}
-    for name in entries[0].extra:
-        arrays[name] = pa.array([entry.extra[name] for entry in entries])
-    return pa.table(arrays)
+    return pa.table(arrays | dict(zip(callers.column_names, callers.columns, strict=True)))
 
 
 def _refuse_duplicates(table: pa.Table) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Literal
 
 
@@ -28,3 +29,8 @@ class CorpusSettings:
     """The manifest's column with the second at which the clip ends."""
     trust_size: bool = False
     """Recognise a changed file by its size alone: for corpora whose copies have new times."""
+
+    def __post_init__(self):
+        pattern = PurePosixPath(self.pattern)
+        if pattern.is_absolute() or ".." in pattern.parts or not pattern.parts:
+            raise ValueError(f"corpus.pattern must be a glob below the folder, without `..`; it is {self.pattern!r}")

@@ -42,7 +42,7 @@ class RehearsalFront:
         ]
 
     def caption(self, completion: Completion) -> Caption:
-        return make_caption(completion, decode(completion.token_ids), model="rehearsal")
+        return make_caption(completion, decode(completion.token_ids))
 
 
 def prompt_texts(prompt: PromptSettings) -> dict[str, str]:
@@ -85,12 +85,11 @@ def make_request(clip_id: str, prompt_name: str, engine: EngineSettings, **model
     )
 
 
-def make_caption(completion: Completion, text: str, *, model: str) -> Caption:
+def make_caption(completion: Completion, text: str) -> Caption:
     """`text` under the prompt that `make_request` asked for."""
     return Caption(
         prompt=completion.request_id.rpartition(PROMPT_MARK)[2],
         text=text,
-        model=model,
         finish_reason=completion.finish_reason,
         output_tokens=len(completion.token_ids),
     )

@@ -7,7 +7,6 @@ import unicodedata
 import torch
 
 from recap.engines.base import Completion, Request
-from recap.engines.fetching import model_name
 from recap.engines.front import count_windows, make_caption, make_request, prompt_texts
 from recap.engines.settings import EngineSettings, ModelSettings, PromptSettings
 from recap.engines.transformers_engine import TransformersEngine
@@ -29,7 +28,7 @@ def open_pllava(
         device_map=model.device_map,
     )
     strategy = get_strategy(model.visual_tokens, model.pooling)
-    front = PllavaFront(pllava, prompt, engine, request, strategy, name=model_name(model))
+    front = PllavaFront(pllava, prompt, engine, request, strategy)
     served = TransformersEngine(
         pllava.language_model,
         end_token_ids=pllava.config.eos_token_ids,
@@ -40,7 +39,7 @@ def open_pllava(
 
 
 class PllavaFront:
-    """Asks a PLLaVA about each clip; `name` is what its captions say they are by.
+    """Asks a PLLaVA about each clip.
 
     The prompts are rendered and tokenised once. Raises `ValueError` where they do not suit the checkpoint.
     """
@@ -52,11 +51,9 @@ class PllavaFront:
         engine: EngineSettings,
         request: FrameRequest,
         strategy: Strategy,
-        *,
-        name: str,
     ):
         self.request = request
-        self._model, self._engine, self._strategy, self._name = model, engine, strategy, name
+        self._model, self._engine, self._strategy = model, engine, strategy
         self._input_ids = {key: _tokenised(model, text) for key, text in prompt_texts(prompt).items()}
 
     @torch.inference_mode()
@@ -74,7 +71,7 @@ class PllavaFront:
     def caption(self, completion: Completion) -> Caption:
         """The text without special tokens and outer white space, NFC."""
         text = self._model.tokenizer.decode(completion.token_ids, skip_special_tokens=True)
-        return make_caption(completion, unicodedata.normalize("NFC", text.strip()), model=self._name)
+        return make_caption(completion, unicodedata.normalize("NFC", text.strip()))
 
 
 def _tokenised(model: Pllava, text: str) -> torch.Tensor:

@@ -47,7 +47,7 @@ def pllava(checkpoint):
 
 def front_of(model, prompt, count=COUNT, strategy="pllava"):
     request = replace(REQUEST, count=count)
-    return PllavaFront(model, prompt, ENGINE, request, get_strategy(strategy), name="tiny")
+    return PllavaFront(model, prompt, ENGINE, request, get_strategy(strategy))
 
 
 def captions(settings, frames_of, engine=ENGINE):
@@ -172,7 +172,7 @@ def test_a_caption_is_named_clean_and_normalised(pllava, make_frames):
     ids = (pllava.tokenizer.bos_token_id, *words, pllava.tokenizer.pad_token_id)
     (request,) = front.requests("a", make_frames(1, size=SIDE))
     caption = front.caption(Completion(request.request_id, ids, "length"))
-    assert (caption.text, caption.prompt, caption.model) == ("a dog", "custom", "tiny")
+    assert (caption.text, caption.prompt) == ("a dog", "custom")
     assert (caption.finish_reason, caption.output_tokens) == ("length", len(ids))
 
 

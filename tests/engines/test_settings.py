@@ -55,7 +55,8 @@ def test_prompts_have_names(instruction, names):
 
 
 @pytest.mark.parametrize(
-    "instruction", [("Say a.", "Say b."), ("short", "short"), (), ("dense", " "), {"Not.A.Name": "Say a."}, {"_a": "Say a."}]
+    "instruction",
+    [("Say a.", "Say b."), ("short", "short"), (), ("dense", " "), {"Not.A.Name": "Say a."}, {"_a": "Say a."}],
 )
 def test_prompts_that_cannot_be_told_apart_are_refused(instruction):
     with pytest.raises(ValueError, match=r"prompt\.instruction"):

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from recap.corpus import CorpusSettings, caller_columns, scan
+from recap.corpus.identity import clip_id
+
+
+def scan_manifest(path, **settings):
+    return scan(CorpusSettings(str(path), "manifest", **settings))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_a_manifest_gives_spans_and_the_callers_columns(tmp_path, suffix):
+    path = tmp_path / f"clips.{suffix}"
+    rows = [
+        {"video": "v/a.mp4", "from": 0.5, "to": 2.25, "score": 3},
+        {"video": "v/a.mp4", "from": None, "to": None, "score": 4},
+    ]
+    write_manifest(path, rows)
+    table = scan(CorpusSettings(str(path), "manifest", column="video", start_column="from", end_column="to"))
+    assert table["start_s"].to_pylist() == [0.5, None]
+    assert table["end_s"].to_pylist() == [2.25, None]
+    assert table["score"].to_pylist() == [3, 4]
+    assert table["clip_id"].to_pylist() == [clip_id("v/a.mp4", 0.5, 2.25), clip_id("v/a.mp4")]
+
+
+def write_manifest(path, rows):
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    elif path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        lines = [",".join(rows[0])] + [",".join("" if v is None else str(v) for v in r.values()) for r in rows]
+        path.write_text("\n".join(lines) + "\n")
+
+
+def test_a_file_that_a_manifest_names_and_nobody_has_is_a_clip_all_the_same(tmp_path):
+    write_manifest(tmp_path / "m.csv", [{"path": "gone.mp4"}])
+    table = scan(CorpusSettings(str(tmp_path / "m.csv"), "manifest"))
+    assert table["source_version"].to_pylist() == ["missing"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"video": "a.mp4"}], "no column 'path'"),
+        ([{"path": "../a.mp4"}], "leaves the corpus root"),
+        ([{"path": "/etc/a.mp4"}], "not below the corpus root"),
+        ([{"path": "a.mp4"}, {"path": "a.mp4"}], "more than once"),
+        ([{"path": "a.mp4", "s": "soon"}], "not seconds"),
+        ([{"path": "a.mp4", "s": 3, "e": 2}], "ends"),
+    ],
+)
+def test_a_manifest_that_makes_no_sense_is_refused(tmp_path, rows, message):
+    write_manifest(tmp_path / "m.csv", rows)
+    names = {"start_column": "s" if "s" in rows[0] else None, "end_column": "e" if "e" in rows[0] else None}
+    with pytest.raises(ValueError, match=message):
+        scan(CorpusSettings(str(tmp_path / "m.csv"), "manifest", **names))
+
+
+@pytest.mark.parametrize("name", ["uri", "clip_id", "source_version", "start_s", "end_s"])
+def test_a_callers_column_named_like_ours_is_refused(tmp_path, name):
+    write_manifest(tmp_path / "m.csv", [{"path": "a.mp4", name: 1}])
+    with pytest.raises(ValueError, match=f"{name} have names that records use; rename them"):
+        scan_manifest(tmp_path / "m.csv")
+
+
+def test_the_address_and_the_span_may_be_named_like_ours(tmp_path):
+    write_manifest(tmp_path / "m.csv", [{"uri": "a.mp4", "start_s": 1, "end_s": 2, "x": 7}])
+    table = scan_manifest(tmp_path / "m.csv", column="uri", start_column="start_s", end_column="end_s")
+    assert table.select(["uri", "start_s", "end_s", "x"]).to_pylist() == [
+        {"uri": "a.mp4", "start_s": 1.0, "end_s": 2.0, "x": 7}
+    ]
+    assert caller_columns(table) == ["x"]
+
+
+def test_the_callers_columns_keep_their_types(tmp_path):
+    columns = {
+        "path": pa.array(["a.mp4", "b.mp4"]),
+        "tiny": pa.array([1, None], pa.int8()),
+        "half": pa.array([0.1, 2], pa.float32()),
+        "when": pa.array([datetime(2024, 5, 1), None], pa.timestamp("ms", "UTC")),
+        "tags": pa.array([[("k", 1)], []], pa.map_(pa.string(), pa.int16())),
+        "kind": pa.array(["x", None]).dictionary_encode(),
+    }
+    written = pa.table(columns)
+    pq.write_table(written, tmp_path / "m.parquet", row_group_size=1)
+    table = scan_manifest(tmp_path / "m.parquet")
+    for name in ("tiny", "half", "when", "tags"):
+        assert table[name].type == written[name].type
+        assert table[name].to_pylist() == written[name].to_pylist()
+    assert table["kind"].type == pa.string() and table["kind"].to_pylist() == ["x", None]
+
+
+def test_an_address_of_digits_keeps_its_zeros(tmp_path):
+    (tmp_path / "m.csv").write_text("path,n\n0012,0012\n")
+    assert scan_manifest(tmp_path / "m.csv").select(["uri", "n"]).to_pylist() == [{"uri": "0012", "n": 12}]
+
+
+def test_a_folder_named_like_a_partition_adds_no_column(tmp_path):
+    (tmp_path / "day=3").mkdir()
+    write_manifest(tmp_path / "day=3" / "m.parquet", [{"path": "a.mp4"}])
+    assert caller_columns(scan_manifest(tmp_path / "day=3" / "m.parquet")) == []
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_two_columns_of_one_name_are_refused(tmp_path, suffix):
+    path = tmp_path / f"m.{suffix}"
+    if suffix == "csv":
+        path.write_text("path,label,label,x\na.mp4,1,2,3\n")
+    else:
+        names = ["path", "label", "label"]
+        pq.write_table(pa.Table.from_arrays([pa.array(["a.mp4"])] * 3, names=names), path)
+    with pytest.raises(ValueError, match="several columns named label; rename them"):
+        scan_manifest(path)
+
+
+def test_a_root_that_is_not_there_is_refused(tmp_path):
+    write_manifest(tmp_path / "m.csv", [{"path": "a.mp4"}])
+    with pytest.raises(ValueError, match=r"corpus\.root: there is no folder"):
+        scan_manifest(tmp_path / "m.csv", root=str(tmp_path / "none"))
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("m.csv", b""),
+        ("m.csv", b"path,\xff\na.mp4,1\n"),
+        ("m.csv", b"path\n\xff.mp4\n"),
+        ("m.jsonl", b'{"path": "a.mp4", "path": "b.mp4"}\n'),
+        ("m.parquet", b"PAR1"),
+    ],
+)
+def test_a_manifest_that_cannot_be_read_is_refused(tmp_path, name, data):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(ValueError, match=r"corpus\.path: cannot read the manifest"):
+        scan_manifest(tmp_path / name)
+
+
+def test_a_manifest_that_may_not_be_read_is_refused(tmp_path, monkeypatch):
+    def refuse(*args, **named):
+        raise PermissionError(13, "Permission denied")
+
+    write_manifest(tmp_path / "m.csv", [{"path": "a.mp4"}])
+    monkeypatch.setattr(pa.csv, "read_csv", refuse)  # a mode of 000 does not stop root
+    with pytest.raises(ValueError, match=r"cannot read the manifest .*Permission denied"):
+        scan_manifest(tmp_path / "m.csv")
+
+
+def test_a_manifest_with_a_damaged_page_is_refused(tmp_path):
+    path = tmp_path / "m.parquet"
+    table = pa.table({"path": [f"{n:05d}.mp4" for n in range(1000)]})
+    pq.write_table(table, path, compression="zstd", use_dictionary=False)
+    damaged = bytearray(path.read_bytes())
+    damaged[60:600] = bytes(540)
+    path.write_bytes(damaged)
+    with pytest.raises(ValueError, match=r"corpus\.path: cannot read the manifest"):
+        scan_manifest(path)
+
+
+def test_a_manifest_without_rows_is_refused(tmp_path):
+    (tmp_path / "m.csv").write_text("path\n")
+    with pytest.raises(ValueError, match="no rows in"):
+        scan_manifest(tmp_path / "m.csv")
+
+
+def test_a_text_that_is_not_utf8_is_refused(tmp_path):
+    offsets, data = pa.py_buffer(bytes([0, 0, 0, 0, 1, 0, 0, 0])), pa.py_buffer(b"\xff")
+    text = pa.Array.from_buffers(pa.string(), 1, [None, offsets, data])
+    pq.write_table(pa.table({"path": ["a.mp4"], "label": text}), tmp_path / "m.parquet")
+    with pytest.raises(ValueError, match=r"cannot read the manifest .*Invalid UTF8"):
+        scan_manifest(tmp_path / "m.parquet")

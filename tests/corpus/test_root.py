@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+
+from recap.corpus import CorpusSettings, scan
+from recap.corpus.root import Root
+
+
+@pytest.fixture
+def linked(tmp_path):
+    """A corpus with links to within (`in.mp4`, `inner`) and to without (`out.mp4`, `outer`)."""
+    outside, corpus = tmp_path / "clips-outside", tmp_path / "clips"
+    for folder in (outside, corpus / "v"):
+        folder.mkdir(parents=True)
+        (folder / "a.mp4").write_bytes(b"x")
+    (corpus / "in.mp4").symlink_to("v/a.mp4")
+    (corpus / "inner").symlink_to("v")
+    (corpus / "out.mp4").symlink_to(outside / "a.mp4")
+    (corpus / "outer").symlink_to(outside)
+    return corpus
+
+
+def test_a_listing_passes_over_links_that_leave_the_folder(linked):
+    assert scan(CorpusSettings(str(linked)))["uri"].to_pylist() == ["in.mp4", "v/a.mp4"]
+    one_deep = scan(CorpusSettings(str(linked), pattern="*/*.mp4"))
+    assert one_deep["uri"].to_pylist() == ["inner/a.mp4", "v/a.mp4"]
+
+
+@pytest.mark.parametrize("address", ["out.mp4", "outer/a.mp4", "outer/none.mp4"])
+def test_a_row_whose_link_leaves_the_root_is_named(linked, address):
+    manifest = linked / "m.csv"
+    manifest.write_text("path\nin.mp4\ninner/a.mp4\n")
+    assert scan(CorpusSettings(str(manifest), "manifest"))["uri"].to_pylist() == ["in.mp4", "inner/a.mp4"]
+    manifest.write_text(f"path\nin.mp4\n{address}\n")
+    with pytest.raises(ValueError, match=f"row 2 of .*'{address}' leads, by a link, out of the corpus root"):
+        scan(CorpusSettings(str(manifest), "manifest"))
+
+
+def test_a_linked_root_takes_absolute_addresses_in_both_spellings(tmp_path, linked):
+    alias = tmp_path / "alias"
+    alias.symlink_to(linked)
+    for folder in (linked, alias):
+        assert Root(alias).inside(str(folder / "v" / "a.mp4")) == "v/a.mp4"
+    assert Root(alias).holds("v/a.mp4") and not Root(alias).holds("outer/a.mp4")
+    assert scan(CorpusSettings(str(alias)))["uri"].to_pylist() == ["in.mp4", "v/a.mp4"]
+
+
+def test_an_address_is_normalised_and_stays_inside(tmp_path):
+    root = Root(tmp_path)
+    assert root.inside("./v//a.mp4") == "v/a.mp4"
+    for address in ("../a.mp4", "v/../../a.mp4", f"{tmp_path}/../a.mp4", f"{tmp_path}-outside/a.mp4", ".", "a\0.mp4"):
+        with pytest.raises(ValueError, match="the corpus root"):
+            root.inside(address)
