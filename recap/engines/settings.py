@@ -61,9 +61,7 @@ class PromptSettings:
             raise ValueError("prompt.instruction is empty: name a shipped one, such as dense, or write your own")
         odd = [name for name in self.instructions if not _NAME.fullmatch(name)]
         if odd:
-            raise ValueError(
-                f"prompt.instruction: the name {odd[0]!r} must be of lower-case letters, digits, _ and -"
-            )
+            raise ValueError(f"prompt.instruction: the name {odd[0]!r} must be of lower-case letters, digits, _ and -")
 
     @property
     def instructions(self) -> dict[str, str]:

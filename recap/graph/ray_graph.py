@@ -26,6 +26,7 @@ from recap.records import Clip
 from recap.video import DecodeSettings
 
 MAX_BLOCK_CLIPS = 4  # more would hold frames back from an idle engine
+QUEUED_BLOCKS = 6  # with 2, a decoder of small clips waits for Ray's scheduler a third of its time
 RETRIES = 2
 COUNT_EVERY_S = 0.5
 
@@ -105,7 +106,7 @@ def _graph(clips: Sequence[Clip], plan: WorkPlan, pools: Pools, counter: ray.act
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     in_flight = plan.engine.in_flight
-    decode_pool = ActorPoolStrategy(size=pools.decode_workers, max_tasks_in_flight_per_actor=2)
+    decode_pool = ActorPoolStrategy(size=pools.decode_workers, max_tasks_in_flight_per_actor=QUEUED_BLOCKS)
     caption_pool = ActorPoolStrategy(
         size=pools.caption_actors,
         max_concurrent_calls_per_actor=in_flight,
