@@ -133,8 +133,11 @@ def schema() -> None:
 @PIPELINE
 @OVERRIDES
 def validate(pipeline: Path, overrides: tuple[str, ...]) -> None:
-    """Check the settings of PIPELINE and say whether they hold together."""
+    """Check the settings of PIPELINE, and its prompts against a checkpoint that is here."""
+    from recap import jobs
     from recap.pipeline import load_pipeline
 
-    load_pipeline(pipeline, overrides)
+    settings = load_pipeline(pipeline, overrides)
+    if Path(settings.model.checkpoint).is_dir():
+        jobs.check_view(settings)
     click.echo(f"{pipeline} is valid")

@@ -235,7 +235,8 @@ def _runner(runner: Runner, plan: WorkPlan, clip: Clip) -> Iterator[Callable[...
 
         with ray_session(plan.ray.address):
             if plan.ray.address is not None:
-                check_nodes(plan.fragments.parents[1], clip.location, plan.model.checkpoint)
+                checkpoints = filter(None, (plan.model.checkpoint, plan.model.base))
+                check_nodes(plan.fragments.parents[1], clip.location, checkpoints)
             yield partial(ray_round, plan=plan)
 
 

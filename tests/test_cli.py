@@ -91,6 +91,13 @@ def test_config_commands(pipeline):
     assert "is valid" in invoke("config", "validate", pipeline).stdout
 
 
+def test_validate_measures_the_prompt_against_the_model(pipeline, home):
+    model = ("engine.kind=transformers", f"model.checkpoint={home / 'pipelines/demo/checkpoint'}")
+    assert invoke("config", "validate", pipeline, *model).exit_code == 0
+    result = invoke("config", "validate", pipeline, *model, "engine.max_new_tokens=100000")
+    assert result.exit_code == 2 and "lower max_new_tokens" in result.stderr
+
+
 def test_inter4k_without_a_gpu_fails_at_once_and_says_what_is_missing(home, tmp_path):
     import torch
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -20,11 +21,11 @@ class Landmarks:
     token: str
     clip: str
     clip_bytes: int | None
-    checkpoint: str
+    checkpoints: tuple[str, ...]
     version: str
 
 
-def check_nodes(output: Path, clip: str, checkpoint: str) -> None:
+def check_nodes(output: Path, clip: str, checkpoints: Iterable[str]) -> None:
     """Send a look-out to each node of the joined cluster.
 
     Raises ValueError that says which node misses what: with a folder that only one machine has,
@@ -33,7 +34,7 @@ def check_nodes(output: Path, clip: str, checkpoint: str) -> None:
     token = output / f".token-{uuid4().hex}"
     token.touch()
     try:
-        landmarks = Landmarks(str(token.resolve()), clip, _size(clip), checkpoint, recap.__version__)
+        landmarks = Landmarks(str(token.resolve()), clip, _size(clip), tuple(checkpoints), recap.__version__)
         reports = ray.get([_send(node["NodeID"], landmarks) for node in ray.nodes() if node["Alive"]])
     finally:
         token.unlink()
@@ -52,8 +53,9 @@ def look(landmarks: Landmarks, node: str) -> list[str]:
         problems.append(f"node {node} does not see output.path as the driver wrote it")
     if _size(landmarks.clip) != landmarks.clip_bytes:
         problems.append(f"node {node} does not see the corpus: {landmarks.clip} is missing or another file there")
-    if landmarks.checkpoint and not os.path.exists(os.path.join(landmarks.checkpoint, "config.json")):
-        problems.append(f"node {node} does not see the checkpoint {landmarks.checkpoint}")
+    for checkpoint in landmarks.checkpoints:
+        if not os.path.exists(os.path.join(checkpoint, "config.json")):
+            problems.append(f"node {node} does not see the checkpoint {checkpoint}")
     if recap.__version__ != landmarks.version:
         problems.append(f"node {node} has recap {recap.__version__}, the driver has {landmarks.version}")
     return problems

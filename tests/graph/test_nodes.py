@@ -31,7 +31,7 @@ def landmarks(tmp_path):
     (tmp_path / "token").touch()
     (tmp_path / "clip.mp4").write_bytes(b"12345")
     (tmp_path / "config.json").touch()
-    return Landmarks(str(tmp_path / "token"), str(tmp_path / "clip.mp4"), 5, str(tmp_path), recap.__version__)
+    return Landmarks(str(tmp_path / "token"), str(tmp_path / "clip.mp4"), 5, (str(tmp_path),), recap.__version__)
 
 
 def test_a_node_that_sees_everything_has_nothing_to_say(landmarks):
@@ -44,7 +44,7 @@ def test_a_node_that_sees_everything_has_nothing_to_say(landmarks):
         ({"token": "/nowhere/token"}, "output.path"),
         ({"clip": "/nowhere/clip.mp4"}, "corpus"),
         ({"clip_bytes": 6}, "corpus"),
-        ({"checkpoint": "/nowhere"}, "checkpoint"),
+        ({"checkpoints": ("/nowhere",)}, "checkpoint"),
         ({"version": "0.0.1"}, "the driver has 0.0.1"),
     ],
 )
