@@ -45,10 +45,10 @@ TEXT_DEFAULTS = {
     "mlp_bias": False,
     "bos_token_id": 1,
 }
+_NUM_FRAMES, _POOLING_SHAPE = 16, (16, 12, 12)
 _NOT_PLLAVA = (
-    "{where} describes no PLLaVA: {missing} missing. If this folder is a plain LLaVA, give it as `base` and "
-    "the fine-tuned folder as the checkpoint, or add the two keys (published: num_frames 16, "
-    "pooling_shape [16, 12, 12])."
+    "{where} describes no PLLaVA: {missing} missing. Take the config.json that was published with the weights "
+    "(published: num_frames 16, pooling_shape [16, 12, 12])."
 )
 
 
@@ -110,7 +110,7 @@ def parse_config(
     content: Mapping[str, Any], *, generation: Mapping[str, Any] | None = None, where: str = "config.json"
 ) -> PllavaConfig:
     """Build the configuration from the parsed files; `where` names the first in error messages."""
-    check_pllava(content, where)
+    num_frames, pooling_shape = frames_and_pooling(content, where)
     text = content.get("text_config") or {}
     config = PllavaConfig(
         vision=_vision(content.get("vision_config") or {}),
@@ -118,8 +118,8 @@ def parse_config(
         image_token_id=_image_token_id(content, where),
         pad_token_ids=_ids(text.get("pad_token_id"), content.get("pad_token_id")),
         eos_token_ids=_eos(text, content, generation or {}),
-        num_frames=whole_number(content["num_frames"], "num_frames", where),
-        pooling_shape=pooling_of(content["pooling_shape"], where),
+        num_frames=num_frames,
+        pooling_shape=pooling_shape,
         vision_feature_layer=content.get("vision_feature_layer", -2),
         projector_act=content.get("projector_hidden_act", "gelu"),
         dtype=_dtype_name(content, text),
@@ -128,10 +128,17 @@ def parse_config(
     return config
 
 
-def check_pllava(content: Mapping[str, Any], where: str) -> None:
-    """ValueError if the file is that of another kind of model."""
-    if missing := [key for key in ("pooling_shape", "num_frames") if content.get(key) is None]:
+def frames_and_pooling(content: Mapping[str, Any], where: str) -> tuple[int, tuple[int, int, int]]:
+    """`num_frames` and `pooling_shape`. A plain LLaVA has neither and gets the published 16 and (16, 12, 12).
+
+    ValueError if the file is that of another kind of model.
+    """
+    missing = [key for key in ("pooling_shape", "num_frames") if content.get(key) is None]
+    if len(missing) == 2 and content.get("vision_config") and content.get("text_config"):
+        return _NUM_FRAMES, _POOLING_SHAPE
+    if missing:
         raise ValueError(_NOT_PLLAVA.format(where=where, missing=" and ".join(missing)))
+    return whole_number(content["num_frames"], "num_frames", where), pooling_of(content["pooling_shape"], where)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -8,10 +8,8 @@ from pathlib import Path
 from recap.pllava.config import (
     TEXT_DEFAULTS,
     VISION_DEFAULTS,
-    check_pllava,
-    pooling_of,
+    frames_and_pooling,
     read_json,
-    whole_number,
 )
 
 
@@ -30,14 +28,14 @@ def read_sizes(folder: str | Path) -> Sizes:
     """Read `folder`/config.json. ValueError says what is missing or wrong in it."""
     path = Path(folder) / "config.json"
     content, where = read_json(path), str(path)
-    check_pllava(content, where)
+    num_frames, pooling_shape = frames_and_pooling(content, where)
     vision = VISION_DEFAULTS | _given(content.get("vision_config"))
     text = TEXT_DEFAULTS | _given(content.get("text_config"))
     return Sizes(
         image_size=vision["image_size"],
         grid=vision["image_size"] // vision["patch_size"],
-        num_frames=whole_number(content["num_frames"], "num_frames", where),
-        pooling_shape=pooling_of(content["pooling_shape"], where),
+        num_frames=num_frames,
+        pooling_shape=pooling_shape,
         max_positions=text["max_position_embeddings"],
     )
 

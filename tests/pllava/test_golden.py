@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from recap.pllava import load_pllava
+from recap.pllava.sizes import read_sizes
 
 CASES = [(case, alpha) for case in ("a", "b", "c", "a_split") for alpha in (0, 4, 32)]
 
@@ -34,6 +38,19 @@ def test_equals_the_reference(golden, case, alpha):
             logits[row, start:], expected[f"logits_alpha{alpha}"][row, start:], atol=1e-4, rtol=0
         )
     assert model.generate(*inputs, 12) == expected[f"greedy_alpha{alpha}"].tolist()
+
+
+def test_a_plain_llava_loads_and_is_pooled_as_published(golden, tmp_path):
+    shutil.copytree(golden / "a_split" / "base", tmp_path / "llava")
+    path = tmp_path / "llava" / "config.json"
+    plain = {k: v for k, v in json.loads(path.read_text()).items() if k not in ("pooling_shape", "num_frames")}
+    path.write_text(json.dumps(plain))
+    model, tuned = load_pllava(tmp_path / "llava"), load_pllava(golden / "a_split" / "base")
+    assert (model.config.num_frames, model.config.pooling_shape) == (16, (16, 12, 12))
+    assert read_sizes(tmp_path / "llava").pooling_shape == (16, 12, 12)
+    pixels = torch.randn(4, 3, 56, 56, generator=torch.Generator().manual_seed(0))
+    pooled = model.visual_tokens(pixels, num_frames=4, pooling_shape=(4, 2, 2))
+    torch.testing.assert_close(pooled, tuned.visual_tokens(pixels), atol=0, rtol=0)
 
 
 def test_alpha_scales_the_lora_linearly(golden):

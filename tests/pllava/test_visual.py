@@ -139,7 +139,7 @@ def test_sizes_agree_with_the_whole_configuration(golden, written):
         assert all(value == getattr(config, name) for name, value in vars(sizes).items())
 
 
-def test_a_plain_llava_has_no_sizes(tmp_path):
+def test_another_kind_of_model_has_no_sizes(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "llava"}')
     with pytest.raises(ValueError, match="describes no PLLaVA: pooling_shape and num_frames missing"):
         read_sizes(tmp_path)
