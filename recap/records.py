@@ -16,6 +16,7 @@ CAPTIONED = "captioned"
 QUARANTINED = "quarantined"
 FILTERED = "filtered"
 STATUSES = (CAPTIONED, QUARANTINED, FILTERED)
+WINDOWS = {"crop": 1, "pad": 1, "wide": 2}  # by view: how many square pictures it makes of a frame
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,9 @@ from recap.engines.rehearsal import RehearsalEngine
 from recap.engines.settings import EngineSettings, ModelSettings, PromptSettings
 from recap.pllava.sizes import read_sizes
 from recap.pllava.visual import check_context, get_strategy
-from recap.records import FrameRequest
+from recap.records import WINDOWS, FrameRequest
 
 _REHEARSAL_SIZE = 64
-WINDOWS = {"crop": 1, "pad": 1, "wide": 2}
 
 
 def open_captioner(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from recap.records import WINDOWS
+
 MODEL_SIZE = 336
 LONGEST = 640
 PAD_COLOUR = (123, 117, 104)  # CLIP's mean, so that the bars normalise to about zero
@@ -52,10 +54,9 @@ def coverage(width: int, height: int, view: str, size: int) -> float:
 
 def window_count(view: str) -> int:
     """How many square pictures `view` makes of a frame; ValueError if there is no such view."""
-    windows = {"crop": 1, "pad": 1, "wide": 2}
-    if view not in windows:
-        raise ValueError(f"unknown view {view!r}; choose one of {', '.join(windows)}")
-    return windows[view]
+    if view not in WINDOWS:
+        raise ValueError(f"unknown view {view!r}; choose one of {', '.join(WINDOWS)}")
+    return WINDOWS[view]
 
 
 def _processor_short(width: int, height: int, size: int) -> int:
