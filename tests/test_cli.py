@@ -92,7 +92,7 @@ def test_config_commands(pipeline):
 
 
 def test_validate_measures_the_prompt_against_the_model(pipeline, home):
-    model = ("engine.kind=transformers", f"model.checkpoint={home / 'pipelines/demo/checkpoint'}")
+    model = ("engine.kind=transformers", f"model.checkpoint={home / 'pipelines/demo/random-pllava'}")
     assert invoke("config", "validate", pipeline, *model).exit_code == 0
     result = invoke("config", "validate", pipeline, *model, "engine.max_new_tokens=100000")
     assert result.exit_code == 2 and "lower max_new_tokens" in result.stderr
@@ -117,7 +117,7 @@ def test_inter4k_without_a_gpu_fails_at_once_and_says_what_is_missing(home, tmp_
 
 
 def test_model_commands(home, tmp_path):
-    checkpoint = home / "pipelines/demo/checkpoint"
+    checkpoint = home / "pipelines/demo/random-pllava"
     digest = invoke("model", "hash", checkpoint).stdout.strip()
     assert len(digest) == 40 and digest != invoke("model", "hash", checkpoint, "--full").stdout.strip()
     assert invoke("model", "merge", checkpoint, tmp_path / "merged", "--alpha", "8").exit_code == 0

@@ -231,7 +231,7 @@ def test_what_cannot_run_is_refused_and_nothing_is_written(rehearsal, corpus, tm
 
 def test_a_model_that_would_not_load_is_refused_before_anything_is_written(rehearsal, home, tmp_path):
     checkpoint = tmp_path / "other"
-    shutil.copytree(home / "pipelines/demo/checkpoint", checkpoint)
+    shutil.copytree(home / "pipelines/demo/random-pllava", checkpoint)
     config = json.loads((checkpoint / "config.json").read_text()) | {"image_token_index": 7}
     (checkpoint / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match=r"model\.checkpoint: the image token is 3 .* but 7"):
@@ -297,7 +297,7 @@ def test_videos_travel_in_the_tars_when_asked(rehearsal, corpus, tmp_path):
 
 
 def with_model(rehearsal, home, *overrides):
-    checkpoint = f"model.checkpoint={home / 'pipelines/demo/checkpoint'}"
+    checkpoint = f"model.checkpoint={home / 'pipelines/demo/random-pllava'}"
     return rehearsal("engine.kind=transformers", checkpoint, *overrides)
 
 
@@ -307,7 +307,7 @@ def test_several_prompts_give_several_captions(rehearsal, home, tmp_path):
     for row in records(tmp_path / "out").values():
         assert [caption["prompt"] for caption in row["captions"]] == ["short", "dense"]
         assert row["caption"] == row["captions"][0]["text"]
-        assert row["captions"][0]["model"] == "checkpoint" and row["coverage"] == 1.0
+        assert row["captions"][0]["model"] == "random-pllava" and row["coverage"] == 1.0
     names = {name.split(".", 1)[1] for name in tar_names(tmp_path / "out")}
     assert names == {"txt", "short.txt", "dense.txt", "json"}
 
