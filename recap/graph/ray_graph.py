@@ -48,7 +48,8 @@ def ray_session(address: str | None) -> Iterator[None]:
     try:
         ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **local)
     except ConnectionError as error:
-        raise ValueError(f"ray.address: {address} cannot be joined: {error}") from None
+        hint = "a cluster with tokens wants RAY_AUTH_MODE=token and its RAY_AUTH_TOKEN in the environment"
+        raise ValueError(f"ray.address: {address} cannot be joined: {error} ({hint})") from None
     try:
         yield
     finally:

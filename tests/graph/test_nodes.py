@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -73,6 +74,37 @@ def test_two_nodes_deliver_the_shards_of_one(tmp_path, home):
     one, two = (shards(tmp_path / name) for name in ("one", "two"))
     assert one == two and len(one) > 5
     assert not list((tmp_path / "two").glob(".token*"))
+
+
+TOKENS = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef0123456789abcdef"}
+GUARDED = """
+import os, subprocess, sys
+from ray.cluster_utils import Cluster
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+try:
+    run = [*sys.argv[1:], f"ray.address={cluster.address}"]
+    stranger = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    refused = subprocess.run(run, env=stranger, capture_output=True, text=True)
+    assert refused.returncode == 2 and "RAY_AUTH_TOKEN" in refused.stderr, refused.stderr
+    subprocess.run(run, check=True)
+finally:
+    cluster.shutdown()
+"""
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(240)
+def test_a_cluster_with_tokens_wants_one(tmp_path, home):
+    recap_command = Path(sys.executable).with_name("recap")
+    pipeline = tmp_path / "p.yaml"
+    pipeline.write_text(
+        f"corpus: {{path: {home / 'pipelines/demo/clips/shapes'}, pattern: 'red-*'}}\n"
+        f"engine: {{kind: rehearsal, max_new_tokens: 9}}\noutput: {{path: {tmp_path / 'out'}}}\n"
+    )
+    command = [sys.executable, "-c", GUARDED, str(recap_command), "run", str(pipeline)]
+    done = subprocess.run(command, env=os.environ | TOKENS, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert shards(tmp_path / "out")
 
 
 def shards(output: Path) -> dict[str, bytes]:
