@@ -27,7 +27,7 @@ from recap.report.progress import Progress
 log = logging.getLogger(__name__)
 Runner = Literal["ray", "loop"]
 PIXELS = ("truncated", "fallback", "scaling")
-DECODING = ("kind", "max_new_tokens", "repetition_penalty", "temperature", "seed")
+DECODING = ("kind", "max_new_tokens", "repetition_penalty")
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,7 @@ def derive_keys(pipeline: Pipeline, model: engines.ModelSettings, request: Frame
     """
     pixels = {name: getattr(pipeline.decode, name) for name in PIXELS}
     view_key = ledger.key_of({"request": asdict(request)} | pixels)
+    drawn = ("temperature", "seed") if pipeline.engine.temperature else ()  # greedy decoding draws nothing
     caption = {
         "model": engines.model_name(pipeline.model),
         "weights": engines.fetched_digest(model, pipeline.engine),
@@ -147,7 +148,7 @@ def derive_keys(pipeline: Pipeline, model: engines.ModelSettings, request: Frame
         "visual_tokens": model.visual_tokens,
         "pooling": model.pooling,
         "prompts": list(engines.prompt_texts(pipeline.prompt).items()),
-        "engine": {name: getattr(pipeline.engine, name) for name in DECODING},
+        "engine": {name: getattr(pipeline.engine, name) for name in (*DECODING, *drawn)},
     }
     caption_key = ledger.key_of(caption, view_key)
     return {"view_key": view_key, "caption_key": caption_key, "review_key": ledger.key_of({}, caption_key)}

@@ -143,6 +143,13 @@ def test_a_changed_prompt_captions_again_and_a_changed_output_does_not(rehearsal
     assert run(rehearsal()).captioned_now == 0
 
 
+def test_a_seed_counts_only_where_something_is_drawn(rehearsal):
+    run(rehearsal())
+    assert run(rehearsal("engine.seed=5")).captioned_now == 0
+    assert run(rehearsal("engine.seed=5", "engine.temperature=0.7")).captioned_now == 6
+    assert run(rehearsal("engine.seed=6", "engine.temperature=0.7")).captioned_now == 6
+
+
 def spoil(corpus, home):
     """Files that no decoder can make a clip of, and the reason each must be given."""
     (corpus / "zero.mp4").touch()
