@@ -26,3 +26,14 @@ def ray_session():
 
     with ray_session(None):
         yield ray
+
+
+@pytest.fixture(scope="session")
+def deliverable():
+    """A function from an output folder to the bytes that a user gets, by relative path."""
+
+    def read(output: Path) -> dict[str, bytes]:
+        files = [output / "manifest.json", *(path for path in (output / "shards").rglob("*") if path.is_file())]
+        return {path.relative_to(output).as_posix(): path.read_bytes() for path in files}
+
+    return read

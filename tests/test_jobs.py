@@ -3,7 +3,6 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from hashlib import sha256
 
 import pyarrow.parquet as pq
 import pytest
@@ -38,12 +37,6 @@ def rehearsal(tmp_path, corpus):
 
 def run(pipeline: Pipeline, **options) -> jobs.Summary:
     return jobs.run(pipeline, runner="loop", **options)
-
-
-def deliverable(output) -> dict[str, str]:
-    """The bytes that a user gets."""
-    files = [output / "manifest.json", *(path for path in (output / "shards").rglob("*") if path.is_file())]
-    return {path.relative_to(output).as_posix(): sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def records(output) -> dict[str, dict]:
@@ -97,7 +90,7 @@ def test_what_a_dead_writer_left_half_written_is_swept_away(rehearsal, tmp_path)
     assert not half.exists()
 
 
-def test_running_again_does_nothing(rehearsal, tmp_path):
+def test_running_again_does_nothing(rehearsal, tmp_path, deliverable):
     run(rehearsal())
     before = deliverable(tmp_path / "out")
     fragments = sorted((tmp_path / "out/fragments").rglob("*.parquet"))
@@ -106,7 +99,7 @@ def test_running_again_does_nothing(rehearsal, tmp_path):
     assert sorted((tmp_path / "out/fragments").rglob("*.parquet")) == fragments
 
 
-def test_a_run_that_is_broken_off_goes_on_to_the_same_bytes(rehearsal, tmp_path):
+def test_a_run_that_is_broken_off_goes_on_to_the_same_bytes(rehearsal, tmp_path, deliverable):
     run(rehearsal(f"output.path={tmp_path / 'whole'}", "engine.batch_size=1"))
     with pytest.raises(Killed):
         run(rehearsal("engine.batch_size=1"), progress=DiesAfter(3))
@@ -116,7 +109,7 @@ def test_a_run_that_is_broken_off_goes_on_to_the_same_bytes(rehearsal, tmp_path)
     assert deliverable(tmp_path / "out") == deliverable(tmp_path / "whole")
 
 
-def test_a_limit_captions_the_first_and_the_full_run_the_rest(rehearsal, tmp_path):
+def test_a_limit_captions_the_first_and_the_full_run_the_rest(rehearsal, tmp_path, deliverable):
     run(rehearsal(f"output.path={tmp_path / 'whole'}"))
     part = run(rehearsal(), limit=2)
     assert (part.captioned, part.remaining, part.complete) == (2, 4, True)

@@ -19,11 +19,6 @@ def command(output: Path, *overrides: str) -> list[str]:
     return [str(recap), "run", "pipelines/demo.yaml", f"output.path={output}", *overrides]
 
 
-def deliverable(output: Path) -> dict[str, bytes]:
-    files = [output / "manifest.json", *(path for path in (output / "shards").rglob("*") if path.is_file())]
-    return {path.relative_to(output).as_posix(): path.read_bytes() for path in files}
-
-
 def kill_once_something_is_committed(process: subprocess.Popen, output: Path) -> None:
     while not list(output.glob("fragments/*/*.parquet")):
         assert process.poll() is None, "the run ended before anything was committed"
@@ -44,7 +39,7 @@ def processes_of(session: int) -> list[str]:
     return [line for line in alive if line]
 
 
-def test_a_killed_driver_loses_nothing_and_doubles_nothing(tmp_path, home):
+def test_a_killed_driver_loses_nothing_and_doubles_nothing(tmp_path, home, deliverable):
     subprocess.run(command(tmp_path / "whole"), cwd=home, check=True, capture_output=True)
     overrides = ("output.commit_every_s=0.05", "engine.batch_size=1", "engine.in_flight=2")
     run = command(tmp_path / "killed", *overrides)

@@ -31,15 +31,10 @@ def rehearsal(tmp_path, home):
 
 
 @pytest.fixture
-def whole(rehearsal, tmp_path):
+def whole(rehearsal, tmp_path, deliverable):
     """What an uninterrupted run in one process delivers."""
     jobs.run(rehearsal("whole"), runner="loop")
     return deliverable(tmp_path / "whole")
-
-
-def deliverable(output: Path) -> dict[str, bytes]:
-    files = [output / "manifest.json", *(path for path in (output / "shards").rglob("*") if path.is_file())]
-    return {path.relative_to(output).as_posix(): path.read_bytes() for path in files}
 
 
 class KillsOnce(Progress):
@@ -68,14 +63,14 @@ def dump_when_stuck():
     faulthandler.cancel_dump_traceback_later()
 
 
-def test_the_graph_delivers_the_bytes_of_the_loop(ray_session, rehearsal, whole, tmp_path):
+def test_the_graph_delivers_the_bytes_of_the_loop(ray_session, rehearsal, whole, tmp_path, deliverable):
     summary = jobs.run(rehearsal("ray"), runner="ray")
     assert (summary.captioned, summary.complete) == (21, True)
     assert deliverable(tmp_path / "ray") == whole
 
 
 @pytest.mark.parametrize("title", ["MapBatches(_Caption)", "MapBatches(_Decode)"])
-def test_a_killed_worker_changes_nothing(ray_session, rehearsal, whole, tmp_path, title):
+def test_a_killed_worker_changes_nothing(ray_session, rehearsal, whole, tmp_path, title, deliverable):
     progress = KillsOnce(title)
     summary = jobs.run(rehearsal("killed"), runner="ray", progress=progress)
     assert progress.killed, "no worker was found to kill"
