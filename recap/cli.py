@@ -75,6 +75,48 @@ def view(output: Path, rows: int) -> None:
     print_captions(output, rows, Console())
 
 
+@main.command()
+@click.argument("recipe", type=click.Path(path_type=Path))
+@OVERRIDES
+@click.option("--json", "as_json", is_flag=True, help="Print what was trained as one JSON object on stdout.")
+def train(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Train the PLLaVA that RECIPE describes; run again to go on after any stop."""
+    from recap.training.launch import launch
+    from recap.training.recipe import load_recipe
+
+    trained = launch(load_recipe(recipe, overrides))
+    if as_json:
+        click.echo(json.dumps(asdict(trained)))
+    elif trained.folders:
+        click.echo(f"{trained.steps} steps, mean loss {trained.loss:.4f}, {trained.bad} bad samples")
+        for kind, folder in trained.folders.items():
+            click.echo(f"{kind}: {folder}")
+
+
+@main.group()
+def pocket() -> None:
+    """A small world of moving shapes, to train and to measure in."""
+
+
+@pocket.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--clips", type=click.IntRange(min=1), help="How many mp4 clips to make.")
+@click.option("--pictures", type=click.IntRange(min=1), help="Or how many JPEG pictures.")
+@click.option("--seed", default=0, show_default=True, help="What the clips are drawn from.")
+@click.option("--wider", multiple=True, help="Add to the world: turning, bouncing or camera_pan.")
+def make(folder: Path, clips: int | None, pictures: int | None, seed: int, wider: tuple[str, ...]) -> None:
+    """Write a corpus to FOLDER: files, manifest.jsonl with captions and facts, train.json."""
+    from recap.pocket import make_clips, make_pictures
+
+    if (clips is None) == (pictures is None):
+        raise click.UsageError("say either --clips or --pictures, and how many")
+    with click.progressbar(length=clips or pictures, label=str(folder), file=sys.stderr) as bar:
+        if clips:
+            make_clips(folder, clips, seed, wider=wider, on_made=lambda _: bar.update(1))
+        else:
+            make_pictures(folder, pictures, seed, on_made=lambda _: bar.update(1))
+
+
 @main.group()
 def model() -> None:
     """Look after checkpoints."""

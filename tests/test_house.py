@@ -17,11 +17,14 @@ HOME = Path(__file__).parents[1]
 SOURCES = sorted((HOME / "recap").rglob("*.py"))
 # Who may import whom, beside recap.records; `settings` modules are what pipeline composes.
 LAW = {
-    "cli": {"jobs", "pipeline", "report", "pllava"},
+    "cli": {"jobs", "pipeline", "report", "pllava", "pocket", "training"},
     "jobs": {"graph", "corpus", "ledger", "shards", "report", "engines", "pipeline"},
     "graph": {"video", "engines", "ledger"},
     "engines": {"pllava"},
-    "pipeline": {"corpus", "engines", "graph", "shards", "source", "video"},
+    "pipeline": {"corpus", "engines", "graph", "shards", "typed", "video"},
+    "typed": {"source"},
+    "training": {"pllava", "typed", "video"},
+    "pocket": {"pllava", "training", "video"},
     "preprocessing": {"pllava", "video"},
     "report": {"ledger", "jobs"},
     "corpus": set(),

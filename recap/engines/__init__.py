@@ -4,7 +4,7 @@ from recap.engines.base import Completion, Engine, Request, complete
 from recap.engines.captioner import Captioner
 from recap.engines.fetching import check_fetched, fetch, fetched_digest, model_name
 from recap.engines.front import Front, RehearsalFront, prompt_texts
-from recap.engines.opening import check_length, frame_request, open_captioner, resolve_checkpoint
+from recap.engines.opening import check_length, frame_request, open_captioner
 from recap.engines.preflight import problems
 from recap.engines.rehearsal import RehearsalEngine
 from recap.engines.settings import EngineSettings, ModelSettings, PromptSettings
@@ -30,5 +30,4 @@ __all__ = [
     "open_captioner",
     "problems",
     "prompt_texts",
-    "resolve_checkpoint",
 ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from recap.engines.opening import resolve_checkpoint
 from recap.engines.settings import EngineSettings, ModelSettings
+from recap.pllava.hub import resolve_checkpoint
 
 
 def fetch(model: ModelSettings, engine: EngineSettings, *, weights: bool = True) -> ModelSettings:

@@ -62,21 +62,3 @@ def _prompt_length(model: ModelSettings, text: str) -> int:
         if (Path(folder) / "tokenizer.json").is_file():
             return len(Tokenizer.from_file(str(Path(folder) / "tokenizer.json")).encode(text).ids)
     raise ValueError(f"{model.checkpoint} has no tokenizer.json: copy the one that was published with these weights")
-
-
-def resolve_checkpoint(checkpoint: str, revision: str | None = None, *, weights: bool = True) -> Path:
-    """The folder of `checkpoint`: itself, else the hub's snapshot, fetched where it is not cached."""
-    if not checkpoint:
-        raise ValueError("model.checkpoint is not set: give a folder or hub id, or engine.kind: rehearsal")
-    folder = Path(checkpoint).expanduser()
-    if folder.is_dir():
-        return folder
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    wanted = ["*.json", "*.safetensors", "*.model"] if weights else ["config.json", "tokenizer*.json"]
-    try:
-        return Path(snapshot_download(checkpoint, revision=revision, allow_patterns=wanted))
-    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError) as error:
-        place = f"{checkpoint!r}" + (f" at revision {revision!r}" if revision else "")
-        raise ValueError(f"{place} is no checkpoint folder here, and the hub gave none: {error}") from error

@@ -32,7 +32,7 @@ from recap.pllava.safetensors_writer import write_tensors
 from recap.pllava.tokenizer import load_tokenizer, tokenizer_folder
 
 LANGUAGE_MODEL = "language_model"
-_TOKENIZER_FILES = (
+TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer.model",
     "tokenizer_config.json",
@@ -205,7 +205,7 @@ def _copy_files(inventory: Inventory, folder: Path) -> None:
     _copy(inventory.folders[0], folder, _OTHER_FILES)
     if words := tokenizer_folder(inventory.folders):
         for place in (folder, folder / LANGUAGE_MODEL):
-            _copy(words, place, _TOKENIZER_FILES)
+            _copy(words, place, TOKENIZER_FILES)
 
 
 def _copy(source: Path, folder: Path, names: tuple[str, ...]) -> None:

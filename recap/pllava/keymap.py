@@ -30,6 +30,12 @@ _LORA = re.compile(r"\.(lora_[AB])(\.default)?\.weight$")
 _UNUSED = re.compile(
     r"(\.position_ids|\.inv_freq)$|^vision_tower\.post_layernorm\.|^(model\.)?image_newline$|^language_model\.image_newline$"
 )
+# Our names as the published files spell them.
+_PUBLISHED = (
+    ("vision_tower.", "vision_tower.vision_model."),
+    ("projector.", "multi_modal_projector."),
+    ("language_model.", "language_model.base_model.model."),
+)
 _VISION_BLOCK = re.compile(r"^vision_tower\.encoder\.layers\.(\d+)\.")
 
 
@@ -56,3 +62,8 @@ def is_unused(parameter: str, vision_blocks: int) -> bool:
     """Whether PLLaVA can do without `parameter` (our name) when only `vision_blocks` of the tower run."""
     block = _VISION_BLOCK.match(parameter)
     return bool(_UNUSED.search(parameter)) or (block is not None and int(block.group(1)) >= vision_blocks)
+
+
+def published_key(name: str) -> str:
+    """What the published files, whose language model is wrapped by PEFT, call our tensor `name`."""
+    return next(name.replace(ours, theirs, 1) for ours, theirs in _PUBLISHED if name.startswith(ours))

@@ -16,17 +16,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from recap.pllava.config import parse_config
+from recap.pllava.keymap import published_key
 from recap.pllava.model import Pllava
 from recap.pllava.random_tokenizer import SPECIALS, random_tokenizer, vocabulary
 
 LORA_RANK = 8
 _PATCH = 14
 _LORA_TARGETS = (".self_attn.q_proj.weight", ".self_attn.v_proj.weight")
-_PUBLISHED_PREFIXES = (
-    ("vision_tower.", "vision_tower.vision_model."),
-    ("projector.", "multi_modal_projector."),
-    ("language_model.", "language_model.base_model.model."),
-)
 _EMBEDDING = "language_model.model.embed_tokens.weight"
 _HEAD = "language_model.lm_head.weight"
 # How strongly a word calls for its follower, against noise of 1; and how many words like to end a caption.
@@ -153,7 +149,7 @@ def _speaking(head: Tensor, embedding: Tensor, generator: torch.Generator) -> Te
 
 
 def _published(name: str, weight: Tensor, generator: torch.Generator) -> list[tuple[str, Tensor]]:
-    key = next(name.replace(ours, theirs, 1) for ours, theirs in _PUBLISHED_PREFIXES if name.startswith(ours))
+    key = published_key(name)
     if not (name.startswith("language_model.") and name.endswith(_LORA_TARGETS)):
         return [(key, weight)]
     stem, (rows, columns) = key.removesuffix(".weight"), weight.shape

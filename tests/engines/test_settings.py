@@ -9,8 +9,8 @@ from recap.engines import (
     ModelSettings,
     PromptSettings,
     frame_request,
-    resolve_checkpoint,
 )
+from recap.pllava.hub import resolve_checkpoint
 from recap.records import FrameRequest
 
 

@@ -1,0 +1,27 @@
+"""Checkpoint folders: as they stand, or a hub id as its downloaded snapshot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def resolve_checkpoint(checkpoint: str, revision: str | None = None, *, weights: bool = True) -> Path:
+    """The folder of `checkpoint`: itself, else the hub's snapshot, fetched where it is not cached.
+
+    Without `weights` that is the config and the tokenizer only. ValueError for what is neither a folder nor
+    on the hub.
+    """
+    if not checkpoint:
+        raise ValueError("model.checkpoint is not set: give a folder or hub id, or engine.kind: rehearsal")
+    folder = Path(checkpoint).expanduser()
+    if folder.is_dir():
+        return folder
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    wanted = ["*.json", "*.safetensors", "*.model"] if weights else ["config.json", "tokenizer*.json"]
+    try:
+        return Path(snapshot_download(checkpoint, revision=revision, allow_patterns=wanted))
+    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError) as error:
+        place = f"{checkpoint!r}" + (f" at revision {revision!r}" if revision else "")
+        raise ValueError(f"{place} is no checkpoint folder here, and the hub gave none: {error}") from error

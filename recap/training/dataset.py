@@ -1,0 +1,105 @@
+"""Samples as arrays: decoded by the pipeline's own reader, tokenised, and padded into batches."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import Dataset
+
+from recap.pllava import left_pad
+from recap.records import ClipError, FrameRequest
+from recap.training.conversation import FORMATS, IGNORED, encode
+from recap.training.samples import Bad, Sample
+from recap.training.settings import DataSettings
+from recap.video import DecodeSettings, apply_view, open_reader
+
+
+class BadLog:
+    """The samples that could not be used, one JSON line each, written by every data worker."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def write(self, bad: Bad) -> None:
+        """Append one; a short line is written whole, whoever writes beside."""
+        line = json.dumps({"path": bad.path, "reason": bad.reason}, ensure_ascii=False) + "\n"
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            os.write(descriptor, line.encode())
+        finally:
+            os.close(descriptor)
+
+    def read(self) -> dict[str, str]:
+        """Each bad sample's path and reason."""
+        if not self.path.exists():
+            return {}
+        rows = [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
+        return {row["path"]: row["reason"] for row in rows}
+
+
+class Conversations(Dataset):
+    """What a sample's model input is: uint8 `pixels` (pictures, S, S, 3), `input_ids` and `labels`.
+
+    In the place of a sample that cannot be decoded stands the next one that can, so that a resumed training
+    sees the same order; it goes into `log`.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        tokenizer: Any,
+        request: FrameRequest,
+        data: DataSettings,
+        decode: DecodeSettings,
+        log: BadLog,
+    ):
+        assert samples
+        self._samples, self._tokenizer, self._request, self._log = samples, tokenizer, request, log
+        self._data, self._decode = data, decode
+        self._reader = None
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        for step in range(len(self)):
+            sample = self._samples[(index + step) % len(self)]
+            try:
+                pixels = self._pixels(sample)
+            except ClipError as error:
+                self._log.write(Bad(sample.path, f"{error.stage}/{error.kind}: {error.message}"))
+                continue
+            ids, labels = encode(
+                sample.turns, FORMATS[self._data.conversation], self._tokenizer, self._data.max_text_tokens
+            )
+            return {"pixels": pixels, "input_ids": ids, "labels": labels}
+        raise ValueError(f"data: none of the {len(self)} samples can be decoded; {self._log.path} says why")
+
+    def _pixels(self, sample: Sample) -> np.ndarray:
+        if sample.kind == "image":
+            return self._still(sample.path)
+        self._reader = self._reader or open_reader(self._decode)
+        return self._reader.read(sample.path, self._request, start_s=sample.start_s, end_s=sample.end_s).pixels
+
+    def _still(self, path: str) -> np.ndarray:
+        """A picture as a video that stands still: window-major, each of its windows `count` times."""
+        try:
+            frame = np.asarray(Image.open(path).convert("RGB"))
+        except (OSError, ValueError, Image.DecompressionBombError) as error:
+            raise ClipError("decode", "decoder_error", f"the picture cannot be read ({type(error).__name__})") from None
+        return np.repeat(apply_view(frame, self._request.view, self._request.size), self._request.count, axis=0)
+
+
+def collate(rows: Sequence[dict[str, Any]], pad_token_id: int) -> dict[str, torch.Tensor]:
+    """A batch: `pixels` (clips, pictures, S, S, 3) uint8; ids, mask and labels (clips, longest), padded on the left."""
+    input_ids, attention_mask = left_pad([row["input_ids"] for row in rows], pad_token_id)
+    labels, _ = left_pad([row["labels"] for row in rows], IGNORED)
+    pixels = torch.from_numpy(np.stack([row["pixels"] for row in rows]))
+    return {"pixels": pixels, "input_ids": input_ids, "attention_mask": attention_mask, "labels": labels}

@@ -1,0 +1,48 @@
+"""Where a training runs: in this process, or in the workers of a Ray cluster."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from recap.training.recipe import Recipe
+from recap.training.run import Trained, train
+
+
+def launch(recipe: Recipe) -> Trained:
+    """`train` here, or, with `ray.workers`, in that many processes of Ray Train; the same settings do for both."""
+    return _on_ray(recipe) if recipe.ray.workers else train(recipe)
+
+
+def _on_ray(recipe: Recipe) -> Trained:
+    import ray
+    from ray.train import RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    from recap.training.recipe import absolute
+
+    ours = not ray.is_initialized()
+    if ours:
+        ray.init(address=recipe.ray.address or "local", log_to_driver=False, include_dashboard=False)
+    gpus = recipe.ray.gpus_per_worker
+    resources = {"CPU": recipe.ray.cpus_per_worker} | ({"GPU": gpus} if gpus else {})
+    recipe = absolute(recipe)
+    try:
+        trainer = TorchTrainer(
+            _worker,
+            train_loop_config={"recipe": recipe},
+            scaling_config=ScalingConfig(
+                num_workers=recipe.ray.workers, use_gpu=bool(gpus), resources_per_worker=resources
+            ),
+            run_config=RunConfig(name="recap-train", storage_path=recipe.output.path),
+        )
+        return Trained(**trainer.fit().metrics)
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _worker(config: dict[str, Any]) -> None:
+    import ray.train
+
+    ray.train.report(asdict(train(config["recipe"])))

@@ -1,0 +1,73 @@
+"""The training YAML as typed settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from recap.training.settings import (
+    DataSettings,
+    StartSettings,
+    TrainOutputSettings,
+    TrainRaySettings,
+    TrainSettings,
+)
+from recap.typed import Typed
+from recap.video.settings import DecodeSettings, FramesSettings
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that one training needs to know."""
+
+    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    model: StartSettings
+    """What training starts from."""
+    data: DataSettings
+    """What is learnt from."""
+    output: TrainOutputSettings
+    """Where the result goes."""
+    frames: FramesSettings = field(default_factory=FramesSettings)
+    """What the model sees of a clip."""
+    decode: DecodeSettings = field(default_factory=DecodeSettings)
+    """How video files are read."""
+    train: TrainSettings = field(default_factory=TrainSettings)
+    """How it is learnt."""
+    ray: TrainRaySettings = field(default_factory=TrainRaySettings)
+    """Training on a Ray cluster."""
+
+
+_TYPED = Typed(Recipe)
+json_schema = _TYPED.json_schema
+as_dict = _TYPED.as_dict
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a training YAML with dotted `key=value` overrides; ValueError names every problem with its line."""
+    return _TYPED.load(path, overrides)
+
+
+def absolute(recipe: Recipe) -> Recipe:
+    """The same recipe for a process that works in another folder."""
+    sets = tuple(
+        replace(each, path=_resolved(each.path), root=each.root and _resolved(each.root)) for each in recipe.data.sets
+    )
+    model = replace(recipe.model, checkpoint=_here(recipe.model.checkpoint), base=_here(recipe.model.base))
+    return replace(
+        recipe,
+        model=model,
+        data=replace(recipe.data, sets=sets),
+        train=replace(recipe.train, deepspeed=_here(recipe.train.deepspeed)),
+        output=replace(recipe.output, path=_resolved(recipe.output.path)),
+    )
+
+
+def _resolved(path: str) -> str:
+    return str(Path(path).expanduser().resolve())
+
+
+def _here(path: str | None) -> str | None:
+    """A hub id or the name of a shipped file stays what it is."""
+    return _resolved(path) if path and Path(path).expanduser().exists() else path

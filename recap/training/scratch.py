@@ -1,0 +1,129 @@
+"""An image LLaVA of random weights, with a tokenizer made from the text that it will learn."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from torch import Tensor
+from transformers import CLIPVisionModel, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from recap.pllava.config import parse_config
+from recap.pllava.keymap import published_key
+from recap.pllava.model import Projector
+from recap.pllava.prompts import IMAGE, INSTRUCTIONS, SYSTEMS
+from recap.pllava.random_tokenizer import SPECIALS, caption_words
+from recap.training.samples import Sample
+from recap.training.settings import ScratchSettings
+
+_BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
+_ROLES = "USER: ASSISTANT: Human: Assistant:"
+
+
+def write_untrained(
+    folder: Path, sizes: ScratchSettings, pooling: tuple[int, int, int], samples: Iterable[Sample], seed: int
+) -> Path:
+    """Write config, float32 weights and tokenizer into `folder`; `pooling` is that of one picture."""
+    config = _config(sizes, pooling)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    make_tokenizer(_texts(samples), sizes.vocab_size).save_pretrained(folder)
+    save_file(_weights(config, seed), folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def make_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
+    """A BPE of at most `vocab_size` pieces over `texts`; what it does not know it spells in bytes."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    trainer = trainers.BpeTrainer(vocab_size=vocab_size, special_tokens=[*SPECIALS, *_BYTES], show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.ByteFallback(), decoders.Metaspace(prepend_scheme="always"), decoders.Fuse()]
+    )
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        unk_token="<unk>",
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="<pad>",
+        additional_special_tokens=[IMAGE],
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def _texts(samples: Iterable[Sample]) -> Iterator[str]:
+    yield from (*INSTRUCTIONS.values(), *SYSTEMS.values(), _ROLES, " ".join(caption_words()))
+    for sample in samples:
+        for turn in sample.turns:
+            yield turn.question
+            yield turn.answer
+
+
+def _config(sizes: ScratchSettings, pooling: tuple[int, int, int]) -> dict[str, Any]:
+    ids = {token: index for index, token in enumerate(SPECIALS)}
+    grid = sizes.image_size // sizes.patch_size
+    return {
+        "architectures": ["PllavaForConditionalGeneration"],
+        "model_type": "llava",
+        "torch_dtype": "float32",
+        "frame_shape": [grid, grid],
+        "num_frames": pooling[0],
+        "pooling_method": "avg",
+        "pooling_shape": list(pooling),
+        "use_pooling": True,
+        "image_token_index": ids[IMAGE],
+        "pad_token_id": ids["<pad>"],
+        "projector_hidden_act": "gelu",
+        "vision_feature_layer": -2,
+        "vision_feature_select_strategy": "default",
+        "text_config": {
+            "model_type": "llama",
+            "hidden_size": sizes.hidden_size,
+            "intermediate_size": sizes.intermediate_size,
+            "num_hidden_layers": sizes.layers,
+            "num_attention_heads": sizes.heads,
+            "num_key_value_heads": sizes.kv_heads,
+            "max_position_embeddings": sizes.max_positions,
+            "rms_norm_eps": 1e-5,
+            "vocab_size": sizes.vocab_size,
+            "bos_token_id": ids["<s>"],
+            "eos_token_id": ids["</s>"],
+            "pad_token_id": ids["<pad>"],
+        },
+        "vision_config": {
+            "model_type": "clip_vision_model",
+            "hidden_size": sizes.vision_hidden_size,
+            "intermediate_size": 4 * sizes.vision_hidden_size,
+            "num_hidden_layers": sizes.vision_layers,
+            "num_attention_heads": sizes.vision_heads,
+            "image_size": sizes.image_size,
+            "patch_size": sizes.patch_size,
+        },
+    }
+
+
+def _weights(content: dict[str, Any], seed: int) -> dict[str, Tensor]:
+    """Every tensor of the published layout, the tower's last block and norm among them, as transformers draws them."""
+    config = parse_config(content)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        parts = {
+            "vision_tower.": CLIPVisionModel(config.vision),
+            "projector.": Projector(config.vision.hidden_size, config.text.hidden_size, config.projector_act),
+            "language_model.": LlamaForCausalLM(config.text),
+        }
+    found = {}
+    for prefix, module in parts.items():
+        for name, weight in module.state_dict().items():
+            ours = prefix + name.removeprefix("vision_model.")
+            if not name.endswith("position_ids"):
+                found[published_key(ours)] = weight.contiguous()
+    return found

@@ -1,0 +1,209 @@
+"""The sections of a training YAML that are training's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Part = Literal["tower", "projector", "lora", "llm"]
+
+
+@dataclass(frozen=True)
+class ScratchSettings:
+    """Sizes of a model that starts from random weights. Heads are of `hidden_size / heads` features."""
+
+    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    image_size: int = 72
+    """Side of the square frames in pixels."""
+    patch_size: int = 12
+    """Side of a patch in pixels."""
+    vision_hidden_size: int = 128
+    """Features of the vision tower."""
+    vision_layers: int = 5
+    """Blocks of the vision tower; the last but one gives the features, as in the published models."""
+    vision_heads: int = 4
+    """Attention heads of the vision tower."""
+    hidden_size: int = 192
+    """Features of the language model."""
+    layers: int = 5
+    """Blocks of the language model."""
+    heads: int = 6
+    """Attention heads of the language model."""
+    kv_heads: int = 2
+    """Key-value heads of the language model."""
+    intermediate_size: int = 512
+    """Features between the two halves of its feed-forward blocks."""
+    max_positions: int = 2048
+    """The longest sequence, visual tokens among it."""
+    vocab_size: int = 640
+    """Pieces of the tokenizer, which is made from the training data's own text."""
+
+
+@dataclass(frozen=True)
+class StartSettings:
+    """What training starts from."""
+
+    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    checkpoint: str = ""
+    """A folder or hub id: an image LLaVA, or a PLLaVA to go on from."""
+    revision: str | None = None
+    """The hub commit or branch of `checkpoint`; ignored for a folder."""
+    base: str | None = None
+    """The LLaVA beneath a checkpoint that holds only LoRA and projector weights."""
+    lora_alpha: float = 4
+    """With which weight a LoRA that `checkpoint` brings is merged before a new one is trained."""
+    scratch: ScratchSettings | None = None
+    """Instead of a checkpoint: the sizes of a model with random weights."""
+    pooling: tuple[int, int, int] | None = None
+    """Frames × rows × columns of visual tokens; the checkpoint's own when absent."""
+
+    def __post_init__(self):
+        if bool(self.checkpoint) == (self.scratch is not None):
+            raise ValueError("model: name either a checkpoint to start from or the sizes of one from scratch")
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One file of conversations and the folder that its media lie in."""
+
+    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    path: str
+    """A JSON list of `{video or image, QA: [{i, q, a}], optional start, end}`."""
+    root: str | None = None
+    """What its media are relative to; the file's own folder when absent."""
+    weight: float = 1.0
+    """How often each of its samples is seen in an epoch; 0.5 takes every other one."""
+
+    def __post_init__(self):
+        if self.weight <= 0:
+            raise ValueError(f"data.sets: the weight of {self.path} is {self.weight}; it must be above 0")
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """What is learnt from."""
+
+    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    sets: tuple[DataSet, ...]
+    """The files of conversations, each with its weight."""
+    conversation: Literal["videochat2", "plain", "llavanext"] = "videochat2"
+    """How turns become text: as the published models were trained, or as one of the templates asks them."""
+    max_text_tokens: int = 512
+    """A conversation is cut there; visual tokens do not count."""
+    max_bad: float = 0.01
+    """The share of samples that may be missing, empty or undecodable before training stops."""
+    workers: int = 2
+    """Processes that decode beside each training process; 0 decodes in it."""
+
+    def __post_init__(self):
+        if not self.sets:
+            raise ValueError("data.sets is empty: name at least one file of conversations")
+        if not 0 <= self.max_bad <= 1:
+            raise ValueError(f"data.max_bad is {self.max_bad}; it is a share between 0 and 1")
+
+
+@dataclass(frozen=True)
+class LoraSettings:
+    """The low-rank update that is trained on the frozen language model."""
+
+    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    rank: int = 128
+    """Columns of its two factors."""
+    alpha: float = 32
+    """It is weighed by `alpha / rank` while it is trained."""
+    dropout: float = 0.05
+    """The share of its inputs that is dropped."""
+    targets: tuple[str, ...] = ("q_proj", "v_proj")
+    """Which linear layers of the language model it is on."""
+
+    def __post_init__(self):
+        if self.rank < 1 or self.alpha <= 0 or not 0 <= self.dropout < 1 or not self.targets:
+            raise ValueError("train.lora wants rank ≥ 1, alpha > 0, 0 ≤ dropout < 1 and at least one target")
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How it is learnt; the defaults are those of the paper."""
+
+    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    trainable: tuple[Part, ...] = ("projector", "lora")
+    """What learns; everything else is frozen."""
+    lora: LoraSettings = field(default_factory=LoraSettings)
+    """The LoRA, where `trainable` has one."""
+    learning_rate: float = 2e-5
+    """The highest rate of AdamW; it follows a cosine."""
+    min_learning_rate_ratio: float = 0.25
+    """The share of it that the cosine ends on."""
+    warmup_ratio: float = 0.03
+    """The share of steps over which the rate rises."""
+    weight_decay: float = 0.02
+    """Not applied to biases and norms."""
+    max_grad_norm: float = 0.0
+    """Longer gradients are shortened to this length; 0 leaves them."""
+    epochs: float = 1.0
+    """How often the data is seen."""
+    max_steps: int | None = None
+    """Stop after so many optimizer steps instead."""
+    global_batch: int = 128
+    """Samples in one optimizer step, over all processes."""
+    batch_size: int = 8
+    """Samples that one process computes together; the rest of `global_batch` is accumulated."""
+    precision: Literal["bf16", "fp32"] = "bf16"
+    """What is computed in; weights that learn are kept in float32."""
+    gradient_checkpointing: bool = True
+    """Compute the language model's activations twice instead of keeping them."""
+    seed: int = 42
+    """Where order, dropout and initial weights are drawn from."""
+    log_every_steps: int = 10
+    """How often loss and rate go into loss.csv."""
+    save_every_steps: int = 500
+    """How often a state is saved from which a killed training goes on."""
+    deepspeed: str | None = None
+    """A DeepSpeed configuration: a JSON file, or the name of one in `pipelines/train/`, such as `zero2`."""
+
+    def __post_init__(self):
+        if not self.trainable:
+            raise ValueError("train.trainable is empty: name tower, projector, lora or llm")
+        if "lora" in self.trainable and "llm" in self.trainable:
+            raise ValueError("train.trainable: a language model that learns itself (llm) needs no lora")
+        counts = ("global_batch", "batch_size", "log_every_steps", "save_every_steps")
+        if low := [name for name in counts if getattr(self, name) < 1]:
+            raise ValueError(f"train.{low[0]} must be at least 1")
+
+
+@dataclass(frozen=True)
+class TrainOutputSettings:
+    """Where the result goes."""
+
+    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    path: str
+    """The folder for `full/` and `adapter/`, the loss curve and the states to go on from."""
+    save: tuple[Literal["full", "adapter"], ...] = ("full",)
+    """`full` is the whole model in the published layout; `adapter` holds what was trained on top of the base."""
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    """The type that weights are stored in."""
+    keep_states: int = 1
+    """How many states to go on from are kept."""
+
+
+@dataclass(frozen=True)
+class TrainRaySettings:
+    """Training on a Ray cluster."""
+
+    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    workers: int = 0
+    """Training processes on the cluster; 0 trains here (one process, or those that `torchrun` starts)."""
+    address: str | None = None
+    """A running cluster; without it a local session is started."""
+    gpus_per_worker: float = 0
+    """GPUs that each process takes."""
+    cpus_per_worker: float = 1
+    """CPUs that each process takes."""

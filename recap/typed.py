@@ -1,0 +1,73 @@
+"""From a settings file to one typed value, with every mistake named and placed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from recap.source import SettingsSource, read_source
+
+T = TypeVar("T")
+
+
+class Typed(Generic[T]):
+    """Reads YAML files of sections into `kind`, a dataclass of dataclasses."""
+
+    def __init__(self, kind: type[T]):
+        self._adapter: TypeAdapter[T] = TypeAdapter(kind)
+
+    def load(self, path: str | Path, overrides: Sequence[str] = ()) -> T:
+        """Read a YAML, apply dotted `key=value` overrides, and validate the whole.
+
+        Raises ValueError that names every problem with its line in the file.
+        """
+        return self.validate(read_source(Path(path), overrides))
+
+    def validate(self, source: SettingsSource) -> T:
+        """Typed settings; ValueError with every problem and where it stands."""
+        try:
+            return self._adapter.validate_python(source.settings)
+        except ValidationError as error:
+            problems = [self._problem(item, source) for item in error.errors()]
+            raise ValueError(f"{source.name} cannot run:\n  " + "\n  ".join(problems)) from None
+
+    def as_dict(self, value: T) -> dict[str, Any]:
+        """The settings as plain values."""
+        return self._adapter.dump_python(value, mode="json")
+
+    def json_schema(self) -> dict[str, Any]:
+        """The YAML's JSON schema, for editors."""
+        return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | self._adapter.json_schema()
+
+    def setting_names(self) -> list[str]:
+        """Every dotted key, sections included."""
+        definitions = self._adapter.json_schema()
+        names = []
+        for section, reference in definitions["properties"].items():
+            room = definitions["$defs"][reference["$ref"].rsplit("/", 1)[-1]]
+            names += [section, *(f"{section}.{name}" for name in room["properties"])]
+        return names
+
+    def _problem(self, item: Mapping[str, Any], source: SettingsSource) -> str:
+        path = tuple(str(part) for part in item["loc"])
+        where = source.where(path)
+        if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+            return f"{where}there is no setting {'.'.join(path)}{self._nearest(path)}"
+        if item["type"] == "value_error":
+            return f"{where}{item['ctx']['error']}"
+        if item["type"] in ("missing", "missing_argument"):
+            return f"{where}{'.'.join(path)} is missing"
+        return f"{where}{'.'.join(path)}: {item['msg']}, not {item['input']!r}"
+
+    def _nearest(self, path: Sequence[str]) -> str:
+        names = self.setting_names()
+        known = {name.rsplit(".", 1)[-1]: name for name in reversed(names)}
+        siblings = [name for name in names if name.rpartition(".")[0] == ".".join(path[:-1])]
+        near = get_close_matches(".".join(path), siblings, 1, 0.5) or [
+            known[name] for name in get_close_matches(path[-1], known, 1, 0.75)
+        ]
+        return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(siblings)}"
