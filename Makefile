@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO_OUT := demo-output
 
-.PHONY: demo test lint schema clean
+.PHONY: demo test test-deepspeed lint schema clean
 
 demo: .venv/installed  ## caption the 24 demo clips and show the first captions
 	$(BIN)/recap run pipelines/demo.yaml output.path=$(DEMO_OUT)
@@ -13,12 +13,16 @@ test: .venv/installed  ## the whole suite
 	$(BIN)/ruff check .
 	$(BIN)/pytest
 
+test-deepspeed: .venv/installed-deepspeed  ## training with ZeRO-2 and ZeRO-3, on the CPU
+	TORCH_EXTENSIONS_DIR=$(CURDIR)/.venv/torch_extensions $(BIN)/pytest tests/training/test_processes.py -m deepspeed
+
 lint: .venv/installed  ## format and check
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 schema: .venv/installed  ## write the JSON schema and docs/settings.md from the settings
 	$(BIN)/recap config schema > schemas/pipeline.schema.json
+	$(BIN)/recap config schema --training > schemas/recipe.schema.json
 	$(BIN)/python docs/make_settings.py > docs/settings.md
 
 clean:
@@ -27,4 +31,8 @@ clean:
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
+	@touch $@
+
+.venv/installed-deepspeed: .venv/installed
+	DS_BUILD_OPS=0 $(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,deepspeed]'
 	@touch $@

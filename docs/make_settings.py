@@ -4,28 +4,51 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
-from recap.pipeline import json_schema
+from recap import pipeline
+from recap.training import recipe
 
 
 def settings_page() -> str:
-    """Every section of the YAML as a table."""
-    return "\n".join(_lines(json_schema()))
+    """Every section of both kinds of YAML as a table."""
+    return "\n".join([*_lines("Settings of a pipeline", pipeline), *_lines("Settings of a training", recipe)])
 
 
-def _lines(schema: dict[str, Any]) -> Iterator[str]:
-    yield "# Settings\n"
+def _lines(title: str, room: ModuleType) -> Iterator[str]:
+    schema = room.json_schema()
+    yield f"# {title}\n"
     yield "Written by `make schema` from the dataclasses that use them; edit those.\n"
     for section, reference in schema["properties"].items():
-        room = schema["$defs"][reference["$ref"].rsplit("/", 1)[-1]]
+        settings = schema["$defs"][_name(reference)]
         yield f"## `{section}`\n"
-        yield room["description"] + "\n"
+        yield settings["description"] + "\n"
         yield "| key | default | what it does |"
         yield "|---|---|---|"
-        for name, setting in room["properties"].items():
-            yield f"| `{section}.{name}` | {_default(setting)} | {' '.join(setting['description'].split())} |"
+        yield from _rows(section, settings, schema["$defs"])
         yield ""
+
+
+def _rows(prefix: str, settings: dict[str, Any], definitions: dict[str, Any]) -> Iterator[str]:
+    for name, setting in settings["properties"].items():
+        inner = _inner(setting)
+        default = "" if inner and "default" not in setting else _default(setting)
+        yield f"| `{prefix}.{name}` | {default} | {' '.join(setting['description'].split())} |"
+        if inner:
+            yield from _rows(f"{prefix}.{name}", definitions[inner], definitions)
+
+
+def _inner(setting: dict[str, Any]) -> str | None:
+    """The dataclass that a setting holds, in a list or not."""
+    for place in (setting, setting.get("items", {}), *setting.get("anyOf", ())):
+        if "$ref" in place:
+            return _name(place)
+    return None
+
+
+def _name(reference: dict[str, Any]) -> str:
+    return reference["$ref"].rsplit("/", 1)[-1]
 
 
 def _default(setting: dict[str, Any]) -> str:

@@ -66,13 +66,19 @@ def run(pipeline: Path, overrides: tuple[str, ...], limit: int | None, as_json: 
 @main.command()
 @click.argument("output", type=click.Path(path_type=Path))
 @click.option("--rows", default=10, show_default=True, help="How many records to show.")
-def view(output: Path, rows: int) -> None:
+@click.option("--sheet", type=click.Path(path_type=Path), help="Draw frames and captions into this PNG instead.")
+def view(output: Path, rows: int, sheet: Path | None) -> None:
     """Show the first captions of OUTPUT."""
     from rich.console import Console
 
+    from recap import jobs
+    from recap.report.sheet import write_sheet
     from recap.report.view import print_captions
 
-    print_captions(output, rows, Console())
+    if sheet:
+        click.echo(write_sheet(output, jobs.root_of(output), sheet, rows))
+    else:
+        print_captions(output, rows, Console())
 
 
 @main.command()
@@ -164,11 +170,13 @@ def show(pipeline: Path, overrides: tuple[str, ...]) -> None:
 
 
 @config.command()
-def schema() -> None:
+@click.option("--training", is_flag=True, help="That of a training YAML instead.")
+def schema(training: bool) -> None:
     """Print the JSON schema of a pipeline YAML."""
-    from recap.pipeline import json_schema
+    from recap import pipeline
+    from recap.training import recipe
 
-    click.echo(json.dumps(json_schema(), indent=2))
+    click.echo(json.dumps((recipe if training else pipeline).json_schema(), indent=2))
 
 
 @config.command()
@@ -178,8 +186,9 @@ def validate(pipeline: Path, overrides: tuple[str, ...]) -> None:
     """Check the settings of PIPELINE, and its prompts against a checkpoint that is here."""
     from recap import jobs
     from recap.pipeline import load_pipeline
+    from recap.pllava.hub import named_folder
 
     settings = load_pipeline(pipeline, overrides)
-    if Path(settings.model.checkpoint).is_dir():
+    if named_folder(settings.model.checkpoint).is_dir():
         jobs.check_view(settings)
     click.echo(f"{pipeline} is valid")

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from recap import engines, ledger, shards
-from recap.corpus import caller_columns, corpus_identity, corpus_root, scan
+from recap.corpus import CorpusSettings, caller_columns, corpus_identity, corpus_root, scan
 from recap.graph.plan import WorkPlan
 from recap.graph.sizing import local_resources, size_pools
 from recap.graph.stages import Receipt, WorkerLost
@@ -287,3 +287,11 @@ def _summary(output: Path, manifest: dict[str, Any], work: _Work) -> Summary:
         generation=manifest["generation"],
         shards=manifest["shards"],
     )
+
+
+def root_of(output: Path) -> Path:
+    """The folder below which the clips of `output` lie; ValueError where no run has begun."""
+    recipe = ledger.read_json(output / "recipe.json")
+    if recipe is None:
+        raise ValueError(f"{output} holds no recipe.json: no run has begun there yet")
+    return corpus_root(CorpusSettings(**recipe["settings"]["corpus"]))

@@ -26,7 +26,7 @@ LAW = {
     "training": {"pllava", "typed", "video"},
     "pocket": {"pllava", "training", "video"},
     "preprocessing": {"pllava", "video"},
-    "report": {"ledger", "jobs"},
+    "report": {"ledger", "jobs", "video"},
     "corpus": set(),
     "ledger": set(),
     "pllava": set(),

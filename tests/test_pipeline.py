@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from recap.pipeline import json_schema, load_pipeline, setting_names
+from recap.training import recipe
+from recap.training.recipe import load_recipe
 
 HOME = Path(__file__).parents[1]
 MINIMAL = "corpus:\n  path: clips\noutput:\n  path: out\nmodel:\n  checkpoint: some/model\n"
@@ -85,15 +87,19 @@ def test_a_model_is_needed_unless_it_is_a_rehearsal(tmp_path):
 
 
 @pytest.mark.parametrize("path", sorted((HOME / "pipelines").rglob("*.yaml")), ids=lambda path: path.name)
-def test_every_shipped_pipeline_loads(path):
-    load_pipeline(path)
-    schema = path.read_text().splitlines()[0].split("$schema=")[1]
-    assert (path.parent / schema).resolve() == HOME / "schemas" / "pipeline.schema.json"
+def test_every_shipped_yaml_loads(path):
+    schema = (path.parent / path.read_text().splitlines()[0].split("$schema=")[1]).resolve()
+    load = {"pipeline.schema.json": load_pipeline, "recipe.schema.json": load_recipe}[schema.name]
+    load(path)
+    assert schema.parent == HOME / "schemas"
 
 
 def test_the_schema_on_disk_is_the_codes():
     on_disk = json.loads((HOME / "schemas" / "pipeline.schema.json").read_text())
     assert on_disk == json_schema(), "run `make schema`"
+    assert json.loads((HOME / "schemas" / "recipe.schema.json").read_text()) == recipe.json_schema(), (
+        "run `make schema`"
+    )
 
 
 def test_every_setting_is_described():

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from recap.engines.settings import EngineSettings, ModelSettings
-from recap.pllava.hub import resolve_checkpoint
+from recap.pllava.hub import named_folder, resolve_checkpoint
 
 
 def fetch(model: ModelSettings, engine: EngineSettings, *, weights: bool = True) -> ModelSettings:
@@ -53,4 +53,5 @@ def model_name(model: ModelSettings) -> str:
     folder = Path(model.checkpoint).expanduser()
     if not model.checkpoint:
         return "rehearsal"
-    return folder.resolve().name if folder.is_dir() else model.checkpoint
+    own_folder = named_folder(model.checkpoint) == folder and folder.is_dir()
+    return folder.resolve().name if own_folder else model.checkpoint

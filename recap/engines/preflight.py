@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from recap.engines.front import prompt_texts
 from recap.engines.settings import EngineSettings, ModelSettings, PromptSettings
+from recap.pllava.hub import named_folder
 
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 PUBLISHED_BYTES = {  # bf16 weights with their unmerged LoRA
@@ -31,7 +31,7 @@ def problems(model: ModelSettings, prompt: PromptSettings, engine: EngineSetting
 
 
 def _checkpoint_problem(model: ModelSettings) -> str | None:
-    folder = Path(model.checkpoint).expanduser()
+    folder = named_folder(model.checkpoint)
     if not folder.is_dir():
         if HUB_ID.fullmatch(model.checkpoint) and not folder.exists():
             return None
@@ -71,7 +71,7 @@ def _gpu_problem(model: ModelSettings, engine: EngineSettings) -> str | None:
 def _weight_bytes(model: ModelSettings) -> float:
     if model.checkpoint in PUBLISHED_BYTES:
         return PUBLISHED_BYTES[model.checkpoint]
-    if not Path(model.checkpoint).is_dir():
+    if not named_folder(model.checkpoint).is_dir():
         return 0
     from recap.pllava import checkpoint_bytes
 

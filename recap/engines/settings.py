@@ -17,7 +17,8 @@ class ModelSettings:
     __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
 
     checkpoint: str = ""
-    """A folder or a hub id. Only `engine.kind: rehearsal` does without."""
+    """A folder, a hub id, or `pocket`, the small model that ships with recap and knows a world of moving shapes.
+    Only `engine.kind: rehearsal` does without."""
     revision: str | None = None
     """The hub commit or branch of `checkpoint`; ignored for a folder."""
     base: str | None = None

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+# Checkpoints that come with the package, by the name that settings call them; a folder of that name is `./name`.
+_SHIPPED = {"pocket": Path(__file__).parents[1] / "pocket" / "checkpoint"}
+
+
+def named_folder(checkpoint: str | Path) -> Path:
+    """The folder that `checkpoint` means where it is no hub id; it need not exist."""
+    return _SHIPPED.get(str(checkpoint)) or Path(checkpoint).expanduser()
+
 
 def resolve_checkpoint(checkpoint: str, revision: str | None = None, *, weights: bool = True) -> Path:
     """The folder of `checkpoint`: itself, else the hub's snapshot, fetched where it is not cached.
@@ -13,7 +21,7 @@ def resolve_checkpoint(checkpoint: str, revision: str | None = None, *, weights:
     """
     if not checkpoint:
         raise ValueError("model.checkpoint is not set: give a folder or hub id, or engine.kind: rehearsal")
-    folder = Path(checkpoint).expanduser()
+    folder = named_folder(checkpoint)
     if folder.is_dir():
         return folder
     from huggingface_hub import snapshot_download

@@ -10,6 +10,8 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+from recap.pllava.hub import named_folder
+
 INDEX = "model.safetensors.index.json"
 _PICKLES = (".bin", ".pth", ".pt", ".ckpt")
 _AGAIN = "download it again"
@@ -29,7 +31,7 @@ class Stored:
 
 def checkpoint_folder(folder: str | Path) -> Path:
     """The folder as a path. ValueError if there is none."""
-    path = Path(folder).expanduser()
+    path = named_folder(folder)
     if path.is_dir():
         return path
     if path.exists():

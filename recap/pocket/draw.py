@@ -19,9 +19,9 @@ RGB = {
     "red": (220, 40, 40),
     "yellow": (235, 215, 40),
 }
-GREY = {"dark": (28, 62), "light": (185, 222)}
-CONTRAST = (26, 40)
-PERIOD = (0.13, 0.22)
+GREY = {"dark": (15, 35), "light": (220, 240)}
+CONTRAST = (65, 85)
+PERIOD = (0.30, 0.42)
 _FINE = 4  # sub-pixels a pixel, each way
 
 
@@ -61,7 +61,7 @@ def _checkered(x: np.ndarray, y: np.ndarray, angle: float) -> np.ndarray:
 
 
 def _dotted(x: np.ndarray, y: np.ndarray, angle: float) -> np.ndarray:
-    return np.hypot(x % 1 - 0.5, y % 1 - 0.5) < 0.27
+    return np.hypot(x % 1 - 0.5, y % 1 - 0.5) < 0.3
 
 
 _PATTERNS = {

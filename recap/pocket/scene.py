@@ -25,7 +25,7 @@ from recap.pocket.facts import (
 )
 
 WIDER = (*WIDER_MOTIONS, "camera_pan")
-RADII = {"small": (0.10, 0.13), "large": (0.19, 0.23)}
+RADII = {"small": (0.13, 0.155), "large": (0.225, 0.26)}
 DIRECTIONS = {
     "left": (-1, 0),
     "right": (1, 0),
@@ -36,7 +36,7 @@ DIRECTIONS = {
     "down_left": (-1, 1),
     "down_right": (1, 1),
 }
-STRIDE = (0.36, 0.54)
+STRIDE = (0.36, 0.52)
 PAN = 0.5
 BOUNCES, BOUNCE_HEIGHT = 2, 0.22
 _PLACE_EDGES = (0.38, 0.62)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainingArguments
+from transformers import PreTrainedModel, TrainingArguments, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
 from recap.pllava import Pllava, Strategy, get_strategy, load_pllava, read_sizes
@@ -157,13 +157,19 @@ def _learner(recipe: Recipe, base: Sequence[Path]) -> tuple[Learner, Strategy]:
     )
     if pllava.tokenizer is None:
         raise ValueError(f"model.checkpoint: {base[0]} has no tokenizer.json; copy the one published with it")
+    set_seed(recipe.train.seed)
     make_trainable(pllava, recipe.train.trainable, recipe.train.lora)
     if not torch.cuda.is_available():
         _attend_eagerly(pllava)
     if recipe.train.gradient_checkpointing:
-        pllava.language_model.gradient_checkpointing_enable({"use_reentrant": False})
+        _compute_twice(pllava.language_model)
     strategy = get_strategy("pllava", recipe.model.pooling)
     return Learner(pllava, strategy, WINDOWS[recipe.frames.view]), strategy
+
+
+def _compute_twice(model: PreTrainedModel) -> None:
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
 
 
 def _attend_eagerly(pllava: Pllava) -> None:

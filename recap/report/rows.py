@@ -1,0 +1,29 @@
+"""The rows of a finished output, read through its manifest."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+
+def read_rows(output: Path, manifest: Mapping[str, Any], columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """`columns` of every row, the captioned ones first; from the Parquet shards where there are any."""
+    shards = manifest["shards"]
+    kinds = {shard["kind"] for shard in shards}
+    for kind in ("parquet" if "parquet" in kinds else "webdataset", "quarantine"):
+        for shard in shards:
+            if shard["kind"] == kind:
+                yield from _shard(output / shard["path"], columns)
+
+
+def _shard(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    if path.suffix == ".parquet":
+        yield from pq.read_table(path, columns=list(columns)).to_pylist()
+        return
+    with tarfile.open(path) as archive:
+        yield from (json.load(archive.extractfile(member)) for member in archive if member.name.endswith(".json"))

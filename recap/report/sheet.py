@@ -1,0 +1,62 @@
+"""A contact sheet: frames of the first clips beside what was said of them, as one PNG."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from recap.ledger import read_manifest
+from recap.records import CAPTIONED, ClipError, FrameRequest
+from recap.report.rows import read_rows
+from recap.video import DecodeSettings, open_reader
+
+FRAMES, THUMB, GAP, TEXT_WIDTH, FONT_SIZE = 6, 96, 6, 360, 15
+COLUMNS = ["uri", "start_s", "end_s", "status", "caption"]
+LETTERS_A_LINE = 46
+
+
+def write_sheet(output: Path, root: Path, file: Path, rows: int) -> Path:
+    """Draw the first `rows` captioned clips of `output`, whose files lie below `root`, into `file`.
+
+    A clip that can no longer be read has no pictures. ValueError where no run has finished or nothing is
+    captioned.
+    """
+    records = (row for row in read_rows(output, read_manifest(output), COLUMNS) if row["status"] == CAPTIONED)
+    strips = [_strip(row, pictures) for row, pictures in _shown(islice(records, rows), root)]
+    if not strips:
+        raise ValueError(f"{output} holds no caption to draw")
+    sheet = Image.new("RGB", (strips[0].width, sum(strip.height for strip in strips)), "white")
+    for place, strip in enumerate(strips):
+        sheet.paste(strip, (0, place * strip.height))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(file)
+    return file
+
+
+def _shown(rows: Iterator[Mapping[str, Any]], root: Path) -> Iterator[tuple[Mapping[str, Any], np.ndarray]]:
+    reader, request = open_reader(DecodeSettings()), FrameRequest(FRAMES, THUMB, "pad")
+    try:
+        for row in rows:
+            try:
+                span = {"start_s": row["start_s"], "end_s": row["end_s"]}
+                yield row, reader.read(str(root / row["uri"]), request, **span).pixels
+            except ClipError:
+                yield row, np.full((FRAMES, THUMB, THUMB, 3), 230, np.uint8)
+    finally:
+        reader.close()
+
+
+def _strip(row: Mapping[str, Any], pictures: np.ndarray) -> Image.Image:
+    width = FRAMES * (THUMB + GAP) + GAP
+    strip = Image.new("RGB", (width + TEXT_WIDTH, THUMB + 2 * GAP), "white")
+    for place, picture in enumerate(pictures):
+        strip.paste(Image.fromarray(picture), (GAP + place * (THUMB + GAP), GAP))
+    text = "\n".join(textwrap.wrap(row["caption"], LETTERS_A_LINE, max_lines=5, placeholder=" …"))
+    ImageDraw.Draw(strip).multiline_text((width, GAP), text, "black", ImageFont.load_default(FONT_SIZE), spacing=4)
+    return strip

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import load_file
+
+from recap.cli import main
+from recap.pllava import load_pllava
+from recap.training.run import train
+from tests.training.conftest import LORA, SCRATCH
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, recipe, base, clips):
+    out = tmp_path_factory.mktemp("lora")
+    return out, train(recipe(LORA, BASE=base, DATA=clips, OUT=out))
+
+
+def logits(model):
+    torch.manual_seed(3)
+    frames = model.config.num_frames
+    ids = torch.tensor([[1, 3, 270, 280, 290]])
+    return model.logits(ids, torch.ones_like(ids), torch.randn(frames, 3, 24, 24))
+
+
+def test_a_model_from_scratch_is_in_the_published_layout(base):
+    config = json.loads((base / "config.json").read_text())
+    keys = load_file(base / "model.safetensors").keys()
+    assert (config["num_frames"], config["pooling_shape"]) == (1, [1, 1, 1])
+    assert "vision_tower.vision_model.post_layernorm.weight" in keys
+    assert "vision_tower.vision_model.encoder.layers.1.mlp.fc1.weight" in keys
+    assert load_pllava(base).tokenizer is not None
+
+
+def test_lora_and_projector_learn_and_all_else_is_as_it_was(trained, base):
+    out, result = trained
+    before, after = load_file(base / "model.safetensors"), load_file(out / "full" / "model.safetensors")
+    plain = {key.replace(".base_layer.", "."): tensor for key, tensor in after.items() if "lora_" not in key}
+    assert plain.keys() == before.keys()
+    changed = {key for key in before if not torch.equal(before[key], plain[key])}
+    assert changed == {key for key in before if key.startswith("multi_modal_projector.")}
+    lora = {key for key in after if "lora_" in key}
+    assert len(lora) == 2 * 2 * 2 and all(".self_attn.q_proj." in key or ".self_attn.v_proj." in key for key in lora)
+    assert result.trainable < result.parameters and result.steps == 4
+
+
+def test_full_and_adapter_load_as_the_same_model(trained, base):
+    out, _ = trained
+    full = logits(load_pllava(out / "full", lora_alpha=8))
+    adapter = logits(load_pllava(out / "adapter", base=base, lora_alpha=8))
+    assert torch.equal(full, adapter)
+    assert not torch.allclose(full, logits(load_pllava(out / "full", lora_alpha=0)), atol=1e-4)
+    assert load_pllava(out / "full").config.pooling_shape == (4, 1, 1)
+    assert len(load_file(out / "adapter" / "model.safetensors")) == 8 + 4
+
+
+def test_the_curve_falls_and_is_drawn(trained, losses):
+    out, _ = trained
+    values = [float(loss) for loss in losses(out)]
+    assert len(values) == 4 and values[-1] < values[0]
+    assert (out / "loss.png").read_bytes()[1:4] == b"PNG"
+
+
+def test_a_killed_training_goes_on_to_the_same_losses(trained, recipe, base, clips, tmp_path, losses):
+    whole, _ = trained
+    out = Path(shutil.copytree(whole, tmp_path / "out"))
+    shutil.rmtree(out / "states" / "checkpoint-4")  # as if it had died after the state of step 2
+    train(recipe(LORA, BASE=base, DATA=clips, OUT=out))
+    assert losses(out) == losses(whole)
+    first, second = (load_file(folder / "full" / "model.safetensors") for folder in (whole, out))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_accumulated_gradients_are_those_of_one_batch(recipe, base, clips, tmp_path, losses):
+    found = []
+    for size in (1, 4):
+        overrides = (f"train.batch_size={size}", "train.warmup_ratio=0", "train.max_steps=3")
+        train(recipe(LORA, overrides, BASE=base, DATA=clips, OUT=tmp_path / str(size)))
+        found.append([float(loss) for loss in losses(tmp_path / str(size))])
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+    assert found[0][0] - found[0][2] > 0.001
+
+
+def test_clips_that_cannot_be_decoded_are_named_and_skipped(recipe, base, spoilt, tmp_path):
+    data = spoilt(cut=1, gone=1, empty=1)
+    result = train(recipe(LORA, ("data.max_bad=0.5",), BASE=base, DATA=data, OUT=tmp_path / "out"))
+    rows = [json.loads(line) for line in (tmp_path / "out" / "bad_samples.jsonl").read_text().splitlines()]
+    assert result.steps == 4 and result.bad == 3
+    reasons = {row["reason"].split(":")[0] for row in rows}
+    assert reasons == {"an answer is empty", "the file is missing", "probe/not_a_video"}
+
+
+def test_too_many_bad_clips_stop_the_training(recipe, base, spoilt, tmp_path):
+    data = spoilt(cut=4)
+    with pytest.raises(ValueError, match=r"samples are bad, more than data\.max_bad"):
+        train(recipe(LORA, BASE=base, DATA=data, OUT=tmp_path / "out"))
+
+
+def test_too_many_missing_files_stop_it_before_it_starts(recipe, base, spoilt, tmp_path):
+    with pytest.raises(ValueError, match=r"3 of 8 samples are bad, more than .*the file is missing"):
+        train(recipe(LORA, BASE=base, DATA=spoilt(gone=3), OUT=tmp_path / "out"))
+
+
+def test_mistakes_are_said_before_anything_is_loaded(tmp_path, recipe, pictures):
+    command = ["train", str(tmp_path / "nowhere.yaml")]
+    assert "there is no" in CliRunner().invoke(main, command).output
+    with pytest.raises(ValueError, match=r"global_batch 6 is no multiple of train\.batch_size 4"):
+        train(recipe(SCRATCH, ("train.global_batch=6",), DATA=pictures, OUT=tmp_path))
+    with pytest.raises(ValueError, match="either a checkpoint to start from or the sizes"):
+        recipe(SCRATCH, ("model.checkpoint=x",), DATA=pictures, OUT=tmp_path)
+    with pytest.raises(ValueError, match=r"there is no file zero9"):
+        train(recipe(SCRATCH, ("train.deepspeed=zero9",), DATA=pictures, OUT=tmp_path))
