@@ -42,7 +42,7 @@ _INTRODUCED = re.compile(
 )
 _BRACKETED = re.compile(r"[(（][^)）]*[)）]")
 _LEAST_LETTERS = 20
-_HALVED_LETTERS = 160
+_HALF_LETTERS = 60
 
 
 def is_wrong_language(draft: Draft, context: Context) -> bool:
@@ -66,10 +66,9 @@ def _is_foreign(text: str, language: str, context: Context) -> bool:
 def _halves(text: str) -> list[str]:
     """The text, or its two halves where both are long enough to tell the language of each."""
     parts = sentences(text)
-    if len(parts) < 2 or len(text) < _HALVED_LETTERS:
-        return [text]
     middle = (len(parts) + 1) // 2
-    return [" ".join(parts[:middle]), " ".join(parts[middle:])]
+    halves = [" ".join(parts[:middle]), " ".join(parts[middle:])]
+    return halves if min(map(len, halves)) >= _HALF_LETTERS else [text]
 
 
 def has_mixed_scripts(draft: Draft, context: Context) -> bool:

@@ -7,41 +7,56 @@ import re
 from recap.review.context import Context
 from recap.review.draft import Draft
 
-_SEEN = r"(?:video|image|picture|clip|footage|frames?|file|media|content|attachment)s?"
-_MODEL = r"(?:AI|artificial intelligence|(?:large |visual |multimodal |text-based )?(?:language|vision) model|LLM|chatbot)"
-_PATTERNS = (
-    rf"\bas an? (?:{_MODEL})(?: (?:model|assistant|system|language model))?\s*(?:,|I\b|and I\b|trained|developed|without)",
-    rf"\b(?:I am|I'm|I’m) (?:just |only |merely )?an? (?:{_MODEL})",
-    r"\b(?:I am|I'm|I’m) (?:really |very |so |truly )?(?:sorry|afraid|unable|not able|not allowed|not programmed|here to)\b",
-    r"\bI (?:can(?:no|['’])t|can not|could(?: not|n['’]t)|do(?: not|n['’]t)|wo(?:uld not|n['’]t)|must decline|apologi[sz]e"
-    r"|have no (?:access|way|ability)|lack the|(?:only )?see no|hope (?:this|that)|need (?:more|to see))\b",
-    r"\bI(?: would|['’]d)(?: be (?:happy|glad|able)| need| recommend| suggest| love to help)\b",
-    r"\bI (?:can |could )?(?:see|think|believe|guess|assume|notice|observe)\b|\bI can (?:tell|help|describe|provide)\b",
-    r"\b(?:my|our) (?:apologies|training|knowledge cutoff|guidelines|programming|capabilities|limitations|developers)\b",
-    r"(?:^|[.!?]\s+)(?:Unfortunately|Apologies|Sorry),? (?:but )?(?:I|we|it is not possible|the " + _SEEN + ")",
+_SEEN = r"(?:video|image|picture|clip|footage|frame|file|media|content|attachment|visual)s?"
+_DONE = r"(?:load|found|process|decode|open|read|view|access|display|describe|caption|provid|produce|analy[sz]|generat|giv)\w*"
+_AI = r"(?:AI|artificial intelligence|LLM|chatbot|(?:language|vision|multimodal|generative) (?:\w+ )?model)"
+_BEFORE_I = r"(?:Here|Since|As|Because|If|What|When|While|And|But|So|That|However|Although|Yes|No|Okay|OK|[A-Z]\w+ly)"
+_NUMBERED = r"(?:letter|type|part|phase|class|level|chapter|form|grade|act|stage|king|queen|pope|war)"
+_NARRATOR = (  # says I, me or my outside quotation marks; "World War I" and "letter I" do not count
+    rf"(?:^|[^\w\s-]\s*|(?<![A-Z])\b(?!{_NUMBERED}\b)[a-z]+\s+|\b{_BEFORE_I}\s+)I(?:['’](?:m|d|ll|ve)\b|\s+(?=[a-z]))",
+    r"\b[Mm](?:y|e|ine|yself)\b",
+)
+_LISTENER = (  # speaks to whoever asked
+    rf"\b[Yy]our (?:{_SEEN}|request|question|message|query|input|description|prompt)\b",
+    r"\byou (?:(?:have |had )?(?:mentioned|uploaded|provided|shared|asked|requested|sent|attached)|were looking for)\b",
+    r"\b(?:[Ww]ould|[Dd]o|[Cc]an|[Cc]ould|[Ww]ill) you (?:like|want|need|please|provide|share|tell|describe)\b",
+    r"\bif you (?:have any|need (?:any|more|further)|(?:would|'d) like (?:me|more|a)|(?:can |could )?provide|upload)\b",
+    rf"\b[Pp]lease (?!provide (?:me with )?an? (?:\w+ ){{0,2}}(?:description|caption) of (?:the|this) {_SEEN})"
+    rf"(?:provide|upload|share|send|attach|supply|try|check|resubmit|note that)\b",
+    r"\b(?:let me know|feel free to|(?:happy|glad) to help|(?:hope|trust) (?:this|that) helps|anything else\b[^.]*\?)",
+    r"(?:^|[.!?]\s+)Thank(?:s| you) for (?:your|the|sharing|providing|asking)\b",
+)
+_MACHINE = (  # speaks of a model, its rules or its failures
+    rf"\b[Aa]s an? (?:[\w-]+ ){{0,2}}{_AI}(?: (?:model|assistant|system))?\s*(?:,|trained|developed|without|may|can)",
+    rf"\b[Bb]eing an? (?:[\w-]+ ){{0,2}}{_AI}\b|\b[Tt]his (?:assistant|AI|model) (?:will|is|can|does)",
+    rf"\b(?:an?|the) {_AI} (?:may|might|could|cannot|can|will)(?: not)? (?:make|misjudge|err|be wrong|see|view|provide)",
+    rf"\b(?:generated|written|produced|created) by an? {_AI}\b",
+    r"\b[Aa]s a (?:helpful |responsible |virtual |visual )+assistant\b",
+    r"\b(?:usage|content|safety|privacy) (?:polic(?:y|ies)|guidelines)\b|\brequested (?:content|video|caption|description)\b",
+    r"\b(?:assist|help(?: you)?|comply) with (?:that|this|your|the) (?:request|task|question|image|video)",
+    r"\b[Tt]his (?:description|caption|response|answer|summary|interpretation) (?:was|is|may|might|should|has)\b",
+    r"(?:^|\n)(?:Disclaimer|Error|Note|Warning)\s*:",
+)
+_FAILURE = (  # there was nothing to see
     rf"\b(?:no|without (?:a|an|the|any)) (?:actual )?{_SEEN} (?:(?:was|were|is|are|has been|have been|to) )?"
-    r"(?:provided|attached|uploaded|given|supplied|shared|included|analy[sz]e|describe)\b",
-    rf"\b(?:unable|not able|not possible|impossible) (?:for me )?to (?:view|access|watch|analy[sz]e|process|open|load|describe|caption|provide)"
-    rf" (?:the|this|any|your|that|an?)\b[^.]{{0,30}}\b(?:{_SEEN}|description|caption)\b",
-    rf"\b[Pp]lease (?!provide (?:me with )?an? (?:\w+ ){{0,2}}(?:description|caption) of (?:the|this) {_SEEN})(?:provide|upload|share|send|attach|supply|try)\b[^.]{{0,60}}\b(?:{_SEEN}|details?|information|again|context)\b",
-    r"\b(?:let me know|feel free to|happy to help|glad to help|hope this helps)\b",
-    r"\bif you (?:have any|need (?:any|more|further)|(?:would|'d) like (?:me|more|a)|can provide|could provide|provide|upload)\b",
-    r"\b(?:against|violates?|comply with|due to) (?:my |our |the |content )*(?:guidelines|polic(?:y|ies)|safety)\b",
-    r"\b(?:assist|help(?: you)?|comply) with (?:that|this|your|the) (?:request|task|question|image|video)?",
-    r"\bAs a (?:helpful |responsible |virtual |visual )+assistant\b",
+    r"(?:provided|attached|uploaded|given|supplied|shared|included|available|analy[sz]e|describe)\b",
+    rf"\bThere (?:is no|are no|(?:does(?: not|n['’]t)|do(?: not|n['’]t)) (?:appear|seem) to be an?y?) {_SEEN}\b",
+    rf"\b(?:unable|not able|not possible|impossible)(?: for \w+)? to {_DONE} (?:the|this|any|that|an?|these)\b",
+    rf"\b(?:{_SEEN}|caption|description)\b[^.]{{0,60}}\b(?:failed to|could ?n[o'’]t be|can(?:not|['’]t) be|(?:was|were) ?n[o'’]t) {_DONE}",
+    rf"\b{_SEEN}\b[^.]{{0,20}}\b(?:was|is|were) (?:denied|inappropriate|missing|corrupted|inaccessible|unavailable)\b",
+    rf"(?:^|[.!?]\s+)(?:Unfortunately|Apologies|Sorry),? (?:but )?(?:we|it is not possible|the {_SEEN})",
+    r"\bnothing (?:can be said|to (?:describe|caption|say|report))\b",
 )
 _CHINESE = (
-    r"(?:^|[。！？，\n])\s*(?:很|非常|十分)?(?:抱歉|对不起|不好意思|遗憾)[，,。！]?",
+    r"(?<![自忘])我(?![们国])|您|随时告诉|本(?:描述|回答|答案)|(?:由|是)(?:AI|人工智能)(?:自动)?生成",
+    r"(?:^|[。！？，\n])\s*(?:很|非常|十分)?(?:抱歉|对不起|不好意思|遗憾)[，,。！]",
     r"作为(?:一个|一名|一款)?(?:大型)?(?:AI|人工智能|语言模型|智能助手|视觉模型)(?!.{0,4}(?:展品|机器人|角色))",
-    r"我(?:只?是(?:一个|一款)?(?:AI|人工智能|语言模型|智能助手)|无法|不能|没有(?:能力|办法)|看不到|不具备|可以帮|很乐意)",
-    r"无法(?:查看|观看|访问|处理|识别|分析|打开|播放)(?:您|你|该|这个|这段|此|任何)?.{0,4}(?:视频|图片|图像|文件|内容)",
-    r"请(?:您|你)?(?:提供|上传|发送|重新)|如果(?:您|你)(?:有|需要|能|可以|想)|希望(?:这|以上).{0,6}(?:帮助|有帮助)",
+    r"无法(?:查看|观看|访问|处理|识别|分析|打开|播放|加载|解析).{0,6}(?:视频|图片|图像|文件|内容)|文件格式",
+    r"请(?:你)?(?:提供|上传|发送|重新|换)|如果你(?:有|需要|能|可以|想)|希望(?:这|以上).{0,6}(?:帮助|有帮助)",
 )
-_REFUSAL = re.compile("|".join((*_PATTERNS, *_CHINESE)), re.M)
-_REFUSAL_ANY_CASE = re.compile(_PATTERNS[0], re.I)
+_REFUSAL = re.compile("|".join((*_NARRATOR, *_LISTENER, *_MACHINE, *_FAILURE, *_CHINESE)), re.M)
 
 
 def is_refusal(draft: Draft, context: Context) -> bool:
-    """The caption's own words, outside quotation marks, decline, apologise or speak as a model."""
-    text = draft.unquoted
-    return _REFUSAL.search(text) is not None or _REFUSAL_ANY_CASE.search(text) is not None
+    """The caption's own words, outside quotation marks, have a narrator or a listener, or tell of a model or a failure."""
+    return _REFUSAL.search(draft.unquoted) is not None

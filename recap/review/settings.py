@@ -40,7 +40,7 @@ class ReviewSettings:
     """Letters of another script that may stand outside quotation marks."""
     latin_share: float = 0.25
     """The share of Latin words that a text in another script may have: brands, names, units."""
-    language_probability: float = 0.2
+    language_probability: float = 0.001
     """Below this probability of being in its language, by the identifier, a caption is in another one."""
     duplicate_similarity: float = 0.8
     """Captions that share this part of their three-word pieces are near-duplicates; the first one is not flagged."""
