@@ -18,7 +18,7 @@ _ENGLISH = (
     rf"in (?:the|this) {_THING}(?: shows?)?,(?: (?:we (?:can )?see|you (?:can )?see|there (?:is|are)|it shows))?",
     rf"in (?:the|this) {_THING} (?:we (?:can )?see|you (?:can )?see|there (?:is|are))",
     rf"(?:this is|here is|here's) an? {_THING} (?:of|showing|that shows|in which|featuring)",
-    rf"an? {_THING} (?:of|showing|that shows|featuring|depicting)",
+    rf"an? {_THING} (?:of|showing|that shows|featuring|depicting)(?![^.]{{0,60}}\b(?:plays|runs|is (?:shown|projected)) on\b)",
     r"(?:we|you) (?:can )?(?:see|are shown|observe)",
     r"(?:sure|certainly|of course|okay)[,!.]? ?(?:here(?: is|'s|’s)[^:]{0,80}:)?",
     r"here(?: is|'s|’s) (?:a|the|my)[^:.]{0,80}(?:description|caption|summary|paragraph)[^:.]{0,60}:",
