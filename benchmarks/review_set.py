@@ -107,7 +107,7 @@ class Builder:
 
     def echo(self) -> Iterator[Example]:
         """What the model was told, said again."""
-        may = frozenset({"too_short", "too_long", "stock_opening", "truncated"})
+        may = frozenset({"too_short", "too_long", "stock_opening", "truncated", "refusal"})
         for zh, section in ((False, "echo"), (True, "echo zh")):
             for pattern in self.patterns[section]:
                 told, text = pattern.split(" || ")
@@ -117,7 +117,7 @@ class Builder:
 
     def refusal(self) -> Iterator[Example]:
         """The model speaks of itself."""
-        may = frozenset({"too_short", "stock_opening"})
+        may = frozenset({"too_short", "stock_opening", "echo"})
         for zh, section in ((False, "refusal"), (True, "refusal zh")):
             for text in self.patterns[section]:
                 caption = self.caption(text.replace("{lead}", self.lead(zh)), zh=zh)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from recap.review.context import Context
-from recap.review.draft import Draft, words
+from recap.review.draft import Draft, sentences, words
 
 _SEEN = r"(?:video|image|picture|clip|footage|frame|file|media|content|attachment|visual)s?"
 _DONE = r"(?:load|found|process|decode|open|read|view|access|display|describe|caption|provid|produce|analy[sz]|generat|giv)\w*"
@@ -24,6 +24,7 @@ _LISTENER = (  # speaks to whoever asked
     r"\bif you (?:have any|need (?:any|more|further)|(?:would|'d) like (?:me|more|a)|(?:can |could )?provide|upload)\b",
     rf"\b[Pp]lease (?!provide (?:me with )?an? (?:\w+ ){{0,2}}(?:description|caption) of (?:the|this) {_SEEN})"
     rf"(?:provide|upload|share|send|attach|supply|try|check|resubmit|note that)\b",
+    r"\byou(?: are|['’]re) (?:interested|looking for|asking)\b|\bfor your needs\b",
     r"\b(?:let me know|feel free to|(?:happy|glad) to help|(?:hope|trust) (?:this|that) helps|anything else\b[^.]*\?)",
     r"(?:^|[.!?]\s+)Try (?:sending|uploading|sharing|again)\b",
     r"(?:^|[.!?]\s+)Thank(?:s| you) for (?:your|the|sharing|providing|asking)\b",
@@ -47,6 +48,7 @@ _FAILURE = (  # there was nothing to see
     rf"\b(?:{_SEEN}|caption|description)\b[^.]{{0,60}}\b(?:failed to|could ?n[o'’]t be|can(?:not|['’]t) be|(?:was|were) ?n[o'’]t) {_DONE}",
     rf"\b{_SEEN}\b[^.]{{0,20}}\b(?:was|is|were) (?:denied|inappropriate|missing|corrupted|inaccessible|unavailable)\b",
     rf"(?:^|[.!?]\s+)(?:Unfortunately|Apologies|Sorry),? (?:but )?(?:we|it is not possible|the {_SEEN})",
+    r"(?:^|[.!?]\s+)(?:So )?[Ss]orry\b",
     r"\bnothing (?:can be said|to (?:describe|caption|say|report))\b",
 )
 _CHINESE = (
@@ -54,25 +56,31 @@ _CHINESE = (
     r"(?:^|[。！？，\n])\s*(?:很|非常|十分)?(?:抱歉|对不起|不好意思|遗憾)[，,。！]",
     r"作为(?:一个|一名|一款)?(?:大型)?(?:AI|人工智能|语言模型|智能助手|视觉模型)(?!.{0,4}(?:展品|机器人|角色))",
     r"无法(?:查看|观看|访问|处理|识别|分析|打开|播放|加载|解析).{0,6}(?:视频|图片|图像|文件|内容)|文件格式",
+    r"(?:该|此|这个)请求|违反.{0,6}(?:政策|规定|准则)|需要我",
     r"请(?:你)?(?:提供|上传|发送|重新|换)|如果你(?:有|需要|能|可以|想)|希望(?:这|以上).{0,6}(?:帮助|有帮助)",
 )
 _REFUSAL = re.compile("|".join((*_NARRATOR, *_LISTENER, *_MACHINE, *_FAILURE, *_CHINESE)), re.M)
-_MEDIA = frozenset("image images video videos picture pictures clip clips footage frames file files media text".split())
-_ASKING = tuple(
-    "upload request question answer chat conversation assist unsupport polic guideline violat described description"
-    " caption inappropriate ethic unethic resubmit provided attach safety rules permitted".split()
+_MEDIA = frozenset(
+    "image images video videos picture pictures clip clips footage frames file files media text content system part".split()
 )
-_SHORT, _SHOP_SHARE = 30, 0.2
+_ASKING = tuple(
+    "upload request question answer chat conversation assist unsupport polic guideline violat described description caption"
+    " inappropriate ethic unethic resubmit provided attach safety rules permitted available unavailable broken sensitive"
+    " declin legal recognition hopefully detailed needs attempt interested sorry access generat".split()
+)
+_SHOP_SHARE = 0.2
 
 
 def is_refusal(draft: Draft, context: Context) -> bool:
     """The caption's own words, outside quotation marks, have a narrator or a listener, or tell of a model or a failure."""
-    return _REFUSAL.search(draft.unquoted) is not None or talks_shop(words(draft.unquoted))
+    if _REFUSAL.search(draft.unquoted):
+        return True
+    own = sentences(draft.unquoted)
+    return any(talks_shop(words(sentence)) for sentence in {*own[:1], *own[-1:]})
 
 
-def talks_shop(tokens: Sequence[str]) -> bool:
-    """A short text with little in it but words for questions and answers, uploads and rules."""
-    if not 0 < len(tokens) <= _SHORT:
-        return False
-    about_asking = sum(word.startswith(_ASKING) for word in tokens)
-    return about_asking > 0 and about_asking + sum(word in _MEDIA for word in tokens) >= max(2, _SHOP_SHARE * len(tokens))
+def talks_shop(sentence: Sequence[str]) -> bool:
+    """A sentence with little in it but words for questions and answers, uploads and rules."""
+    asking = sum(word.startswith(_ASKING) for word in sentence)
+    media = sum(word in _MEDIA for word in sentence)
+    return asking > 0 and asking + media >= max(2, _SHOP_SHARE * len(sentence))
