@@ -9,14 +9,12 @@ Wants `py3langid` and `lingua-language-detector` installed.
 from __future__ import annotations
 
 import json
-import resource
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 
 import click
 from review_set import HALVES, read_patterns
+from side_by_side import measure_each, peak_mb
 
 from recap.review.draft import sentences
 
@@ -30,15 +28,9 @@ Classify = Callable[[str], str]
 @click.option("--json", "as_json", is_flag=True, help="Print the JSON object only.")
 def main(half: str, identifier: str | None, as_json: bool) -> None:
     if identifier:
-        result = measure(identifier, half)
+        click.echo(json.dumps(measure(identifier, half)))
     else:
-        command = [sys.executable, __file__, "--half", half, "--json", "--identifier"]
-        runs = {name: subprocess.run([*command, name], capture_output=True, text=True) for name in IDENTIFIERS}
-        result = {name: json.loads(run.stdout) for name, run in runs.items() if not run.returncode}
-    if not as_json and not identifier:
-        for name, row in result.items():
-            click.echo(f"{name}: {row}")
-    click.echo(json.dumps(result))
+        measure_each(__file__, "--identifier", IDENTIFIERS, ("--half", half), as_json)
 
 
 def measure(name: str, half: str) -> dict[str, float]:
@@ -46,7 +38,7 @@ def measure(name: str, half: str) -> dict[str, float]:
     patterns = read_patterns(half)
     english = patterns["dense"] + patterns["medium"] + patterns["short"]
     foreign = [text.split(" || ")[1] for text in patterns["wrong_language"] if text.startswith("en")]
-    memory, started = _memory_mb(), time.perf_counter()
+    memory, started = peak_mb(), time.perf_counter()
     classify = load(name)
     classify("a first text")
     loading = time.perf_counter() - started
@@ -57,7 +49,7 @@ def measure(name: str, half: str) -> dict[str, float]:
         "english_sentences": _share(classify, parts, "en"),
         "foreign_as_english": _share(classify, foreign, "en"),
         "ms_per_caption": _milliseconds(classify, english + foreign),
-        "memory_mb": round(_memory_mb() - memory),
+        "memory_mb": round(peak_mb() - memory),
     }
 
 
@@ -88,10 +80,6 @@ def _milliseconds(classify: Classify, texts: list[str]) -> float:
     for text in texts * 3:
         classify(text)
     return round((time.perf_counter() - started) / len(texts) / 3 * 1000, 3)
-
-
-def _memory_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":

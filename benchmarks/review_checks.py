@@ -9,13 +9,13 @@ language identification, and near-duplicates a second. The last line is one JSON
 from __future__ import annotations
 
 import json
-import resource
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import click
 from review_set import HALVES, Builder, Example, duplicate_corpus
+from side_by_side import peak_mb
 
 from recap.review import FLAGS, Context, ReviewSettings, identify_language, near_duplicates, review
 
@@ -33,7 +33,11 @@ def main(half: str, misses: bool, as_json: bool) -> None:
         print_misses(examples)
     if not as_json:
         for name in CLASSES:
-            click.echo("{:16} {positives:5} positives  precision {precision:.3f}  recall {recall:.3f}".format(name, **table[name]))
+            click.echo(
+                "{:16} {positives:5} positives  precision {precision:.3f}  recall {recall:.3f}".format(
+                    name, **table[name]
+                )
+            )
     click.echo(json.dumps({"half": half, "examples": len(examples), "flags": table, **cost(examples)}))
 
 
@@ -82,7 +86,7 @@ def print_misses(examples: Iterable[Example]) -> None:
 
 def cost(examples: list[Example]) -> dict[str, float]:
     """Milliseconds a caption, and what loading the identifier takes."""
-    before, started = _memory_mb(), time.perf_counter()
+    before, started = peak_mb(), time.perf_counter()
     identify_language("a first text")
     loading = time.perf_counter() - started
     plain = Context(identify=lambda text: {"en": 1.0})
@@ -91,7 +95,7 @@ def cost(examples: list[Example]) -> dict[str, float]:
         "review_ms": _milliseconds(examples, lambda example: review(example.caption, plain)),
         "identify_ms": _milliseconds(examples, lambda example: identify_language(example.caption.text)),
         "identifier_load_s": round(loading, 3),
-        "identifier_load_mb": round(_memory_mb() - before, 1),
+        "identifier_load_mb": round(peak_mb() - before, 1),
         "near_duplicates_ms": round(_seconds(lambda: near_duplicates(texts, 0.8)) / len(texts) * 1000, 4),
     }
 
@@ -106,10 +110,6 @@ def _seconds(act: Callable[[], object]) -> float:
     started = time.perf_counter()
     act()
     return time.perf_counter() - started
-
-
-def _memory_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 `tests/review/data` holds two halves: thresholds are tuned on `tune`, figures come from `held_out`. A pattern (a
 clean caption, a loop, a refusal, a tail that breaks off) is in one half only; what is built from it stays there.
-In the files a line is a pattern, `\\n` a line end, `\\s` a space, `\\e` nothing, ` || ` parts fields, and ` ++flag` names a flag
-that is also fair.
+In the files a line is a pattern, `\\n` a line end, `\\s` a space, `\\e` nothing; ` || ` parts fields, and ` ++flag`
+names a flag that is also fair.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ LAW = {
     "corpus": set(),
     "ledger": set(),
     "pllava": set(),
+    "review": set(),
     "shards": set(),
     "source": set(),
     "video": set(),
@@ -38,6 +39,7 @@ ALLOWED = {
     "video": {"decord", "av"},
     "pllava": {"torch", "transformers"},
     "engines": {"torch", "transformers"},
+    "review": set(),
 }
 
 

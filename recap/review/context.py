@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from recap.review.identifier import identify_language
 from recap.review.settings import ReviewSettings
@@ -17,7 +17,7 @@ class Context:
     the probability of each language, by two-letter code, that a text is in it.
     """
 
-    settings: ReviewSettings = ReviewSettings()
+    settings: ReviewSettings = field(default_factory=ReviewSettings)
     instruction: str = ""
     system: str = ""
     identify: Callable[[str], Mapping[str, float]] = identify_language

@@ -11,7 +11,9 @@ from recap.records import Caption
 _EAST = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _WORD = re.compile(rf"[{_EAST}]|[^\W_{_EAST}]+(?:['’-][^\W_{_EAST}]+)*")
 _EASTERN = re.compile(f"[{_EAST}]")
-_SENTENCE_END = re.compile(r"(?<=[.!?][\"'”’)])\s+|(?<=[.!?])\s+|(?<=[。！？；][”’」』）])|(?<=[。！？；])(?![”’」』）])|\n+")
+_SENTENCE_END = re.compile(
+    r"(?<=[.!?][\"'”’)])\s+|(?<=[.!?])\s+|(?<=[。！？；][”’」』）])|(?<=[。！？；])(?![”’」』）])|\n+"
+)
 _QUOTED = re.compile(
     r"\"[^\"]*\"|“[^”]*”|‘[^’]*’|「[^」]*」|『[^』]*』|《[^》]*》|«[^»]*»|(?<!\w)'(?:[^'\n]|(?<=\w)'(?=\w))+'(?!\w)"
 )

@@ -15,13 +15,18 @@ _MARKERS = re.compile(
     r"|^\s*(?:User|Assistant|Human|System)\s*[:：]",
     re.M,
 )
-_ADDRESSED = re.compile(
-    r"\b[Yy]our (?:task|job|answer|response|reply|description|caption|goal) (?:is|should|must|will|has)\b"
-    r"|\b[Yy]ou (?:are|will be) (?:a|an|given|provided|asked|shown|to)\b|\b[Yy]ou (?:should|must) (?:not )?(?:describe|write|avoid|answer|mention|report|include)\b"
-    r"|(?:^|[.!?:]\s+)(?:Please )?(?:[Dd]escribe|[Pp]rovide|[Ww]rite|[Gg]enerate|[Gg]ive|[Ss]ummari[sz]e)\b[^.!?]{0,60}\b(?:video|clip|caption|paragraph|sentences?|description of (?:the|this|what))\b"
-    r"|(?:^|[.!?:]\s+)(?:Please )?(?:Avoid|Do not|Don't) (?:mention|includ|describ|provid|us|add|mak|speculat)"
-    r"|(?:^|[。！？：]|\n)请(?:你)?(?:用|详细|仔细|描述|简要|根据|以|不要)|你(?:是一个|是一名|的任务|的回答|应该|需要)"
+_TASK = r"(?:task|job|answer|response|reply|description|caption|goal)"
+_WRITE = r"(?:[Dd]escribe|[Pp]rovide|[Ww]rite|[Gg]enerate|[Gg]ive|[Ss]ummari[sz]e)"
+_WRITTEN = r"(?:video|clip|caption|paragraph|sentences?|description of (?:the|this|what))"
+_ORDERS = (
+    rf"\b[Yy]our {_TASK} (?:is|should|must|will|has)\b",
+    r"\b[Yy]ou (?:are|will be) (?:a|an|given|provided|asked|shown|to)\b",
+    r"\b[Yy]ou (?:should|must) (?:not )?(?:describe|write|avoid|answer|mention|report|include)\b",
+    rf"(?:^|[.!?:]\s+)(?:Please )?{_WRITE}\b[^.!?]{{0,60}}\b{_WRITTEN}\b",
+    r"(?:^|[.!?:]\s+)(?:Please )?(?:Avoid|Do not|Don't) (?:mention|includ|describ|provid|us|add|mak|speculat)",
+    r"(?:^|[。！？：]|\n)请(?:你)?(?:用|详细|仔细|描述|简要|根据|以|不要)|你(?:是一个|是一名|的任务|的回答|应该|需要)",
 )
+_ADDRESSED = re.compile("|".join(_ORDERS))
 
 
 def is_echo(draft: Draft, context: Context) -> bool:

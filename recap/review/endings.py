@@ -14,11 +14,14 @@ _LEFTOVERS = re.compile(
 )
 _FINAL = re.compile(r"[.!?。！？]$")
 _TRAILING_OFF = re.compile(r"(?:\.{2,}|…|[,，、;；:：\-–—(（\[“‘「&/])$")
+_SYMBOLS = re.compile("[\\s\u2190-\u2bff\ufe0f\U0001f000-\U0001faff]+$")
+_INCHES = re.compile(r"\d\"")
 _CLOSERS = "\"'”’」』》»)）]*_`"
 _OPEN_AND_CLOSE = ("“”", "「」", "『』", "《》", "()", "（）", "[]")
 _DANGLING_ALWAYS = frozenset("the a an and or but their its my your".split())
 _DANGLING = _DANGLING_ALWAYS | frozenset(
-    "of with to in on at by for from into as while that which who whose his is are was were has have being very".split()
+    "of with to in on at by for from into as while that which who whose his is are was were has have being very"
+    " then".split()
 )
 _FRAGMENT_WORDS = 20  # a single line up to this long may do without a full stop
 
@@ -35,15 +38,16 @@ def is_truncated(draft: Draft, context: Context) -> bool:
 
 def is_finished(draft: Draft) -> bool:
     """The text ends as a sentence, a closed quotation, a list or a short title does."""
-    bare = draft.text.strip().rstrip(_CLOSERS).rstrip()
-    quoted_end = len(bare) < len(draft.text.strip().rstrip("*_`"))
+    text = _SYMBOLS.sub("", draft.text.strip()).rstrip("*_`")
+    bare = text.rstrip(_CLOSERS).rstrip()
+    quoted_end = len(bare) < len(text)
     if _TRAILING_OFF.search(bare):
-        return quoted_end and _balanced(draft.text)
+        return quoted_end and _balanced(text)
     last = draft.words[-1] if draft.words else ""
     if _FINAL.search(bare):
-        return last not in _DANGLING_ALWAYS and _balanced(draft.text)
+        return last not in _DANGLING_ALWAYS and _balanced(text)
     if quoted_end:
-        return _balanced(draft.text)
+        return _balanced(text)
     return last not in _DANGLING and _needs_no_stop(draft)
 
 
@@ -57,4 +61,5 @@ def _needs_no_stop(draft: Draft) -> bool:
 
 def _balanced(text: str) -> bool:
     """Every quotation mark and bracket that opens near the end closes."""
-    return text.count('"') % 2 == 0 and all(text.count(pair[0]) <= text.count(pair[1]) for pair in _OPEN_AND_CLOSE)
+    marks = text.count('"') - len(_INCHES.findall(text)) if text.count('"') % 2 else 0
+    return marks % 2 == 0 and all(text.count(pair[0]) <= text.count(pair[1]) for pair in _OPEN_AND_CLOSE)

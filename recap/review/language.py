@@ -31,6 +31,7 @@ _WRITTEN_IN = {
     "th": ("thai",),
 }
 _LETTERS = {name: re.compile(f"[{ranges}]") for name, ranges in SCRIPTS.items()}
+_LETTERS["greek"] = re.compile("[{0}](?=[{0}])|(?<=[{0}])[{0}]".format(SCRIPTS["greek"]))  # a lone one is a symbol
 _EASTERN_WEIGHT = {"han": 0.6, "kana": 0.6}
 _WORDS = {name: re.compile(f"[{ranges}]{'' if name in _EASTERN_WEIGHT else '+'}") for name, ranges in SCRIPTS.items()}
 _KANA_SHARE = 0.3  # Japanese has more, a Chinese text with a stray Japanese word less
@@ -93,6 +94,8 @@ def _latin_prose(text: str, own: int, context: Context) -> bool:
 
 def own_share(text: str, language: str) -> float:
     """The part of a text's words that are in the language's scripts; five Chinese characters weigh three words."""
+    if text.isascii():
+        return float("latin" in scripts_of(language) or not _LATIN_WORD.search(text))
     weights = {name: len(pattern.findall(text)) for name, pattern in _WORDS.items()}
     total = sum(weight * _EASTERN_WEIGHT.get(name, 1) for name, weight in weights.items())
     own = sum(weights[name] * _EASTERN_WEIGHT.get(name, 1) for name in scripts_of(language))

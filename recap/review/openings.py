@@ -7,18 +7,23 @@ import re
 from recap.review.context import Context
 from recap.review.draft import Draft
 
-_THING = r"(?:short |brief |given |provided |entire |whole |animated )?(?:video|clip|footage|scene|image|picture|film|sequence|recording|shot)(?: clip| footage| sequence| recording)?"
-_VERB = (
-    r"(?:mainly |primarily |vividly |simply )?(?:shows?|depicts?|features?|captures?|showcases?|presents?|displays?|portrays?"
-    r"|illustrates?|contains?|documents?|highlights?|follows|focuses on|revolves around|is about|consists of|includes"
-    r"|(?:begins|starts|opens|commences|kicks off)(?: with| by showing| on)?|appears to (?:show|be|depict|feature)|is of|provides|takes place)"
+_THING = (
+    r"(?:(?:short|brief|given|provided|entire|whole|animated) )?"
+    r"(?:video|clip|footage|scene|image|picture|film|sequence|recording|shot)(?: (?:clip|footage|sequence|recording))?"
 )
+_VERB = (
+    r"(?:(?:mainly|primarily|vividly|simply) )?(?:shows?|depicts?|features?|captures?|showcases?|presents?|displays?"
+    r"|portrays?|illustrates?|contains?|documents?|highlights?|follows|focuses on|revolves around|is about|consists of"
+    r"|includes|provides|takes place|is of|appears to (?:show|be|depict|feature)"
+    r"|(?:begins|starts|opens|commences|kicks off)(?: with| by showing| on)?)"
+)
+_ON_A_SCREEN = r"(?![^.]{0,60}\b(?:plays|runs|is (?:shown|projected)) on\b)"
 _ENGLISH = (
     rf"(?:the|this) {_THING},? (?:that )?{_VERB}",
     rf"in (?:the|this) {_THING}(?: shows?)?,(?: (?:we (?:can )?see|you (?:can )?see|there (?:is|are)|it shows))?",
     rf"in (?:the|this) {_THING} (?:we (?:can )?see|you (?:can )?see|there (?:is|are))",
     rf"(?:this is|here is|here's) an? {_THING} (?:of|showing|that shows|in which|featuring)",
-    rf"an? {_THING} (?:of|showing|that shows|featuring|depicting)(?![^.]{{0,60}}\b(?:plays|runs|is (?:shown|projected)) on\b)",
+    rf"an? {_THING} (?:of|showing|that shows|featuring|depicting){_ON_A_SCREEN}",
     r"(?:we|you) (?:can )?(?:see|are shown|observe)",
     r"(?:sure|certainly|of course|okay)[,!.]? ?(?:here(?: is|'s|’s)[^:]{0,80}:)?",
     r"here(?: is|'s|’s) (?:a|the|my)[^:.]{0,80}(?:description|caption|summary|paragraph)[^:.]{0,60}:",

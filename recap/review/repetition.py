@@ -69,6 +69,6 @@ def distinct_share(tokens: Sequence[str], length: int = 3) -> float:
 
 
 def compression_ratio(text: str) -> float:
-    """How many times smaller zlib makes the text, in units of what it gains on a varied text of that length."""
+    """How many times smaller zlib makes the text; 1 for one that is too short to tell."""
     data = text.encode()
     return len(data) / len(zlib.compress(data)) if len(data) >= _LEAST_PACKED else 1.0

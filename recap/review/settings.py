@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Literal
 
+NAMES = (
+    "echo",
+    "empty",
+    "mixed_scripts",
+    "near_duplicate",
+    "refusal",
+    "repetition",
+    "stock_opening",
+    "too_long",
+    "too_short",
+    "truncated",
+    "wrong_language",
+)
 WORDS = {"dense": (25, 400), "medium": (8, 150), "short": (3, 60)}
 WORDS_OF_OTHERS = (3, 600)
 
@@ -24,8 +38,8 @@ class ReviewSettings:
     trim_openings: bool = False
     """Deliver captions without a stock opening such as "The video shows"; fragments keep it."""
     words: dict[str, tuple[int, int]] | None = None
-    """Fewest and most words by the prompt's name, as `{dense: [25, 400]}`. When absent: dense 25 to 400, medium 8 to 150,
-    short 3 to 60; a prompt without an entry 3 to 600. Two Chinese characters count as a word."""
+    """Fewest and most words by the prompt's name, as `{dense: [25, 400]}`. When absent: dense 25 to 400, medium 8 to
+    150, short 3 to 60; a prompt without an entry 3 to 600. Two Chinese characters count as a word."""
     loop_words: int = 6
     """A run of words that only repeats the words before it is a loop from this length on."""
     loop_times: int = 4
@@ -33,12 +47,12 @@ class ReviewSettings:
     repeated_share: float = 0.2
     """The share of a caption's words that may lie in sentences already said."""
     compression_ratio: float = 3.0
-    """How many times smaller than a varied caption zlib may make the text; above it, it says the same again and again."""
+    """How many times smaller zlib may make a caption; one that packs better says the same again and again."""
     echo_words: int = 8
     """This many of the prompt's words in a row are an echo."""
     foreign_letters: int = 0
     """Letters of another script that may stand outside quotation marks."""
-    latin_share: float = 0.25
+    latin_share: float = 0.4
     """The share of Latin words that a text in another script may have: brands, names, units."""
     language_probability: float = 0.001
     """Below this probability of being in its language, by the identifier, a caption is in another one."""
@@ -52,6 +66,10 @@ class ReviewSettings:
     """The other prompt, for captions that no change of decoding helps."""
 
     def __post_init__(self):
+        for flag in self.tolerate:
+            if flag not in NAMES:
+                near = get_close_matches(flag, NAMES, 1) or [f"one of {', '.join(NAMES)}"]
+                raise ValueError(f"review.tolerate: there is no flag {flag!r}; did you mean {near[0]!r}?")
         shares = ("repeated_share", "latin_share", "language_probability", "duplicate_similarity")
         for name in shares:
             _require(0 <= getattr(self, name) <= 1, name, "between 0 and 1", getattr(self, name))

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from recap.records import Caption
 from recap.review.context import Context
-from recap.review.draft import words
+from recap.review.draft import Draft, words
 from recap.review.flags import NEAR_DUPLICATE, TOLERATED_WEIGHT, WEIGHTS, raised_by
 from recap.review.repetition import distinct_share
 from recap.review.settings import ReviewSettings
@@ -20,8 +20,6 @@ def review(caption: Caption, context: Context) -> Caption:
 
     The verdict is `fail` when any flag is raised that `review.tolerate` does not list, else `pass`.
     """
-    from recap.review.draft import Draft
-
     flags = raised_by(Draft(caption), context)
     reviewed = replace(caption, flags=flags, verdict=_verdict(flags, context.settings))
     return replace(reviewed, scores=(score(reviewed, context.settings),))
