@@ -5,9 +5,10 @@ from recap.review.draft import Draft
 from recap.review.duplicates import near_duplicates
 from recap.review.flags import FLAGS, NEAR_DUPLICATE, WEIGHTS
 from recap.review.identifier import identify_language
-from recap.review.openings import trim_opening
+from recap.review.openings import delivered_text, trim_opening
 from recap.review.repair import Repair, repair_for
 from recap.review.settings import ReviewSettings
+from recap.review.translated import review_translation
 from recap.review.verdict import FAIL, PASS, keep_better, mark_near_duplicate, review, score
 
 __all__ = [
@@ -20,12 +21,14 @@ __all__ = [
     "Draft",
     "Repair",
     "ReviewSettings",
+    "delivered_text",
     "identify_language",
     "keep_better",
     "mark_near_duplicate",
     "near_duplicates",
     "repair_for",
     "review",
+    "review_translation",
     "score",
     "trim_opening",
 ]

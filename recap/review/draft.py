@@ -45,6 +45,16 @@ class Draft:
         """The text without what it quotes: signs, titles and speech are not the caption's own words."""
         return _QUOTED.sub(" ", self.text)
 
+    @cached_property
+    def own_words(self) -> tuple[str, ...]:
+        """The words that it does not quote."""
+        return self.words if self.unquoted == self.text else words(self.unquoted)
+
+    @cached_property
+    def own_sentences(self) -> tuple[str, ...]:
+        """The sentences without what they quote."""
+        return self.sentences if self.unquoted == self.text else sentences(self.unquoted)
+
 
 def words(text: str) -> tuple[str, ...]:
     """Lower-case words, each Chinese character or kana a word of its own."""

@@ -38,7 +38,8 @@ FLAGS: Mapping[str, Flag] = {
     "truncated": Flag(is_truncated, 0.3),
     "wrong_language": Flag(is_wrong_language, 0.8),
 }
-WEIGHTS = {"empty": 1.0, NEAR_DUPLICATE: 0.2} | {name: flag.weight for name, flag in FLAGS.items()}
+OF_TRANSLATIONS = {"lost_colours": 0.3, "lost_numbers": 0.3, "off_length": 0.4}
+WEIGHTS = {"empty": 1.0, NEAR_DUPLICATE: 0.2} | {name: flag.weight for name, flag in FLAGS.items()} | OF_TRANSLATIONS
 
 
 def raised_by(draft: Draft, context: Context) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from recap.review.context import Context
-from recap.review.draft import Draft, sentences
+from recap.review.draft import Draft
 
 SCRIPTS = {
     "latin": "A-Za-z\u00c0-\u024f\u1e00-\u1eff",
@@ -56,7 +56,7 @@ def is_wrong_language(draft: Draft, context: Context) -> bool:
         return counts["kana"] > _KANA_SHARE * sum(counts.values())
     if sum(counts.values()) < _LEAST_LETTERS:
         return False
-    return any(_is_foreign(part, language, context) for part in _halves(text))
+    return any(_is_foreign(part, language, context) for part in _halves(text, draft.own_sentences))
 
 
 def _is_foreign(text: str, language: str, context: Context) -> bool:
@@ -64,9 +64,8 @@ def _is_foreign(text: str, language: str, context: Context) -> bool:
     return probabilities.get(language, 1.0) < context.settings.language_probability
 
 
-def _halves(text: str) -> list[str]:
+def _halves(text: str, parts: tuple[str, ...]) -> list[str]:
     """The text, or its two halves where both are long enough to tell the language of each."""
-    parts = sentences(text)
     middle = (len(parts) + 1) // 2
     halves = [" ".join(parts[:middle]), " ".join(parts[middle:])]
     return halves if min(map(len, halves)) >= _HALF_LETTERS else [text]

@@ -6,6 +6,7 @@ import re
 
 from recap.review.context import Context
 from recap.review.draft import Draft
+from recap.review.settings import ReviewSettings
 
 _THING = (
     r"(?:(?:short|brief|given|provided|entire|whole|animated) )?"
@@ -45,6 +46,11 @@ _CANNOT_START = re.compile(r"(?:how|that|what|why|when|where|by|off|to|and|of|wi
 def has_stock_opening(draft: Draft, context: Context) -> bool:
     """The caption begins by speaking of the video."""
     return _OPENING.match(draft.text) is not None
+
+
+def delivered_text(text: str, settings: ReviewSettings) -> str:
+    """A caption's text as it leaves the house: trimmed where `review.trim_openings` says so."""
+    return trim_opening(text) if settings.trim_openings else text
 
 
 def trim_opening(text: str) -> str:

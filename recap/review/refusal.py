@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from recap.review.context import Context
-from recap.review.draft import Draft, sentences, words
+from recap.review.draft import Draft, words
 
 _SEEN = r"(?:video|image|picture|clip|footage|frame|file|media|content|attachment|visual)s?"
 _DONE = (
@@ -82,7 +82,7 @@ def is_refusal(draft: Draft, context: Context) -> bool:
     text = draft.unquoted
     if _SPEAKS.search(text) or says_i(text) or (not text.isascii() and _SPEAKS_CHINESE.search(text)):
         return True
-    own = sentences(text)
+    own = draft.own_sentences
     return any(talks_shop(words(sentence)) for sentence in {*own[:1], *own[-1:]})
 
 

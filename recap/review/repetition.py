@@ -20,10 +20,10 @@ _LEAST_PACKED = 160  # bytes; shorter texts say nothing about packing
 
 def is_repetitive(draft: Draft, context: Context) -> bool:
     """A loop of words or of letters, repeated sentences, or a text that zlib makes too small."""
-    settings = context.settings
+    settings, quotes = context.settings, draft.own_words is not draft.words
     return (
-        longest_loop(words(draft.unquoted), settings.loop_times) >= settings.loop_words
-        or longest_loop(draft.words, settings.loop_times) >= _QUOTED_FACTOR * settings.loop_words
+        longest_loop(draft.own_words, settings.loop_times) >= settings.loop_words
+        or (quotes and longest_loop(draft.words, settings.loop_times) >= _QUOTED_FACTOR * settings.loop_words)
         or _STUTTER.search(draft.text) is not None
         or repeated_share(draft.sentences) > settings.repeated_share
         or compression_ratio(draft.text) > settings.compression_ratio

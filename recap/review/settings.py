@@ -9,8 +9,11 @@ from typing import Literal
 NAMES = (
     "echo",
     "empty",
+    "lost_colours",
+    "lost_numbers",
     "mixed_scripts",
     "near_duplicate",
+    "off_length",
     "refusal",
     "repetition",
     "stock_opening",
@@ -58,6 +61,8 @@ class ReviewSettings:
     """Below this probability of being in its language, by the identifier, a caption is in another one."""
     duplicate_similarity: float = 0.8
     """Captions that share this part of their three-word pieces are near-duplicates; the first one is not flagged."""
+    length_ratio: tuple[float, float] = (0.5, 1.6)
+    """A translation's least and most words for each word of its caption; two Chinese characters count as a word."""
     repair_penalty: float = 1.15
     """`engine.repetition_penalty` when a caption repeated itself."""
     repair_length: float = 2.0
@@ -80,6 +85,8 @@ class ReviewSettings:
         _require(self.foreign_letters >= 0, "foreign_letters", "0 or more", self.foreign_letters)
         _require(0 < self.repair_penalty < 10, "repair_penalty", "between 0 and 10", self.repair_penalty)
         _require(1 <= self.repair_length <= 8, "repair_length", "between 1 and 8", self.repair_length)
+        least, most = self.length_ratio
+        _require(0 < least < most, "length_ratio", "the least and the most", list(self.length_ratio))
         for prompt, (least, most) in (self.words or {}).items():
             _require(0 <= least <= most, f"words.{prompt}", "fewest and most words", [least, most])
 

@@ -21,7 +21,7 @@ def review(caption: Caption, context: Context) -> Caption:
     The verdict is `fail` when any flag is raised that `review.tolerate` does not list, else `pass`.
     """
     flags = raised_by(Draft(caption), context)
-    reviewed = replace(caption, flags=flags, verdict=_verdict(flags, context.settings))
+    reviewed = replace(caption, flags=flags, verdict=verdict_of(flags, context.settings))
     return replace(reviewed, scores=(score(reviewed, context.settings),))
 
 
@@ -50,8 +50,9 @@ def keep_better(first: Caption, second: Caption) -> Caption:
 def mark_near_duplicate(caption: Caption, settings: ReviewSettings) -> Caption:
     """A reviewed caption with that flag too, and the verdict that follows."""
     flags = tuple(sorted({*caption.flags, NEAR_DUPLICATE}))
-    return replace(caption, flags=flags, verdict=_verdict(flags, settings))
+    return replace(caption, flags=flags, verdict=verdict_of(flags, settings))
 
 
-def _verdict(flags: Iterable[str], settings: ReviewSettings) -> str:
+def verdict_of(flags: Iterable[str], settings: ReviewSettings) -> str:
+    """`fail` where a flag is raised that `review.tolerate` does not list, else `pass`."""
     return FAIL if set(flags) - set(settings.tolerate) else PASS

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from recap.review.openings import has_stock_opening, trim_opening
+from recap.review import ReviewSettings
+from recap.review.openings import delivered_text, has_stock_opening, trim_opening
 
 
 @pytest.mark.parametrize(
@@ -41,3 +42,9 @@ def test_what_is_no_opening_stays(draft, context, text):
 @pytest.mark.parametrize("text", ["The video shows how a knot is tied.", "The video ends.", "This video shows."])
 def test_nothing_broken_is_left_over(text):
     assert trim_opening(text) == text
+
+
+def test_captions_are_delivered_whole_unless_asked_otherwise():
+    text = "The video shows a man on a horse."
+    assert delivered_text(text, ReviewSettings()) == text
+    assert delivered_text(text, ReviewSettings(trim_openings=True)) == "A man on a horse."

@@ -30,6 +30,7 @@ def test_they_can_be_written_in_yaml():
         ("foreign_letters", -1),
         ("repair_penalty", 0),
         ("repair_length", 0.5),
+        ("length_ratio", (2.0, 1.0)),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_name(name, value):
