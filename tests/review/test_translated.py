@@ -7,7 +7,7 @@ from recap.review import Context, ReviewSettings, review_translation
 
 ENGLISH = Caption(
     "dense",
-    "A man in a grey hoodie stands at a kitchen counter and cuts two red peppers. Morning light falls through a window.",
+    "A man in a grey hoodie stands at a kitchen counter and cuts two red peppers. Light falls through a window.",
 )
 GOOD = "一名身穿灰色连帽衫的男子站在厨房台面前，切着两个红辣椒。晨光从窗户照进来。"
 CASES = {
