@@ -25,7 +25,7 @@ def near_duplicates(texts: Iterable[str], similarity: float) -> np.ndarray:
 
     Give the texts in ordinal order: the first of its kind gets -1. Similarity is the estimated share of
     three-word pieces in common, 0 to 1, give or take 0.05. Texts without a word are nobody's duplicate. Holds 256
-    bytes a text, half of them twice for a moment.
+    bytes a text, and about twice that for a moment.
     """
     signatures, bands = _signatures(texts)
     earlier = np.full(len(signatures), -1, np.int64)

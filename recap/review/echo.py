@@ -12,7 +12,7 @@ _OPENING_WORDS = 4
 _MARKERS = re.compile(
     r"<\|?(?:im_start|im_end|endoftext|system|user|assistant|image|video|s|/s)\|?>|\[/?INST\]|<</?SYS>>"
     r"|###\s*(?:Instruction|Human|Assistant|Response)|\b(?:USER|ASSISTANT|HUMAN|SYSTEM)\s*:"
-    r"|^\s*(?:User|Assistant|Human|System)\s*[:：]",
+    r"|^[ \t]*(?:User|Assistant|Human|System)\s*[:：]",
     re.M,
 )
 _TASK = r"(?:task|job|answer|response|reply|description|caption|goal)"

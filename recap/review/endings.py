@@ -14,7 +14,7 @@ _LEFTOVERS = re.compile(
 )
 _FINAL = re.compile(r"[.!?。！？]$")
 _TRAILING_OFF = re.compile(r"(?:\.{2,}|…|[,，、;；:：\-–—(（\[“‘「&/])$")
-_SYMBOLS = re.compile("[\\s\u2190-\u2bff\ufe0f\U0001f000-\U0001faff]+$")
+_SYMBOLS = re.compile("[\\s\u2190-\u2bff\ufe0f\U0001f000-\U0001faff]{1,16}$")
 _INCHES = re.compile(r"\d\"")
 _CLOSERS = "\"'”’」』》»)）]*_`"
 _OPEN_AND_CLOSE = ("“”", "「」", "『』", "《》", "()", "（）", "[]")

@@ -41,7 +41,7 @@ _INTRODUCED = re.compile(
     r"\b(?:read(?:s|ing)?|say(?:s|ing)?|labell?ed|written|titled|named|called|words?|text|characters?|letters?|symbols?|spell(?:s|ing)?|marked|meaning)"
     r"(?: as| in \w+)?[ :,]*(?P<cited>[^\W\d_a-zA-Z][^.,;a-zA-Z]*)"
 )
-_BRACKETED = re.compile(r"[(（][^)）]*[)）]")
+_BRACKETED = re.compile(r"[(（][^(（)）]{0,200}[)）]")
 _LEAST_LETTERS = 20
 _HALF_LETTERS = 60
 

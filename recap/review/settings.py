@@ -73,8 +73,9 @@ class ReviewSettings:
     def __post_init__(self):
         for flag in self.tolerate:
             if flag not in NAMES:
-                near = get_close_matches(flag, NAMES, 1) or [f"one of {', '.join(NAMES)}"]
-                raise ValueError(f"review.tolerate: there is no flag {flag!r}; did you mean {near[0]!r}?")
+                near = get_close_matches(flag, NAMES, 1)
+                hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(NAMES)}"
+                raise ValueError(f"review.tolerate: there is no flag {flag!r}; {hint}")
         shares = ("repeated_share", "latin_share", "language_probability", "duplicate_similarity")
         for name in shares:
             _require(0 <= getattr(self, name) <= 1, name, "between 0 and 1", getattr(self, name))
@@ -83,7 +84,7 @@ class ReviewSettings:
         _require(self.loop_times >= 2, "loop_times", "2 or more", self.loop_times)
         _require(self.compression_ratio > 1, "compression_ratio", "above 1", self.compression_ratio)
         _require(self.foreign_letters >= 0, "foreign_letters", "0 or more", self.foreign_letters)
-        _require(0 < self.repair_penalty < 10, "repair_penalty", "between 0 and 10", self.repair_penalty)
+        _require(1 <= self.repair_penalty <= 10, "repair_penalty", "between 1 and 10", self.repair_penalty)
         _require(1 <= self.repair_length <= 8, "repair_length", "between 1 and 8", self.repair_length)
         least, most = self.length_ratio
         _require(0 < least < most, "length_ratio", "the least and the most", list(self.length_ratio))

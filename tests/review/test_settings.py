@@ -43,6 +43,8 @@ def test_bounds_and_flags_are_checked():
         ReviewSettings(words={"dense": (9, 3)})
     with pytest.raises(ValueError, match=r"review.tolerate: there is no flag 'echos'.*did you mean 'echo'"):
         ReviewSettings(tolerate=("echos",))
+    with pytest.raises(ValueError, match=r"no flag 'zzz'; there are echo, empty"):
+        ReviewSettings(tolerate=("zzz",))
     with pytest.raises(ValidationError):
         ADAPTER.validate_python({"on_fail": "drop"})
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from itertools import combinations
 
@@ -93,3 +94,13 @@ def test_near_duplicates_are_marked_afterwards(context):
     clean = mark_near_duplicate(review(Caption("dense", GOOD), context), context.settings)
     assert clean.verdict == "pass"
     assert mark_near_duplicate(clean, ReviewSettings(tolerate=())).verdict == "fail"
+
+
+@pytest.mark.parametrize("piece", ["(", "\n", "😀", '"', "“a ", "a '", "video ", "*_", "I ", "reads 猫 ", "ab"])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_long_nonsense_takes_no_longer_than_its_length_asks_for(piece, language):
+    context = Context(instruction="Tell what happens in this clip.", identify=lambda text: {language: 1.0})
+    caption = Caption("dense", "a" + piece * (20_000 // len(piece)) + "a", language=language)
+    started = time.process_time()
+    review(caption, context)
+    assert time.process_time() - started < 1
