@@ -89,7 +89,11 @@ class ClipError(Exception):
 
 @dataclass(slots=True)
 class Caption:
-    """One text about one clip. `source_sha` names the caption a translation renders, else empty."""
+    """One text about one clip. `source_sha` names the caption a translation renders, else empty.
+
+    `flags`, `verdict` and `scores` are the review's: `scores` has one figure for each attempt, in their order, and
+    the text is the best attempt's. `repairs` counts the attempts after the first, whose flags are `flags_before`.
+    """
 
     prompt: str
     text: str
@@ -101,6 +105,8 @@ class Caption:
     flags: tuple[str, ...] = ()
     verdict: str = ""
     repairs: int = 0
+    scores: tuple[float, ...] = ()
+    flags_before: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

@@ -30,6 +30,7 @@ LAW = {
     "corpus": set(),
     "ledger": set(),
     "pllava": set(),
+    "review": set(),
     "shards": set(),
     "source": set(),
     "video": set(),
@@ -41,6 +42,7 @@ ALLOWED = {
     "video": {"decord", "av"},
     "pllava": {"torch", "transformers"},
     "engines": {"torch", "transformers"},
+    "review": set(),
 }
 
 

@@ -22,6 +22,8 @@ CAPTION = pa.struct(
         ("flags", pa.list_(pa.string())),
         ("verdict", pa.string()),
         ("repairs", pa.int32()),
+        ("scores", pa.list_(pa.float64())),
+        ("flags_before", pa.list_(pa.string())),
     ]
 )
 

@@ -1,0 +1,34 @@
+"""Is this caption fit to train on? Pure checks, a score, and what to try instead."""
+
+from recap.review.context import Context
+from recap.review.draft import Draft
+from recap.review.duplicates import near_duplicates
+from recap.review.flags import FLAGS, NEAR_DUPLICATE, WEIGHTS
+from recap.review.identifier import identify_language
+from recap.review.openings import delivered_text, trim_opening
+from recap.review.repair import Repair, repair_for
+from recap.review.settings import ReviewSettings
+from recap.review.translated import review_translation
+from recap.review.verdict import FAIL, PASS, keep_better, mark_near_duplicate, review, score
+
+__all__ = [
+    "FAIL",
+    "FLAGS",
+    "NEAR_DUPLICATE",
+    "PASS",
+    "WEIGHTS",
+    "Context",
+    "Draft",
+    "Repair",
+    "ReviewSettings",
+    "delivered_text",
+    "identify_language",
+    "keep_better",
+    "mark_near_duplicate",
+    "near_duplicates",
+    "repair_for",
+    "review",
+    "review_translation",
+    "score",
+    "trim_opening",
+]

@@ -1,0 +1,90 @@
+"""Near-duplicates over a whole corpus: MinHash signatures, compared where a band of them agrees."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+import numpy as np
+
+from recap.review.draft import words
+
+_HASHES = 64
+_BANDS = 16  # of four hashes each: captions with similarity 0.8 agree on one with probability 0.9998
+_PIECE = 3  # words
+_BATCH = 4096
+_RANDOM = np.random.Generator(np.random.PCG64(20240425))
+_FACTORS = _RANDOM.integers(1, 2**63, _HASHES, dtype=np.uint64) * 2 + 1
+_TERMS = _RANDOM.integers(0, 2**63, _HASHES, dtype=np.uint64)
+_PLACES = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)
+
+
+def near_duplicates(texts: Iterable[str], similarity: float) -> np.ndarray:
+    """For each text the place of an earlier one that reads nearly the same, or -1. int64 `(texts,)`.
+
+    Give the texts in ordinal order: the first of its kind gets -1. Similarity is the estimated share of
+    three-word pieces in common, 0 to 1, give or take 0.05. Texts without a word are nobody's duplicate. Holds 256
+    bytes a text, and about twice that for a moment.
+    """
+    signatures, bands = _signatures(texts)
+    earlier = np.full(len(signatures), -1, np.int64)
+    for band in bands.T:
+        _match_band(band, signatures, similarity, earlier)
+    return earlier
+
+
+def _match_band(band: np.ndarray, signatures: np.ndarray, similarity: float, earlier: np.ndarray) -> None:
+    """Compare each text with the first and the previous one whose hash in this band is its own."""
+    order = np.argsort(band, kind="stable")
+    ordered = band[order]
+    starts = np.concatenate(([True], ordered[1:] != ordered[:-1]))[: len(ordered)]
+    firsts = order[np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))]
+    previous = np.roll(order, 1)
+    for candidates in (firsts, previous):
+        open_places = np.flatnonzero(~starts & (earlier[order] < 0) & (ordered != 0))
+        for part in np.array_split(open_places, len(open_places) // 65536 + 1):
+            here, there = order[part], candidates[part]
+            alike = (signatures[here] == signatures[there]).mean(axis=1) >= similarity
+            earlier[here[alike]] = there[alike]
+
+
+def _signatures(texts: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Sixteen bits of each hash `(texts, 64)`, and a 64-bit key of each band `(texts, 16)`, 0 for no words."""
+    known: dict[str, int] = {}
+    short, keys = [np.empty((0, _HASHES), np.uint16)], [np.empty((0, _BANDS), np.uint64)]
+    source = iter(texts)
+    while batch := [_signature(words(text), known) for text in islice(source, _BATCH)]:
+        signatures = np.stack(batch)
+        short.append(signatures.astype(np.uint16))
+        keys.append(_band_keys(signatures))
+    return np.concatenate(short), np.concatenate(keys)
+
+
+def _signature(tokens: Sequence[str], known: dict[str, int]) -> np.ndarray:
+    """The least of each hash over the text's pieces, uint32 `(64,)`; zeros for no words."""
+    if not tokens:
+        return np.zeros(_HASHES, np.uint32)
+    numbers = np.array([_number(word, known) for word in tokens], np.uint64)
+    numbers = np.pad(numbers, (0, max(0, _PIECE - len(numbers))))
+    pieces = sum(
+        (numbers[place : len(numbers) - _PIECE + 1 + place] * _PLACES[place] for place in range(_PIECE)), np.uint64(0)
+    )
+    pieces ^= pieces >> np.uint64(29)
+    hashes = (pieces[:, None] * _FACTORS + _TERMS) >> np.uint64(32)
+    return hashes.min(axis=0).astype(np.uint32)
+
+
+def _number(word: str, known: dict[str, int]) -> int:
+    number = known.get(word)
+    if number is None:
+        number = known[word] = zlib.crc32(word.encode()) + 1
+    return number
+
+
+def _band_keys(signatures: np.ndarray) -> np.ndarray:
+    rows = signatures.reshape(len(signatures), _BANDS, -1).astype(np.uint64)
+    keys = rows[..., 0]
+    for column in range(1, rows.shape[-1]):
+        keys = (keys ^ (keys >> np.uint64(31))) * _PLACES[0] + rows[..., column]
+    return np.where(signatures.any(axis=1)[:, None], keys | np.uint64(1), np.uint64(0))
