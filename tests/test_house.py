@@ -18,6 +18,7 @@ SOURCES = sorted((HOME / "recap").rglob("*.py"))
 # Who may import whom, beside recap.records; `settings` modules are what pipeline composes.
 LAW = {
     "cli": {"jobs", "pipeline", "report", "pllava", "pocket", "training"},
+    "__main__": {"cli"},
     "jobs": {"graph", "corpus", "ledger", "shards", "report", "engines", "pipeline"},
     "graph": {"video", "engines", "ledger"},
     "engines": {"pllava"},
