@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from recap.records import ClipError
@@ -15,16 +15,18 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
+MAX_PIXELS = 2**26  # of a frame; 8K has half as many
+GIANTS = {"max_pixels": str(MAX_PIXELS)}
 # Sound formats are here so that they are told from files that are no media at all.
 FORMATS = "mov,matroska,webm,avi,flv,ogg,gif,asf,mpegts,mpeg,h264,hevc,ivf,wav,mp3,flac,aac"
 
 
 @contextmanager
 def open_video(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """The container at `path` and its best video stream, decoding on one thread.
+    """The container at `path` and its best video stream, decoding on one thread, no frame over MAX_PIXELS.
 
-    Raises ClipError: missing, unreadable, empty_file, playlist, not_a_video, broken_header,
-    no_video_stream, unknown_codec.
+    Raises ClipError: missing, not_a_file, unreadable, empty_file, playlist, not_a_video, broken_header,
+    no_video_stream, unknown_codec; MemoryError.
     """
     import av
 
@@ -32,7 +34,9 @@ def open_video(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
     head = check_head(path)
     limits = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
     try:
-        container = av.open(path, container_options=limits)
+        container = av.open(path, container_options=limits, options=GIANTS)
+    except MemoryError:
+        raise
     except (av.error.FFmpegError, UnicodeError):
         raise _refusal(head) from None
     with container:
@@ -41,16 +45,27 @@ def open_video(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
 
 def first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame | None:
     """The first frame that decodes, None if none does. Reads `container` up to there."""
-    import av
-
     frame = None
-    with suppress(av.error.FFmpegError):
+    with damage_ends():
         for packet in container.demux(stream):
-            with suppress(av.error.FFmpegError):
+            with damage_ends():
                 frame = next(iter(packet.decode()), None)
             if frame is not None:
                 break
     return frame
+
+
+@contextmanager
+def damage_ends() -> Iterator[None]:
+    """A block that ends quietly where FFmpeg finds damage. Want of memory, which it reports likewise, is none."""
+    import av
+
+    try:
+        yield
+    except MemoryError:
+        raise
+    except av.error.FFmpegError:
+        pass
 
 
 def turns_of(frame: VideoFrame) -> int:
@@ -74,4 +89,5 @@ def _video_stream(container: InputContainer) -> VideoStream:
         raise ClipError("probe", "unknown_codec", "the video stream's codec is unknown")
     stream.thread_type = "NONE"
     stream.codec_context.thread_count = 1
+    stream.codec_context.options = GIANTS
     return stream

@@ -69,6 +69,8 @@ class PyavDecoder:
                     frames = next(packets).decode()
                 except StopIteration:
                     return
+                except MemoryError:
+                    raise
                 except av.error.FFmpegError:
                     self.damaged = True
                     continue

@@ -1,0 +1,63 @@
+"""The child: reads clips for the process that started it, until that one lets go.
+
+Started as `python -m recap.video.sandbox.child OUTSET`, with the JSON that `process` writes.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import socket
+import sys
+from contextlib import suppress
+from typing import Any
+
+from recap.records import ClipError
+from recap.video.reader import InProcessReader
+from recap.video.sandbox.channel import Channel
+from recap.video.sandbox.confine import confine, die_with, limit_memory, limited_cpu
+from recap.video.sandbox.messages import answer_of, asked, refusal_of
+from recap.video.settings import DecodeSettings
+
+
+def main() -> None:
+    """Confine this process, say hello, and answer."""
+    outset = json.loads(sys.argv[1])
+    settings = DecodeSettings(**outset["settings"])
+    faulthandler.enable()
+    die_with(outset["lifeline"])
+    offline = confine(settings.memory_bytes)
+    _load_decoders()
+    limit_memory(settings.memory_bytes)
+    channel = Channel(socket.socket(fileno=outset["channel"]))
+    channel.send({"hello": True, "offline": offline})
+    with suppress(EOFError):
+        serve(channel, settings, outset["memory"])
+
+
+def serve(channel: Channel, settings: DecodeSettings, memory: int) -> None:
+    """Answer questions until the other end closes, then raise EOFError."""
+    reader = InProcessReader(settings, on_facts=lambda facts: channel.send({"facts": facts}))
+    while True:
+        question = channel.receive()
+        with limited_cpu(settings.cpu_s):
+            answer = _answer(reader, question, memory)
+        channel.send(answer)
+
+
+def _answer(reader: InProcessReader, question: dict[str, Any], memory: int) -> dict[str, Any]:
+    location, request, (start_s, end_s) = asked(question)
+    try:
+        return answer_of(reader.read(location, request, start_s=start_s, end_s=end_s), memory)
+    except ClipError as error:
+        return refusal_of(error)
+
+
+def _load_decoders() -> None:
+    """Before the memory limit, which is about what a clip takes."""
+    import av  # noqa: F401
+    import decord  # noqa: F401
+
+
+if __name__ == "__main__":
+    main()
