@@ -15,7 +15,7 @@ from typing import Any
 from recap.records import ClipError
 from recap.video.reader import InProcessReader
 from recap.video.sandbox.channel import Channel
-from recap.video.sandbox.confine import confine, die_with, limit_memory, limited_cpu
+from recap.video.sandbox.confine import MemoryLimit, confine, die_with, limited_cpu
 from recap.video.sandbox.messages import answer_of, asked, refusal_of
 from recap.video.settings import DecodeSettings
 
@@ -28,21 +28,21 @@ def main() -> None:
     die_with(outset["lifeline"])
     offline = confine(settings.memory_bytes)
     _load_decoders()
-    limit_memory(settings.memory_bytes)
+    limit = MemoryLimit(settings.memory_bytes)
     channel = Channel(socket.socket(fileno=outset["channel"]))
     channel.send({"hello": True, "offline": offline})
     with suppress(EOFError):
-        serve(channel, settings, outset["memory"])
+        serve(channel, settings, outset["memory"], limit)
 
 
-def serve(channel: Channel, settings: DecodeSettings, memory: int) -> None:
+def serve(channel: Channel, settings: DecodeSettings, memory: int, limit: MemoryLimit) -> None:
     """Answer questions until the other end closes, then raise EOFError."""
     reader = InProcessReader(settings, on_facts=lambda facts: channel.send({"facts": facts}))
     while True:
         question = channel.receive()
         with limited_cpu(settings.cpu_s):
             answer = _answer(reader, question, memory)
-        channel.send(answer)
+        channel.send(answer | {"strained": limit.strained})
 
 
 def _answer(reader: InProcessReader, question: dict[str, Any], memory: int) -> dict[str, Any]:

@@ -39,16 +39,25 @@ def confine(largest_file: int) -> bool:
     libc = ctypes.CDLL(None)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)  # where cores go to a program, the limit above does not hold
-    # Root in a user namespace of its own could no longer read other people's files.
-    own_user = 0 if os.geteuid() == 0 else _CLONE_NEWUSER
+    # In a user namespace of its own, root could no longer read other people's files.
+    own_user = 0 if int(_status("CapEff"), 16) else _CLONE_NEWUSER
     return libc.unshare(_CLONE_NEWNET | own_user) == 0
 
 
-def limit_memory(limit_bytes: int) -> None:
-    """Let the address space grow by `limit_bytes` from here, and no further."""
-    with open("/proc/self/statm") as statm:
-        mapped = int(statm.read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (mapped + limit_bytes, mapped + limit_bytes))
+class MemoryLimit:
+    """Lets the address space grow by `limit_bytes` from here, and no further."""
+
+    def __init__(self, limit_bytes: int):
+        self.start, self.limit = self._peak(), limit_bytes
+        resource.setrlimit(resource.RLIMIT_AS, (self.start + limit_bytes, self.start + limit_bytes))
+
+    @property
+    def strained(self) -> bool:
+        """Whether half of it has been in use: only then can an allocation of that size have failed."""
+        return self._peak() - self.start > self.limit / 2
+
+    def _peak(self) -> int:
+        return int(_status("VmPeak")) * 1024
 
 
 @contextmanager
@@ -59,3 +68,8 @@ def limited_cpu(seconds: float) -> Iterator[None]:
         yield
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _status(name: str) -> str:
+    with open("/proc/self/status") as status:
+        return next(line for line in status if line.startswith(name + ":")).split()[1]

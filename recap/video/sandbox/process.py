@@ -37,7 +37,7 @@ class DecoderProcess:
     """A child that reads clips, until it is closed or this process ends. Raises NotStarted, OSError."""
 
     def __init__(self, settings: DecodeSettings, command: Sequence[str]):
-        self.settings, self.clips = settings, 0
+        self.settings, self.clips, self.strained = settings, 0, False
         with ExitStack() as theirs, ExitStack() as ours:
             here, there = ours.enter_context, theirs.enter_context
             mine, its = socket.socketpair()
@@ -69,6 +69,7 @@ class DecoderProcess:
         try:
             answer = self._ask(question_of(location, request, span), facts)
             result = answered(answer, request, self._memory)
+            self.strained = bool(answer["strained"])
         except TimeoutError:
             raise Strike(TIMEOUT, facts, said=self.last_words()) from None
         except EOFError:
