@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from recap.records import ClipError
-from recap.video.container import MAX_PIXELS, first_frame, open_video, turns_of
+from recap.video.container import MAX_PIXELS, first_frame, open_video, refused_size, turns_of
 from recap.video.timeline import Timeline, read_timeline
 
 if TYPE_CHECKING:
@@ -98,16 +98,28 @@ def read_header(container: InputContainer, stream: VideoStream) -> Probe:
 
 
 def see_first_frame(header: Probe, container: InputContainer, stream: VideoStream) -> Probe:
-    """`header` with the size of an upright frame and how it is turned. Raises ClipError `too_large`."""
+    """`header` with the size of an upright frame and how it is turned. Raises ClipError too_large, no_size."""
     if header.width * header.height > MAX_PIXELS:
-        size = f"{header.width}×{header.height}"
-        raise ClipError("probe", "too_large", f"frames of {size} pixels are larger than any that are decoded")
+        raise _too_large(f"{header.width}x{header.height}")
     frame = first_frame(container, stream)
     if frame is None:
-        return header
+        return _require_size(header, container.name)
     turns = turns_of(frame)
     width, height = _upright(frame, turns)
     return replace(header, width=width, height=height, turns=turns)
+
+
+def _require_size(header: Probe, path: str) -> Probe:
+    if header.width and header.height:
+        return header
+    if size := refused_size(path):
+        raise _too_large(size)
+    raise ClipError("probe", "no_size", "neither the header nor a frame says how large the pictures are")
+
+
+def _too_large(size: str) -> ClipError:
+    limit = f"{MAX_PIXELS / 1e6:.0f} megapixels"
+    return ClipError("probe", "too_large", f"frames of {size} pixels are over the limit of {limit}")
 
 
 def _upright(frame: VideoFrame, turns: int) -> tuple[int, int]:
