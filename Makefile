@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO_OUT := demo-output
 
-.PHONY: demo test lint schema clean
+.PHONY: demo test chaos lint schema clean
 
 demo: .venv/installed  ## caption the 24 demo clips and show the first captions
 	$(BIN)/recap run pipelines/demo.yaml output.path=$(DEMO_OUT)
@@ -12,6 +12,9 @@ demo: .venv/installed  ## caption the 24 demo clips and show the first captions
 test: .venv/installed  ## the whole suite
 	$(BIN)/ruff check .
 	$(BIN)/pytest
+
+chaos: .venv/installed  ## the long lane of the tests that break things
+	$(BIN)/pytest -s -m long tests/chaos
 
 lint: .venv/installed  ## format and check
 	$(BIN)/ruff format .
