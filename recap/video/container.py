@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from recap.records import ClipError
@@ -28,7 +28,7 @@ def open_video(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container at `path` and its best video stream, decoding on one thread, no frame over MAX_PIXELS.
 
     Raises ClipError: missing, not_a_file, unreadable, empty_file, playlist, not_a_video, broken_header,
-    no_video_stream, unknown_codec; MemoryError.
+    no_video_stream, unknown_codec.
     """
     import av
 
@@ -37,8 +37,6 @@ def open_video(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
     limits = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
     try:
         container = av.open(path, container_options=limits)
-    except MemoryError:
-        raise
     except (av.error.FFmpegError, UnicodeError):
         raise _refusal(head) from None
     with container:
@@ -47,27 +45,16 @@ def open_video(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
 
 def first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame | None:
     """The first frame that decodes, None if none does. Reads `container` up to there."""
+    import av
+
     frame = None
-    with damage_ends():
+    with suppress(av.error.FFmpegError):
         for packet in container.demux(stream):
-            with damage_ends():
+            with suppress(av.error.FFmpegError):
                 frame = next(iter(packet.decode()), None)
             if frame is not None:
                 break
     return frame
-
-
-@contextmanager
-def damage_ends() -> Iterator[None]:
-    """A block that ends quietly where FFmpeg finds damage. Want of memory, which it reports likewise, is none."""
-    import av
-
-    try:
-        yield
-    except MemoryError:
-        raise
-    except av.error.FFmpegError:
-        pass
 
 
 def refused_size(path: str) -> str | None:

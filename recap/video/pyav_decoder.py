@@ -69,8 +69,6 @@ class PyavDecoder:
                     frames = next(packets).decode()
                 except StopIteration:
                     return
-                except MemoryError:
-                    raise
                 except av.error.FFmpegError:
                     self.damaged = True
                     continue

@@ -18,6 +18,7 @@ from recap.video.truncation import missing
 from recap.video.view import coverage, window_count
 
 DAMAGED, REPEATED, TRUNCATED, VARIABLE_RATE = "damaged", "repeated_frames", "truncated", "variable_rate"
+MEMORY_LIMIT = "memory_limit"
 OnFacts = Callable[[dict[str, Any]], None]
 
 
@@ -81,7 +82,7 @@ class InProcessReader:
             raise ClipError(error.stage, error.kind, error.message, known | error.facts) from error
         except MemoryError as error:
             text = "reading the file takes more memory than there is"
-            raise ClipError(stage_of(known), "memory_limit", text, known) from error
+            raise ClipError(stage_of(known), MEMORY_LIMIT, text, known) from error
         except Exception as error:
             text = f"the decoder failed with {type(error).__name__}"
             raise ClipError("decode", "decoder_error", text, known) from error

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-from recap.video.container import damage_ends
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -55,8 +54,10 @@ def read_timeline(container: InputContainer, stream: VideoStream, fps: float) ->
 
     AVI's times are guesses, wrong around B-frames, so its frames are counted.
     """
+    import av
+
     packets = _Packets(stream.index)
-    with damage_ends():
+    with suppress(av.error.FFmpegError):
         for packet in container.demux():
             packets.add(packet)
     span = (packets.start_s or 0.0, packets.end_s)

@@ -5,15 +5,14 @@ Started as `python -m recap.video.sandbox.child OUTSET`, with the JSON that `pro
 
 from __future__ import annotations
 
-import faulthandler
 import json
 import socket
 import sys
 from contextlib import suppress
 from typing import Any
 
-from recap.records import ClipError
-from recap.video.reader import InProcessReader
+from recap.records import ClipError, Frames
+from recap.video.reader import DAMAGED, MEMORY_LIMIT, InProcessReader
 from recap.video.sandbox.channel import Channel
 from recap.video.sandbox.confine import MemoryLimit, confine, die_with, limited_cpu
 from recap.video.sandbox.messages import answer_of, asked, refusal_of
@@ -24,7 +23,6 @@ def main() -> None:
     """Confine this process, say hello, and answer."""
     outset = json.loads(sys.argv[1])
     settings = DecodeSettings(**outset["settings"])
-    faulthandler.enable()
     die_with(outset["lifeline"])
     offline = confine(settings.memory_bytes)
     _load_decoders()
@@ -41,16 +39,23 @@ def serve(channel: Channel, settings: DecodeSettings, memory: int, limit: Memory
     while True:
         question = channel.receive()
         with limited_cpu(settings.cpu_s):
-            answer = _answer(reader, question, memory)
-        channel.send(answer | {"strained": limit.strained})
+            result = _read(reader, question)
+        if limit.strained and _is_doubtful(result):
+            result = ClipError("decode", MEMORY_LIMIT, "it may be memory that was wanting")
+        channel.send(refusal_of(result) if isinstance(result, ClipError) else answer_of(result, memory))
 
 
-def _answer(reader: InProcessReader, question: dict[str, Any], memory: int) -> dict[str, Any]:
+def _read(reader: InProcessReader, question: dict[str, Any]) -> Frames | ClipError:
     location, request, (start_s, end_s) = asked(question)
     try:
-        return answer_of(reader.read(location, request, start_s=start_s, end_s=end_s), memory)
+        return reader.read(location, request, start_s=start_s, end_s=end_s)
     except ClipError as error:
-        return refusal_of(error)
+        return error
+
+
+def _is_doubtful(result: Frames | ClipError) -> bool:
+    """Whether want of memory can look like this: FFmpeg reports it as damage, decord as an error."""
+    return isinstance(result, ClipError) or DAMAGED in result.flags or result.decoder.startswith("pyav")
 
 
 def _load_decoders() -> None:

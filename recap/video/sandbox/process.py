@@ -15,9 +15,10 @@ from dataclasses import asdict
 from typing import Any
 
 from recap.records import ClipError, FrameRequest, Frames
+from recap.video.reader import MEMORY_LIMIT
 from recap.video.sandbox.channel import Channel
 from recap.video.sandbox.messages import answered, facts_in, question_of
-from recap.video.sandbox.strike import CRASHED, MEMORY_LIMIT, TIMEOUT, Strike, strike_of
+from recap.video.sandbox.strike import CRASHED, TIMEOUT, Strike, strike_of
 from recap.video.settings import DecodeSettings
 from recap.video.span import Span
 
@@ -37,7 +38,7 @@ class DecoderProcess:
     """A child that reads clips, until it is closed or this process ends. Raises NotStarted, OSError."""
 
     def __init__(self, settings: DecodeSettings, command: Sequence[str]):
-        self.settings, self.clips, self.strained = settings, 0, False
+        self.settings, self.clips = settings, 0
         with ExitStack() as theirs, ExitStack() as ours:
             here, there = ours.enter_context, theirs.enter_context
             mine, its = socket.socketpair()
@@ -69,7 +70,6 @@ class DecoderProcess:
         try:
             answer = self._ask(question_of(location, request, span), facts)
             result = answered(answer, request, self._memory)
-            self.strained = bool(answer["strained"])
         except TimeoutError:
             raise Strike(TIMEOUT, facts, said=self.last_words()) from None
         except EOFError:
@@ -77,7 +77,7 @@ class DecoderProcess:
         except (AttributeError, KeyError, TypeError, ValueError):
             raise Strike(CRASHED, facts, "an answer that makes no sense", self.last_words()) from None
         if isinstance(result, ClipError) and result.kind == MEMORY_LIMIT:
-            raise Strike(MEMORY_LIMIT, result.facts, said=self.last_words())
+            raise Strike(MEMORY_LIMIT, facts, said=self.last_words())
         return result
 
     def last_words(self) -> str:

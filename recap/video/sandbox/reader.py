@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from recap.records import ClipError, FrameRequest, Frames
 from recap.video.sandbox.process import DecoderProcess, NotStarted
-from recap.video.sandbox.strike import MEMORY_LIMIT, Strike
+from recap.video.sandbox.strike import Strike
 from recap.video.settings import DecodeSettings
 from recap.video.span import Span
 
@@ -65,8 +65,6 @@ class SandboxedReader:
         child, self._child = self._child or self._start(), None
         try:
             result = child.read(location, request, span)
-            if child.clips > 1 and child.strained and _is_doubtful(result):
-                raise Strike(MEMORY_LIMIT, {})
         except BaseException:
             child.close()
             raise
@@ -86,8 +84,3 @@ class SandboxedReader:
                 log.debug("decoder %d started %s network", child.pid, "without" if child.offline else "with our")
                 return child
         raise RuntimeError(f"the decoder's process cannot be started; its last words: {words}")
-
-
-def _is_doubtful(result: Frames | ClipError) -> bool:
-    """Whether want of memory may have had a part in it, which FFmpeg can report as damage."""
-    return isinstance(result, ClipError) or "damaged" in result.flags or result.decoder.startswith("pyav")

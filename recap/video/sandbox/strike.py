@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from recap.records import ClipError
-from recap.video.reader import stage_of
+from recap.video.reader import MEMORY_LIMIT, stage_of
 
-CPU_LIMIT, CRASHED, MEMORY_LIMIT, TIMEOUT = "cpu_limit", "crashed", "memory_limit", "timeout"
+CPU_LIMIT, CRASHED, TIMEOUT = "cpu_limit", "crashed", "timeout"
 DOING = {"probe": "probing the file", "decode": "decoding"}
 _MESSAGES = {
     CPU_LIMIT: "{doing} took more core-seconds than decode.timeout_s allows",
