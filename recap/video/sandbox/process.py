@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -109,11 +110,9 @@ class DecoderProcess:
             raise NotStarted(words) from None
 
     def _exit_code(self) -> int:
-        try:
+        with suppress(subprocess.TimeoutExpired):
             return self._process.wait(END_S)
-        except subprocess.TimeoutExpired:  # it hung up without ending
-            self._process.kill()
-            return self._process.wait()
+        return -signal.SIGKILL  # it hung up without ending; closing will kill it
 
 
 def _closing(descriptor: int) -> ExitStack:
