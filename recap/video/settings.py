@@ -35,7 +35,7 @@ class DecodeSettings:
     memory_gb: float = 4.0
     """Memory that a clip may take in a decoding process; 4K clips need about 1.2. Full-size frames in flight
     are kept under a thirty-second of it."""
-    timeout_s: float = 180.0
+    timeout_s: float = 300.0
     """How long a clip may take in a decoding process, and a third of it in core-seconds: a loop without
     end is found out by the work it does, on a busy machine too."""
     sandbox: bool = True
