@@ -28,7 +28,7 @@ def main() -> None:
     _load_decoders()
     limit = MemoryLimit(settings.memory_bytes)
     channel = Channel(socket.socket(fileno=outset["channel"]))
-    channel.send({"hello": True, "offline": offline})
+    channel.send({"offline": offline})
     with suppress(EOFError):
         serve(channel, settings, outset["memory"], limit)
 

@@ -41,21 +41,21 @@ class DecoderProcess:
     def __init__(self, settings: DecodeSettings, command: Sequence[str]):
         self.settings, self.clips = settings, 0
         with ExitStack() as theirs, ExitStack() as ours:
-            here, there = ours.enter_context, theirs.enter_context
-            mine, its = socket.socketpair()
-            self._channel, its = Channel(here(mine)), there(its)
+            end, channel = (
+                stack.enter_context(it) for stack, it in zip((ours, theirs), socket.socketpair(), strict=True)
+            )
             lifeline, held = os.pipe()
-            there(_closing(lifeline)), here(_closing(held))
             # Nonblocking, so that a decoder which says too much loses words and does not wait.
             self._printed, printed = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-            here(_closing(self._printed)), there(_closing(printed))
             # Without a name, so that nothing is left behind whoever is killed.
             self._memory = os.memfd_create("recap-pixels")
-            here(_closing(self._memory))
-            shared = {"channel": its.fileno(), "lifeline": lifeline, "memory": self._memory}
-            process = _start(command, shared, settings, printed)
-            self._end = weakref.finalize(self, _end, process, ours.pop_all())
-        self._process = process
+            for stack, descriptors in ((ours, (held, self._printed, self._memory)), (theirs, (lifeline, printed))):
+                for descriptor in descriptors:
+                    stack.callback(os.close, descriptor)
+            self._channel = Channel(end)
+            shared = {"channel": channel.fileno(), "lifeline": lifeline, "memory": self._memory}
+            self._process = _start(command, shared, settings, printed)
+            self._end = weakref.finalize(self, _end, self._process, ours.pop_all())
         self.offline = self._greet()
 
     @property
@@ -113,12 +113,6 @@ class DecoderProcess:
         with suppress(subprocess.TimeoutExpired):
             return self._process.wait(END_S)
         return -signal.SIGKILL  # it hung up without ending; closing will kill it
-
-
-def _closing(descriptor: int) -> ExitStack:
-    stack = ExitStack()
-    stack.callback(os.close, descriptor)
-    return stack
 
 
 def _start(command: Sequence[str], shared: dict[str, int], settings: DecodeSettings, printed: int) -> subprocess.Popen:
