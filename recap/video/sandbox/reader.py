@@ -24,8 +24,8 @@ class SandboxedReader:
     `command` starts a child; tests give one that misbehaves.
     """
 
-    def __init__(self, settings: DecodeSettings, command: Sequence[str] = COMMAND):
-        self.settings, self.command = settings, tuple(command)
+    def __init__(self, settings: DecodeSettings, command: Sequence[str] | None = None):
+        self.settings, self.command = settings, tuple(command or COMMAND)
         self._child: DecoderProcess | None = None
 
     def read(
