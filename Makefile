@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO_OUT := demo-output
 
-.PHONY: demo test test-deepspeed lint schema clean
+.PHONY: demo test chaos test-deepspeed lint schema clean
 
 demo: .venv/installed  ## caption the 24 demo clips and show the first captions
 	$(BIN)/recap run pipelines/demo.yaml output.path=$(DEMO_OUT)
@@ -15,6 +15,9 @@ test: .venv/installed  ## the whole suite
 
 test-deepspeed: .venv/installed-deepspeed  ## training with ZeRO-2 and ZeRO-3, on the CPU
 	TORCH_EXTENSIONS_DIR=$(CURDIR)/.venv/torch_extensions $(BIN)/pytest tests/training/test_processes.py -m deepspeed
+
+chaos: .venv/installed  ## the long lane of the tests that break things
+	$(BIN)/pytest -s -m long tests/chaos
 
 lint: .venv/installed  ## format and check
 	$(BIN)/ruff format .

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from recap.records import FrameRequest
-from recap.video import DecodeSettings, Reader, open_reader
+from recap.video import DecodeSettings, InProcessReader, Reader
 
 CLIPS = Path(__file__).parents[1] / "pipelines/demo/clips"
 
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="time given to each clip")
     parser.add_argument("--scaling", choices=("exact", "fast"), default="exact")
     options = parser.parse_args()
-    reader, rows = open_reader(DecodeSettings(scaling=options.scaling)), []
+    reader, rows = InProcessReader(DecodeSettings(scaling=options.scaling)), []
     for path in options.files:
         rows.append(measure(reader, path, FrameRequest(), options.seconds))
         print("{clip}: {clips_per_s} clips/s, {core_s_per_clip} core-s a clip, {decoder}".format(**rows[-1]))

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from recap.records import FrameRequest, Frames
-from recap.video import DecodeSettings, open_reader
+from recap.video import DecodeSettings, InProcessReader
 
 CLIPS = Path(__file__).parents[1] / "pipelines/demo/clips"
 LUMA = np.array((0.299, 0.587, 0.114))
@@ -83,7 +83,7 @@ def common_start(first: list[int], second: list[int]) -> float:
 
 def read(path: Path, request: FrameRequest, scaling: str, repeats: int) -> tuple[Frames, float]:
     """The frames and the fastest of `repeats` readings in seconds."""
-    reader, times = open_reader(DecodeSettings(scaling=scaling)), []
+    reader, times = InProcessReader(DecodeSettings(scaling=scaling)), []
     for _ in range(repeats):
         start = time.perf_counter()
         frames = reader.read(str(path), request)

@@ -1,8 +1,10 @@
 """From a video file to the model-size frames that a request asks for."""
 
+from recap.video.opening import open_reader
 from recap.video.probe import Probe, probe
-from recap.video.reader import InProcessReader, Reader, open_reader
+from recap.video.reader import InProcessReader, Reader
 from recap.video.sample import frame_indices
+from recap.video.sandbox import SandboxedReader
 from recap.video.settings import DecodeSettings, FramesSettings
 from recap.video.view import apply_view, coverage
 
@@ -12,6 +14,7 @@ __all__ = [
     "InProcessReader",
     "Probe",
     "Reader",
+    "SandboxedReader",
     "apply_view",
     "coverage",
     "frame_indices",

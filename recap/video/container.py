@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -15,15 +16,18 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
+MAX_PIXELS = 2**26  # of a frame; 8K has half as many
 # Sound formats are here so that they are told from files that are no media at all.
 FORMATS = "mov,matroska,webm,avi,flv,ogg,gif,asf,mpegts,mpeg,h264,hevc,ivf,wav,mp3,flac,aac"
+
+_REFUSED = re.compile(r"Picture size (\d+x\d+) is invalid")
 
 
 @contextmanager
 def open_video(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """The container at `path` and its best video stream, decoding on one thread.
+    """The container at `path` and its best video stream, decoding on one thread, no frame over MAX_PIXELS.
 
-    Raises ClipError: missing, unreadable, empty_file, playlist, not_a_video, broken_header,
+    Raises ClipError: missing, not_a_file, unreadable, empty_file, playlist, not_a_video, broken_header,
     no_video_stream, unknown_codec.
     """
     import av
@@ -53,6 +57,19 @@ def first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame | 
     return frame
 
 
+def refused_size(path: str) -> str | None:
+    """`WIDTHxHEIGHT` where the header's size is so large that FFmpeg drops it; it says so in its log alone."""
+    import av
+
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        with av.logging.Capture() as lines, open_video(path):
+            pass
+    finally:
+        av.logging.set_level(None)
+    return next((found[1] for _, _, line in lines if (found := _REFUSED.match(line))), None)
+
+
 def turns_of(frame: VideoFrame) -> int:
     """Quarter turns, counter-clockwise, that put a frame upright: 0 to 3."""
     return round(frame.rotation / 90) % 4
@@ -74,4 +91,5 @@ def _video_stream(container: InputContainer) -> VideoStream:
         raise ClipError("probe", "unknown_codec", "the video stream's codec is unknown")
     stream.thread_type = "NONE"
     stream.codec_context.thread_count = 1
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
     return stream

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from recap.records import ClipError
@@ -33,7 +34,7 @@ def decode(
         width, height = size or (facts.width, facts.height)
         batch = max(1, settings.batch_bytes // (3 * width * height))
         try:
-            shots = decord_frames(path, timeline, indices, batch, size)
+            shots = decord_frames(os.path.abspath(path), timeline, indices, batch, size)
             return pictures.take(shots), f"decord{ending}", False
         except DecoderFailed:
             if not settings.fallback:

@@ -50,7 +50,7 @@ def decord_frames(
             part = list(indices[at : at + batch])
             pictures = reader.get_batch(part).asnumpy()
             yield from zip(timeline.times_s[part].tolist(), pictures, strict=True)
-    except DecoderFailed:
+    except (DecoderFailed, MemoryError):
         raise
     except Exception as error:  # decord raises its own errors, RuntimeError and AssertionError
         raise DecoderFailed(str(error)) from error

@@ -13,6 +13,12 @@ from recap.video.scaling import Scaling
 from recap.video.view import draw_view, window_count
 
 
+def pixels_shape(request: FrameRequest) -> tuple[int, ...]:
+    """(windows·pictures, size, size, 3): what `request` makes of any clip."""
+    pictures = request.count // (request.tiles[0] * request.tiles[1])
+    return window_count(request.view) * pictures, request.size, request.size, 3
+
+
 class Pictures:
     """Model-size pictures; a full-size frame is let go as soon as the last picture it is in is drawn.
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from recap.video.container import first_frame, open_video, turns_of
+from recap.records import ClipError
+from recap.video.container import MAX_PIXELS, first_frame, open_video, refused_size, turns_of
 from recap.video.timeline import Timeline, read_timeline
 
 if TYPE_CHECKING:
@@ -41,6 +43,14 @@ class Probe:
         """The part of a record that a file's own header answers."""
         return {name: getattr(self, name) for name in ("width", "height", "fps", "duration_s", "codec")}
 
+    @property
+    def stated(self) -> dict:
+        """`facts` without what is left open."""
+        return {name: value for name, value in self.facts.items() if value}
+
+
+OnHeader = Callable[[Probe], None]
+
 
 def probe(path: str) -> Probe:
     """Read the headers of the file at `path` and its first frame, and scan it where they count no frames.
@@ -48,44 +58,72 @@ def probe(path: str) -> Probe:
     Raises ClipError of stage `probe`; see `container.open_video` for the kinds.
     """
     with open_video(path) as (container, stream):
-        facts = describe(container, stream)
+        facts = see_first_frame(read_header(container, stream), container, stream)
     return facts if facts.frames and facts.duration_s else inspect(path)[0]
 
 
-def inspect(path: str) -> tuple[Probe, Timeline]:
-    """The facts of the file at `path` and the moments of its frames, all counted; errors as `probe`."""
+def inspect(path: str, on_header: OnHeader | None = None) -> tuple[Probe, Timeline]:
+    """The facts of the file at `path` and the moments of its frames, all counted; errors as `probe`.
+
+    `on_header` is told what the header says, before any frame is decoded.
+    """
     with open_video(path) as (container, stream):
-        facts = describe(container, stream)
+        header = read_header(container, stream)
+        if on_header:
+            on_header(header)
+        facts = see_first_frame(header, container, stream)
     with open_video(path) as (container, stream):
         timeline = read_timeline(container, stream, facts.fps)
     length = round(timeline.length_s(facts.fps), 6)
     return replace(facts, frames=len(timeline), duration_s=facts.duration_s or length), timeline
 
 
-def describe(container: InputContainer, stream: VideoStream) -> Probe:
-    """What header and first frame say; 0 for a number or length that they leave open."""
+def read_header(container: InputContainer, stream: VideoStream) -> Probe:
+    """What the header says; 0 for a number or length that it leaves open, and for `turns`."""
     name = container.format.name.split(",")[0]
-    frame = first_frame(container, stream)
-    turns = turns_of(frame) if frame else 0
-    width, height = _upright(frame or stream, turns)
     declared = _declared_frames(name, stream)
     return Probe(
         container=name,
         codec=stream.codec_context.codec.canonical_name,
-        width=width,
-        height=height,
+        width=stream.width,
+        height=stream.height,
         fps=float(stream.average_rate or stream.guessed_rate or stream.base_rate or 25),
         frames=declared or 0,
         duration_s=_declared_length_s(stream) if declared else 0.0,
-        turns=turns,
+        turns=0,
         has_audio=bool(container.streams.audio),
         declared_frames=declared,
         declared_s=container.duration / 1e6 if name in DECLARES_DURATION and container.duration else None,
     )
 
 
-def _upright(picture: VideoFrame | VideoStream, turns: int) -> tuple[int, int]:
-    size = picture.width, picture.height
+def see_first_frame(header: Probe, container: InputContainer, stream: VideoStream) -> Probe:
+    """`header` with the size of an upright frame and how it is turned. Raises ClipError too_large, no_size."""
+    if header.width * header.height > MAX_PIXELS:
+        raise _too_large(f"{header.width}x{header.height}")
+    frame = first_frame(container, stream)
+    if frame is None:
+        return _require_size(header, container.name)
+    turns = turns_of(frame)
+    width, height = _upright(frame, turns)
+    return replace(header, width=width, height=height, turns=turns)
+
+
+def _require_size(header: Probe, path: str) -> Probe:
+    if header.width and header.height:
+        return header
+    if size := refused_size(path):
+        raise _too_large(size)
+    raise ClipError("probe", "no_size", "neither the header nor a frame says how large the pictures are")
+
+
+def _too_large(size: str) -> ClipError:
+    limit = f"{MAX_PIXELS / 1e6:.0f} megapixels"
+    return ClipError("probe", "too_large", f"frames of {size} pixels are over the limit of {limit}")
+
+
+def _upright(frame: VideoFrame, turns: int) -> tuple[int, int]:
+    size = frame.width, frame.height
     return size[::-1] if turns % 2 else size
 
 

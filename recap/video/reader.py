@@ -1,9 +1,10 @@
-"""From a clip's address to its model-size frames: the seam behind which a sandbox can stand."""
+"""From a clip's address to its model-size frames."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from recap.records import ClipError, FrameRequest, Frames
 from recap.video.decode import decode
@@ -17,6 +18,13 @@ from recap.video.truncation import missing
 from recap.video.view import coverage, window_count
 
 DAMAGED, REPEATED, TRUNCATED, VARIABLE_RATE = "damaged", "repeated_frames", "truncated", "variable_rate"
+MEMORY_LIMIT = "memory_limit"
+OnFacts = Callable[[dict[str, Any]], None]
+
+
+def stage_of(facts: Mapping[str, Any]) -> str:
+    """`probe` or `decode`: how far a reader has come that has learnt `facts` of a file."""
+    return "decode" if "flags" in facts else "probe"
 
 
 class Reader(Protocol):
@@ -37,10 +45,13 @@ class Reader(Protocol):
 
 
 class InProcessReader:
-    """Decodes in the calling process: for trusted files, tests, and inside a sandbox."""
+    """Decodes in the calling process: for trusted files, tests, and inside a sandbox.
 
-    def __init__(self, settings: DecodeSettings):
-        self.settings = settings
+    `on_facts` is told of what a file says about itself as soon as it is known.
+    """
+
+    def __init__(self, settings: DecodeSettings, on_facts: OnFacts | None = None):
+        self.settings, self.on_facts = settings, on_facts
 
     def read(
         self,
@@ -58,16 +69,20 @@ class InProcessReader:
 
         Flags: `truncated`, `variable_rate`, `damaged` (frames could not be decoded, or two claim one
         moment), `repeated_frames` (the span has fewer than asked for). Raises ClipError of stage
-        `probe` (see `probe`) or `decode`: truncated, no_frames, empty_span, damaged, decoder_error.
+        `probe` (see `probe`) or `decode`: truncated, no_frames, empty_span, damaged, decoder_error;
+        of either: memory_limit.
         """
         columns, rows = request.tiles
         assert request.count % (columns * rows) == 0, "the last picture would have empty tiles"
         window_count(request.view)  # a view that does not exist is no fault of the file's
-        known: dict = {}
+        known: dict[str, Any] = {}
         try:
             return self._read(location, request, (start_s, end_s), known)
         except ClipError as error:
             raise ClipError(error.stage, error.kind, error.message, known | error.facts) from error
+        except MemoryError as error:
+            text = "reading the file takes more memory than there is"
+            raise ClipError(stage_of(known), MEMORY_LIMIT, text, known) from error
         except Exception as error:
             text = f"the decoder failed with {type(error).__name__}"
             raise ClipError("decode", "decoder_error", text, known) from error
@@ -75,13 +90,17 @@ class InProcessReader:
     def close(self) -> None:
         """Nothing is held between clips."""
 
-    def _read(self, location: str, request: FrameRequest, span: Span, known: dict) -> Frames:
-        facts, timeline = inspect(location)
-        known.update(facts.facts)
+    def _read(self, location: str, request: FrameRequest, span: Span, known: dict[str, Any]) -> Frames:
+        def learn(**facts: Any) -> None:
+            known.update(facts)
+            if self.on_facts:
+                self.on_facts(facts)
+
+        facts, timeline = inspect(location, lambda header: learn(**header.stated))
         flags = self._judge(facts, timeline)
         if TRUNCATED in flags:
             facts = replace(facts, duration_s=round(timeline.length_s(facts.fps), 6))
-        known.update(facts.facts, flags=tuple(flags))
+        learn(**facts.facts, flags=tuple(flags))
         indices = span_indices(timeline, facts.fps, request.count, span)
         shown = sorted(set(indices))
         places = [shown.index(index) for index in indices]
@@ -110,8 +129,3 @@ class InProcessReader:
         if part:
             return [TRUNCATED]
         return [VARIABLE_RATE] * is_variable(timeline, facts.fps)
-
-
-def open_reader(settings: DecodeSettings) -> Reader:
-    """The reader that `settings` ask for. The caller closes it."""
-    return InProcessReader(settings)

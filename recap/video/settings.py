@@ -33,8 +33,14 @@ class DecodeSettings:
     workers: int | Literal["auto"] = "auto"
     """Decoding processes, one core each; `auto` takes the cores that the machine has to spare."""
     memory_gb: float = 4.0
-    """Memory one decoding process may use; 4K clips need about 1.2. Full-size frames in flight are kept
-    under a thirty-second of it."""
+    """Memory that a clip may take in a decoding process; 4K clips need about 1.2. Full-size frames in flight
+    are kept under a thirty-second of it."""
+    timeout_s: float = 300.0
+    """How long a clip may take in a decoding process, and a third of it in core-seconds: a loop without
+    end is found out by the work it does, on a busy machine too."""
+    sandbox: bool = True
+    """Decode in child processes that a bad file may crash or stall; Linux only. Turn it off for files that
+    you trust: one that crashes the decoder then takes the worker along."""
     truncated: Literal["quarantine", "caption"] = "quarantine"
     """What to do with a file that breaks off before its declared end; `caption` flags it instead."""
     fallback: bool = True
@@ -49,8 +55,20 @@ class DecodeSettings:
             raise ValueError(f"decode.workers is {self.workers}; say 'auto' or a number from 1")
         if self.memory_gb <= 0:
             raise ValueError(f"decode.memory_gb is {self.memory_gb}; it must be positive")
+        if self.timeout_s <= 0:
+            raise ValueError(f"decode.timeout_s is {self.timeout_s}; it must be positive")
+
+    @property
+    def memory_bytes(self) -> int:
+        """`memory_gb` in bytes."""
+        return int(self.memory_gb * 2**30)
+
+    @property
+    def cpu_s(self) -> float:
+        """Core-seconds that a clip may take."""
+        return self.timeout_s / 3
 
     @property
     def batch_bytes(self) -> int:
         """Bytes of full-size frames that may be held at once."""
-        return int(self.memory_gb * 2**30 / 32)
+        return self.memory_bytes // 32

@@ -1,19 +1,22 @@
-"""What a file's first bytes say, before any decoder opens it."""
+"""What a file is and what its first bytes say, before any decoder opens it."""
 
 from __future__ import annotations
 
 import os
 import re
+import stat
 
 from recap.records import ClipError
 
-HEAD_BYTES = 64 * 1024
+HEAD_BYTES = 2**20  # how far FFmpeg looks for what a file is
+BLANKS = b" \t\r\n\xef\xbb\xbf"  # with the mark that some editors put before UTF-8
 # Formats whose text names other files or addresses, which a decoder would open in its turn.
 _PLAYLIST = re.compile(
     rb"^(#EXTM3U|ffconcat\b|v=0\r?\n|\[playlist\]|\[InternetShortcut\]|<smil\b|<asx\b|rtsptext|SMIL)"
     rb"|<MPD[\s>]|<CompositionPlaylist\b|<SmoothStreamingMedia\b|<AssetMap\b",
     re.IGNORECASE,
 )
+_TAG = re.compile(rb"[%b]*ID3...(.{4})" % BLANKS, re.DOTALL)
 _CONTAINER = re.compile(
     rb"^(.{4}(ftyp|moov|mdat|wide|free|skip)|\x1a\x45\xdf\xa3|RIFF.{4}AVI |FLV\x01|OggS|\x00\x00\x01\xba)",
     re.DOTALL,
@@ -21,12 +24,14 @@ _CONTAINER = re.compile(
 
 
 def check_head(path: str) -> bytes:
-    """The file's first bytes. Raises ClipError: missing, unreadable, empty_file, playlist."""
-    if not os.path.isfile(path):
-        raise ClipError("probe", "missing", "there is no file at the clip's address")
+    """The file's first bytes. Raises ClipError: missing, not_a_file, unreadable, empty_file, playlist."""
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would have us wait for its other end
+            raise ClipError("probe", "not_a_file", "there is a folder, a pipe or a device at the clip's address")
         with open(path, "rb") as file:
             head = file.read(HEAD_BYTES)
+    except (FileNotFoundError, NotADirectoryError):
+        raise ClipError("probe", "missing", "there is no file at the clip's address") from None
     except OSError:
         raise ClipError("probe", "unreadable", "the file may not be read") from None
     if not head:
@@ -42,8 +47,9 @@ def is_container(head: bytes) -> bool:
 
 
 def _text(head: bytes) -> bytes:
-    """`head` from where a playlist would begin: FFmpeg looks behind ID3 tags."""
-    while head[:3] == b"ID3" and len(head) > 10:
-        size = sum((byte & 127) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
-        head = head[10 + size :]
-    return head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    """`head` from where a playlist would begin: behind blanks and ID3 tags, up to the first zero."""
+    at = 0
+    while tag := _TAG.match(head, at):
+        at = tag.end() + sum((byte & 127) << shift for byte, shift in zip(tag[1], (21, 14, 7, 0), strict=True))
+    # FFmpeg takes these texts to end at a zero, so that the metadata inside a container is none.
+    return head[at:].lstrip(BLANKS).partition(b"\0")[0]

@@ -39,18 +39,24 @@ def processes_of(session: int) -> list[str]:
     return [line for line in alive if line]
 
 
+def wait_until_gone(session: int, words: str, seconds: float) -> None:
+    """Processes of `session` with `words` in their command line must end within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while (left := [line for line in processes_of(session) if words in line]) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not left
+
+
 def test_a_killed_driver_loses_nothing_and_doubles_nothing(tmp_path, home, deliverable):
     subprocess.run(command(tmp_path / "whole"), cwd=home, check=True, capture_output=True)
     overrides = ("output.commit_every_s=0.05", "engine.batch_size=1", "engine.in_flight=2")
     run = command(tmp_path / "killed", *overrides)
     process = subprocess.Popen(run, cwd=home, stderr=subprocess.DEVNULL, start_new_session=True)
     kill_once_something_is_committed(process, tmp_path / "killed")
+    wait_until_gone(process.pid, "recap.video.sandbox.child", seconds=5)
     assert not (tmp_path / "killed" / "manifest.json").exists()
 
     again = subprocess.run(command(tmp_path / "killed"), cwd=home, check=True, capture_output=True, text=True)
     assert "done before" in again.stderr, "the second run began from nothing"
     assert deliverable(tmp_path / "killed") == deliverable(tmp_path / "whole")
-    deadline = time.monotonic() + 120
-    while (left := processes_of(process.pid)) and time.monotonic() < deadline:
-        time.sleep(1)
-    assert not left
+    wait_until_gone(process.pid, "", seconds=120)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from recap.corpus import CorpusSettings, scan
@@ -51,3 +53,15 @@ def test_an_address_is_normalised_and_stays_inside(tmp_path):
     for address in ("../a.mp4", "v/../../a.mp4", f"{tmp_path}/../a.mp4", f"{tmp_path}-outside/a.mp4", ".", "a\0.mp4"):
         with pytest.raises(ValueError, match="the corpus root"):
             root.inside(address)
+
+
+@pytest.mark.timeout(20)
+def test_devices_and_pipes_are_neither_reached_nor_waited_for(linked):
+    (linked / "zero.mp4").symlink_to("/dev/zero")
+    os.mkfifo(linked / "pipe.mp4")
+    assert scan(CorpusSettings(str(linked)))["uri"].to_pylist() == ["in.mp4", "pipe.mp4", "v/a.mp4"]
+    manifest = linked / "m.csv"
+    for address in ("/dev/zero", "/dev/stdin", "/proc/self/environ", "zero.mp4", "../../dev/zero"):
+        manifest.write_text(f"path\n{address}\n")
+        with pytest.raises(ValueError, match=r"row 1 of .* the corpus root"):
+            scan(CorpusSettings(str(manifest), "manifest"))

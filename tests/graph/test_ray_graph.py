@@ -42,12 +42,16 @@ class KillsOnce(Progress):
 
     def __init__(self, title: str):
         super().__init__()
-        self.title, self.killed = title, []
+        self.title, self.killed, self.orphans = title, [], []
 
     def add(self, status: str) -> None:
         super().add(status)
         if not self.killed:
-            self.killed = [pid for pid in worker_pids(self.title) if not os.kill(pid, signal.SIGKILL)]
+            self.killed = worker_pids(self.title)
+            self.orphans = [child for pid in self.killed for child in psutil.Process(pid).children()]
+            for pid in self.killed:
+                os.kill(pid, signal.SIGKILL)
+            _, self.orphans = psutil.wait_procs(self.orphans, timeout=5)
 
 
 def worker_pids(title: str) -> list[int]:
@@ -74,6 +78,7 @@ def test_a_killed_worker_changes_nothing(ray_session, rehearsal, whole, tmp_path
     progress = KillsOnce(title)
     summary = jobs.run(rehearsal("killed"), runner="ray", progress=progress)
     assert progress.killed, "no worker was found to kill"
+    assert not progress.orphans, "a decoder outlived its worker"
     assert summary.complete
     assert deliverable(tmp_path / "killed") == whole
 

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import sys
+from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +12,7 @@ import pytest
 from recap.engines import EngineSettings, ModelSettings, PromptSettings
 from recap.graph.plan import WorkPlan
 from recap.graph.settings import RaySettings
-from recap.graph.stages import CaptionStage
+from recap.graph.stages import CaptionStage, DecodeStage
 from recap.ledger.fragments import read_fragments
 from recap.records import CAPTIONED, QUARANTINED, Clip, ClipError, FrameRequest, Frames
 from recap.video import DecodeSettings
@@ -80,3 +84,19 @@ def test_what_was_finished_before_the_engine_died_is_committed(plan, tmp_path):
     with pytest.raises(MemoryError):
         asyncio.run(stage.caption([(clip(2), frames(2))]))
     assert committed(tmp_path) == [clip(1).clip_id]
+
+
+def test_a_file_that_kills_its_decoder_costs_itself_alone(plan, tmp_path, home, monkeypatch):
+    saboteur = (sys.executable, "-P", str(home / "tests/video/sandbox/saboteur.py"))
+    monkeypatch.setattr("recap.video.sandbox.reader.COMMAND", saboteur)
+    paths = [tmp_path / f"{name}.mp4" for name in ("first", "decode-segfault", "last")]
+    for path in paths:
+        shutil.copy(home / "pipelines/demo/clips/realshort.mp4", path)
+    with closing(DecodeStage(plan)) as stage:
+        first, killer, last = (stage.decode(replace(clip(1), location=str(path))) for path in paths)
+    assert np.array_equal(first.pixels, last.pixels)
+    assert (killer.stage, killer.kind, killer.facts["codec"]) == ("decode", "crashed", "h264")
+    caption = CaptionStage(plan, "w")
+    receipts = asyncio.run(caption.caption([(clip(1), first), (clip(2), killer), (clip(3), last)]))
+    caption.close()
+    assert [receipt.status for receipt in receipts] == [CAPTIONED, QUARANTINED, CAPTIONED]

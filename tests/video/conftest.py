@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from recap.records import ClipError, FrameRequest
-from recap.video import DecodeSettings, open_reader
+from recap.video import DecodeSettings, InProcessReader
 
 from .make_clips import cut, damage, encode, encode_audio, remux
 
@@ -57,7 +57,7 @@ def read(clips):
     """Read a clip by name, with the settings given."""
 
     def read_(name, view="crop", count=16, size=96, tiles=(1, 1), start_s=None, end_s=None, **settings):
-        reader = open_reader(DecodeSettings(**settings))
+        reader = InProcessReader(DecodeSettings(**settings))
         request = FrameRequest(count=count, size=size, view=view, tiles=tiles)
         return reader.read(str(clips / name), request, start_s=start_s, end_s=end_s)
 

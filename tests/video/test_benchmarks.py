@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 
-@pytest.mark.parametrize("script, limit", [("decode.py", "--seconds=0"), ("frames_fast.py", "--repeats=1")])
+@pytest.mark.parametrize(
+    "script, limit", [("decode.py", "--seconds=0"), ("frames_fast.py", "--repeats=1"), ("sandbox.py", "--rounds=1")]
+)
 def test_the_last_line_is_one_object(home, clips, script, limit):
     files = [str(home / "pipelines/demo/clips/realshort.mp4"), str(clips / "h264.mp4")]
     command = [sys.executable, str(home / "benchmarks" / script), "--json", limit, *files]

@@ -94,7 +94,7 @@ def test_decord_is_not_believed_where_it_miscounts(monkeypatch, read):
         assert read(name).decoder == "pyav"
 
 
-@pytest.mark.parametrize("bad", [{"workers": 0}, {"memory_gb": 0.0}])
+@pytest.mark.parametrize("bad", [{"workers": 0}, {"memory_gb": 0.0}, {"timeout_s": 0.0}])
 def test_settings_say_what_is_wrong(bad):
     with pytest.raises(ValueError, match=f"decode.{next(iter(bad))}"):
         DecodeSettings(**bad)

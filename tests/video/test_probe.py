@@ -45,7 +45,7 @@ def test_size_is_that_of_the_upright_picture(tmp_path, clockwise, size):
 
 
 def test_a_missing_file(tmp_path):
-    assert refusal(tmp_path / "none.mp4").kind == refusal(tmp_path).kind == "missing"
+    assert refusal(tmp_path / "none.mp4").kind == refusal(tmp_path / "none.mp4" / "a.mp4").kind == "missing"
 
 
 @pytest.mark.parametrize(

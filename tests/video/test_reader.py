@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from recap.records import FrameRequest
-from recap.video import DecodeSettings, frame_indices, open_reader
+from recap.video import DecodeSettings, InProcessReader, SandboxedReader, frame_indices, open_reader
 
 from .make_clips import encode, index_of, turn
 
@@ -141,6 +141,14 @@ def test_windows_come_first_then_moments(read):
     whole = np.concatenate([left, right[:, :, 64:]], axis=2)
     assert [index_of(picture[:, 16:112]) for picture in whole] == frame_indices(40, 16)
     assert np.abs(left[:, :, 32:].astype(int) - right[:, :, :64]).max() == 0
+
+
+def test_a_sandbox_stands_before_the_decoder_unless_it_is_turned_off(monkeypatch):
+    assert isinstance(open_reader(DecodeSettings()), SandboxedReader)
+    assert isinstance(open_reader(DecodeSettings(sandbox=False)), InProcessReader)
+    monkeypatch.setattr("sys.platform", "darwin")
+    with pytest.raises(ValueError, match=r"decode\.sandbox needs Linux"):
+        open_reader(DecodeSettings())
 
 
 def test_real_clips():

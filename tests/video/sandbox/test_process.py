@@ -1,0 +1,109 @@
+"""What a child may do, and that it does not outlive the process that started it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import pytest
+
+from recap.records import FrameRequest
+from recap.video import DecodeSettings, SandboxedReader
+
+from .test_reader import SABOTEUR, children
+
+OWNER = """
+import json, sys, time
+from recap.records import FrameRequest
+from recap.video import DecodeSettings, SandboxedReader
+reader = SandboxedReader(DecodeSettings(), json.loads(sys.argv[1]))
+for path in sys.argv[2:]:
+    reader.read(path, FrameRequest(count=2, size=32))
+    print(reader._child.pid, flush=True)
+time.sleep(1000)
+"""
+CONFINED = """
+import json, os, resource, socket, sys
+from recap.video.sandbox.confine import confine
+offline = confine(1000)
+with socket.socket() as caller:
+    reached = caller.connect_ex(("127.0.0.1", int(sys.argv[1]))) == 0
+file = os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT)
+written = [os.pwrite(file, bytes(600), 0), os.pwrite(file, bytes(600), 600)]
+core = resource.getrlimit(resource.RLIMIT_CORE)
+print(json.dumps({"offline": offline, "reached": reached, "written": written, "core": core}))
+"""
+
+
+def is_alive(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def wait_for(happened) -> None:
+    deadline = time.monotonic() + 5
+    while not happened() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert happened()
+
+
+@pytest.mark.parametrize("names", [["healthy"], ["healthy", "decode-hang"]], ids=["idle", "hanging"])
+def test_a_child_dies_with_its_parent(clips, tmp_path, names):
+    paths = [shutil.copy(clips / "h264.mp4", tmp_path / f"{name}.mp4") for name in names]
+    command = [sys.executable, "-c", OWNER, json.dumps(SABOTEUR), *paths]
+    owner = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    child = int(owner.stdout.readline())
+    if "decode-hang" in names:
+        wait_for((tmp_path / "decode-hang.done").exists)
+    assert is_alive(child)
+    owner.kill()
+    owner.communicate()
+    wait_for(lambda: not is_alive(child))
+
+
+def test_a_child_outlives_the_thread_that_started_it(clips):
+    reader, request = SandboxedReader(DecodeSettings()), FrameRequest(count=2, size=32)
+    read = threading.Thread(target=reader.read, args=(str(clips / "h264.mp4"), request))
+    read.start(), read.join()
+    (child,) = children()
+    reader.read(str(clips / "h264.mp4"), request)
+    assert children() == [child]
+    reader.close()
+    assert not children()
+
+
+def test_a_forgotten_reader_takes_its_child_along(clips):
+    reader = SandboxedReader(DecodeSettings())
+    reader.read(str(clips / "h264.mp4"), FrameRequest(count=2, size=32))
+    assert len(children()) == 1
+    del reader
+    assert not children()
+
+
+def test_a_child_holds_no_secrets_and_nothing_of_ours(clips, monkeypatch, tmp_path):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "open sesame")
+    with open(tmp_path / "ours", "w") as ours, closing(SandboxedReader(DecodeSettings())) as reader:
+        os.set_inheritable(ours.fileno(), True)
+        reader.read(str(clips / "h264.mp4"), FrameRequest(count=2, size=32))
+        proc = Path("/proc") / str(children()[0].pid)
+        held = {os.readlink(link) for link in (proc / "fd").iterdir()}
+        assert held and ours.name not in held and "sesame" not in (proc / "environ").read_text()
+        assert "decord" in (proc / "maps").read_text() and "torch" not in (proc / "maps").read_text()
+
+
+def test_what_a_confined_process_is_denied(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        command = [sys.executable, "-c", CONFINED, port, str(tmp_path / "file")]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    denied = json.loads(done.stdout)
+    assert denied["reached"] is not denied["offline"], "the network is either out of reach or said to be in reach"
+    assert (denied["written"], denied["core"]) == ([600, 400], [0, 0])
