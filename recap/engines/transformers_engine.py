@@ -40,6 +40,11 @@ class TransformersEngine:
     def pending(self) -> int:
         return len(self._waiting) + len(self._written())
 
+    @property
+    def slots(self) -> int:
+        """Texts that are written together at most: `batch_size`, or what memory has room for."""
+        return self._slots.count if self._slots else self._batch_size
+
     def submit(self, request: Request) -> None:
         assert not self._closed, "a closed engine got a request"
         assert request.request_id not in self._waiting, request.request_id
