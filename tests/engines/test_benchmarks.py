@@ -16,7 +16,7 @@ import runpy, sys
 from importlib.abc import MetaPathFinder
 class Refuse(MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"ray", "pyarrow", "pydantic", "click", "rich", "av", "decord", "webdataset"}:
+        if name.partition(".")[0] in {"ray", "pydantic", "click", "decord", "webdataset"}:
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Refuse())
 script = sys.argv.pop(1)
