@@ -1,6 +1,6 @@
 """Engines: who writes the text, and the bridge that brings frames to them. Importing this needs no torch."""
 
-from recap.engines.base import Completion, Engine, Request, complete
+from recap.engines.base import Completion, Engine, EngineStalled, Request, complete
 from recap.engines.captioner import Captioner
 from recap.engines.fetching import check_fetched, fetch, fetched_digest, model_name
 from recap.engines.front import Front, RehearsalFront, prompt_texts
@@ -14,6 +14,7 @@ __all__ = [
     "Completion",
     "Engine",
     "EngineSettings",
+    "EngineStalled",
     "Front",
     "ModelSettings",
     "PromptSettings",

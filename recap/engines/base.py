@@ -53,6 +53,10 @@ class Completion:
     finish_reason: Literal["stop", "length"]
 
 
+class EngineStalled(RuntimeError):
+    """An engine that has not moved for too long. It cannot be stopped from within its process."""
+
+
 class Engine(Protocol):
     """Serves requests in any order. One thread at a time; a submitted id may return once it has completed."""
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from recap.engines.base import Completion, Engine
-from recap.engines.front import Front
+from recap.engines.base import Completion, Engine, EngineStalled, Request
+from recap.engines.front import Front, refused
+from recap.engines.watchdog import Watchdog
 from recap.records import Caption, ClipError, Frames
+
+MAX_REOPENINGS = 3
+_JOIN_S = 0.1
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -18,24 +26,46 @@ class _Job:
     frames: Frames | None
     future: Future[tuple[Caption, ...]] = field(default_factory=Future)
     captions: list[Caption | None] = field(default_factory=list)
+    retried: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """A request that the engine has; it is kept for an engine that comes after it."""
+
+    job: _Job
+    place: int
+    request: Request
 
 
 class Captioner:
     """Owns an engine and its front. Everything that computes runs in one background thread.
 
     What a clip is at fault for (`ValueError` or `ClipError` from front or engine) fails that clip
-    alone. Anything else is the engine's end: every clip in hand fails with that exception, and
-    `submit` refuses from then on. The caller bounds how much is in hand.
+    alone. An engine that dies is replaced by what `reopen` makes, and the clips that it had are asked
+    again, once: where the next engine dies with one of them too, where the front fails, or where a
+    step takes longer than `stall_s` seconds, that is the end. Then every clip in hand fails with the
+    reason, and `submit` refuses from then on. The caller bounds how much is in hand.
     """
 
-    def __init__(self, engine: Engine, front: Front):
-        self._engine, self._front = engine, front
+    def __init__(
+        self,
+        engine: Engine,
+        front: Front,
+        *,
+        reopen: Callable[[], Engine] | None = None,
+        stall_s: float = 600.0,
+    ):
+        self._engine, self._front, self._reopen = engine, front, reopen
+        self._reopenings = 0
         self._wake = threading.Condition()
         self._arrivals: deque[_Job] = deque()
         self._jobs: set[_Job] = set()
-        self._places: dict[str, tuple[_Job, int]] = {}
-        self._closing = False
+        self._asked: dict[str, _Asked] = {}
+        self._closing = self._stalled = False
         self._stopped_by: BaseException | None = None
+        self._stall_s = stall_s
+        self._watchdog = Watchdog(stall_s, self._give_up)
         self._thread = threading.Thread(target=self._run, name="captioner", daemon=True)
         self._thread.start()
 
@@ -54,22 +84,26 @@ class Captioner:
         return job.future
 
     def close(self) -> None:
-        """Stop after the step under way; clips still in hand fail with `RuntimeError`."""
+        """Stop after the step under way, unless it hangs; clips still in hand fail with `RuntimeError`."""
         with self._wake:
             self._closing = True
             self._wake.notify()
-        self._thread.join()
+        while self._thread.is_alive() and not self._stalled:
+            self._thread.join(_JOIN_S)
 
     def _run(self) -> None:
         try:
             while self._wait_for_work():
-                self._admit()
-                for completion in self._engine.step():
+                with self._watchdog:
+                    self._admit()
+                    completions = self._step()
+                for completion in completions:
                     self._deliver(completion)
             self._stop(RuntimeError("the captioner was closed before this clip had its captions"))
         except BaseException as error:
             self._stop(error)
         finally:
+            self._watchdog.close()
             self._engine.close()
 
     def _wait_for_work(self) -> bool:
@@ -78,60 +112,99 @@ class Captioner:
             return not self._closing
 
     def _admit(self) -> None:
-        while job := self._next_arrival():
-            try:
-                self._start(job)
-            except (ValueError, ClipError) as error:
-                self._fail(job, error)
+        """Make the next clips' requests, as many as the front looks at together; the engine waits no longer."""
+        jobs = self._next_arrivals()
+        if not jobs:
+            return
+        made = self._front.requests([(job.clip_id, job.frames) for job in jobs])
+        for job, requests in zip(jobs, made, strict=True):
+            job.frames = None
+            if isinstance(requests, ClipError):
+                self._fail(job, requests)
+            else:
+                self._start(job, requests)
 
-    def _next_arrival(self) -> _Job | None:
-        """The next clip that is still wanted; it stays in `_jobs` until it is answered."""
+    def _next_arrivals(self) -> list[_Job]:
+        """The next clips that are still wanted; they stay in `_jobs` until they are answered."""
+        jobs: list[_Job] = []
         with self._wake:
-            while self._arrivals:
+            while self._arrivals and len(jobs) < self._front.together:
                 job = self._arrivals.popleft()
                 if job.future.set_running_or_notify_cancel():
-                    self._jobs.add(job)
-                    return job
-        return None
+                    jobs.append(job)
+            self._jobs.update(jobs)
+        return jobs
 
-    def _start(self, job: _Job) -> None:
-        requests = self._front.requests(job.clip_id, job.frames)
+    def _start(self, job: _Job, requests: list[Request]) -> None:
         assert requests, f"the front made no request for clip {job.clip_id}"
-        job.frames = None
         job.captions = [None] * len(requests)
-        for place, request in enumerate(requests):
-            self._engine.submit(request)
-            self._places[request.request_id] = (job, place)
+        try:
+            for place, request in enumerate(requests):
+                self._engine.submit(request)
+                self._asked[request.request_id] = _Asked(job, place, request)
+        except (ValueError, ClipError) as error:
+            self._fail(job, error)
+
+    def _step(self) -> list[Completion]:
+        try:
+            return self._engine.step()
+        except Exception as error:
+            jobs = {asked.job for asked in self._asked.values()}
+            if self._reopen is None or self._reopenings == MAX_REOPENINGS or any(job.retried for job in jobs):
+                raise
+            log.warning("the engine died and is opened again; %d clips are asked once more: %r", len(jobs), error)
+        self._start_again(jobs)
+        return []
+
+    def _start_again(self, jobs: set[_Job]) -> None:
+        self._engine.close()
+        self._engine = self._reopen()
+        self._reopenings += 1
+        for job in jobs:
+            job.retried = True
+        for asked in self._asked.values():
+            self._engine.submit(asked.request)
 
     def _deliver(self, completion: Completion) -> None:
-        job, place = self._places.pop(completion.request_id)
-        if job.future.done():
+        asked = self._asked.pop(completion.request_id)
+        job = asked.job
+        if job not in self._jobs:
             return
         try:
-            job.captions[place] = self._front.caption(completion)
+            job.captions[asked.place] = self._front.caption(completion)
         except (ValueError, ClipError) as error:
             self._fail(job, error)
         else:
-            self._finish_if_whole(job)
-
-    def _finish_if_whole(self, job: _Job) -> None:
-        if all(caption is not None for caption in job.captions):
-            self._jobs.remove(job)
-            job.future.set_result(tuple(job.captions))
+            if all(caption is not None for caption in job.captions) and self._is_ours_to_answer(job):
+                job.future.set_result(tuple(job.captions))
 
     def _fail(self, job: _Job, error: ValueError | ClipError) -> None:
-        if not isinstance(error, ClipError):
-            error = ClipError("caption", "refused", str(error))
-        self._jobs.remove(job)
-        job.future.set_exception(error)
+        if self._is_ours_to_answer(job):
+            job.future.set_exception(error if isinstance(error, ClipError) else refused(error))
+
+    def _is_ours_to_answer(self, job: _Job) -> bool:
+        """True once for each job: the watchdog answers them too."""
+        with self._wake:
+            ours = job in self._jobs
+            self._jobs.discard(job)
+            return ours
+
+    def _give_up(self) -> None:
+        reason = EngineStalled(
+            f"the engine has not moved for {self._stall_s:g} s and is taken for dead: end its process, as a hung call "
+            "cannot be interrupted; if it was only slow, raise engine.stall_s"
+        )
+        self._stalled = True
+        self._stop(reason)
 
     def _stop(self, reason: BaseException) -> None:
         with self._wake:
-            self._closing, self._stopped_by = True, reason
+            self._closing = True
+            self._stopped_by = self._stopped_by or reason
             for job in self._arrivals:
                 if job.future.set_running_or_notify_cancel():
                     self._jobs.add(job)
             self._arrivals.clear()
-        for job in self._jobs:
+            jobs, self._jobs = self._jobs, set()
+        for job in jobs:
             job.future.set_exception(reason)
-        self._jobs.clear()

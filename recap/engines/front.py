@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Protocol
 
@@ -9,18 +10,19 @@ from recap.engines.base import Completion, Request
 from recap.engines.rehearsal import decode
 from recap.engines.settings import EngineSettings, PromptSettings
 from recap.pllava.prompts import render_prompt, resolve_instruction, resolve_system, template_slots
-from recap.records import Caption, FrameRequest, Frames
+from recap.records import Caption, ClipError, FrameRequest, Frames
 
 PROMPT_MARK = "/"
 
 
 class Front(Protocol):
-    """Knows what a model wants to see of a clip (`request`) and how it is asked."""
+    """Knows what a model wants to see of a clip (`request`), how it is asked, and how many clips at a time."""
 
     request: FrameRequest
+    together: int
 
-    def requests(self, clip_id: str, frames: Frames) -> list[Request]:
-        """One request per prompt, the primary one first. Raises `ValueError` for frames it cannot use."""
+    def requests(self, clips: Sequence[tuple[str, Frames]]) -> list[list[Request] | ClipError]:
+        """For each clip, given by its id, one request per prompt, the primary one first, or why it has none."""
 
     def caption(self, completion: Completion) -> Caption:
         """The completion of one of those requests as text."""
@@ -29,13 +31,21 @@ class Front(Protocol):
 class RehearsalFront:
     """Asks the rehearsal engine: its prompt is a digest of every pixel, so a swapped frame shows."""
 
+    together = 1
+
     def __init__(self, prompt: PromptSettings, engine: EngineSettings, request: FrameRequest):
         self.request = request
         self._engine = engine
         self._texts = prompt_texts(prompt)
 
-    def requests(self, clip_id: str, frames: Frames) -> list[Request]:
-        count_windows(frames, self.request)
+    def requests(self, clips: Sequence[tuple[str, Frames]]) -> list[list[Request] | ClipError]:
+        return [self._ask(clip_id, frames) for clip_id, frames in clips]
+
+    def _ask(self, clip_id: str, frames: Frames) -> list[Request] | ClipError:
+        try:
+            count_windows(frames, self.request)
+        except ValueError as error:
+            return refused(error)
         return [
             make_request(clip_id, name, self._engine, token_ids=_digest(text, frames))
             for name, text in self._texts.items()
@@ -71,6 +81,11 @@ def count_windows(frames: Frames, request: FrameRequest) -> int:
             f"frames of shape {shape}; the model takes a multiple of {pictures} of ({request.size}, {request.size}, 3)"
         )
     return shape[0] // pictures
+
+
+def refused(error: ValueError) -> ClipError:
+    """What becomes of a clip that the model cannot be shown."""
+    return ClipError("caption", "refused", str(error))
 
 
 def make_request(clip_id: str, prompt_name: str, engine: EngineSettings, **model_prompt) -> Request:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from recap.engines.base import Engine
 from recap.engines.captioner import Captioner
 from recap.engines.front import RehearsalFront, prompt_texts
 from recap.engines.rehearsal import RehearsalEngine
@@ -24,10 +25,15 @@ def open_captioner(
     fit the checkpoint.
     """
     if engine.kind == "rehearsal":
-        return Captioner(RehearsalEngine(batch_size=engine.batch_size), RehearsalFront(prompt, engine, request))
-    from recap.engines.pllava_front import open_pllava
+        front = RehearsalFront(prompt, engine, request)
 
-    return Captioner(*open_pllava(model, prompt, engine, request))
+        def reopen() -> Engine:
+            return RehearsalEngine(batch_size=engine.batch_size)
+    else:
+        from recap.engines.pllava_front import open_pllava
+
+        reopen, front = open_pllava(model, prompt, engine, request)
+    return Captioner(reopen(), front, reopen=reopen, stall_s=engine.stall_s)
 
 
 def frame_request(model: ModelSettings, engine: EngineSettings, count: int, view: str) -> FrameRequest:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from recap.engines.base import Completion, Request
-from recap.engines.front import count_windows, make_caption, make_request, prompt_texts
+from recap.engines.front import count_windows, make_caption, make_request, prompt_texts, refused
 from recap.engines.settings import EngineSettings, ModelSettings, PromptSettings
 from recap.engines.transformers_engine import TransformersEngine
 from recap.pllava import Pllava, load_pllava, normalise
 from recap.pllava.visual import Strategy, get_strategy
-from recap.records import Caption, FrameRequest, Frames
+from recap.records import Caption, ClipError, FrameRequest, Frames
+
+CLIPS_TOGETHER = 4  # in one call of the vision tower on a GPU
 
 
 def open_pllava(
     model: ModelSettings, prompt: PromptSettings, engine: EngineSettings, request: FrameRequest
-) -> tuple[TransformersEngine, PllavaFront]:
-    """A fetched checkpoint's engine and front, on a GPU where `engine.gpus_per_actor` grants one."""
+) -> tuple[Callable[[], TransformersEngine], PllavaFront]:
+    """What opens a fetched checkpoint's engine, and its front; on a GPU where `engine.gpus_per_actor` grants one."""
     pllava = load_pllava(
         model.checkpoint,
         base=model.base,
@@ -29,19 +34,20 @@ def open_pllava(
     )
     strategy = get_strategy(model.visual_tokens, model.pooling)
     front = PllavaFront(pllava, prompt, engine, request, strategy)
-    served = TransformersEngine(
-        pllava.language_model,
-        end_token_ids=pllava.config.eos_token_ids,
-        pad_token_id=next(iter(pllava.config.pad_token_ids), None),
-        batch_size=engine.batch_size,
-    )
-    return served, front
+
+    def open_engine() -> TransformersEngine:
+        ends = pllava.config.eos_token_ids
+        return TransformersEngine(pllava.language_model, end_token_ids=ends, batch_size=engine.batch_size)
+
+    return open_engine, front
 
 
 class PllavaFront:
     """Asks a PLLaVA about each clip.
 
     The prompts are rendered and tokenised once. Raises `ValueError` where they do not suit the checkpoint.
+    On a GPU the vision tower takes several clips at a time. On a CPU, which gains nothing by that, it takes
+    each by itself, so that not even the last bit of what it sees depends on other clips.
     """
 
     def __init__(
@@ -53,18 +59,39 @@ class PllavaFront:
         strategy: Strategy,
     ):
         self.request = request
+        self.together = CLIPS_TOGETHER if model.device.type == "cuda" else 1
         self._model, self._engine, self._strategy = model, engine, strategy
         self._input_ids = {key: _tokenised(model, text) for key, text in prompt_texts(prompt).items()}
 
     @torch.inference_mode()
-    def requests(self, clip_id: str, frames: Frames) -> list[Request]:
+    def requests(self, clips: Sequence[tuple[str, Frames]]) -> list[list[Request] | ClipError]:
         """A request for each prompt; the vision tower runs once for all of them."""
-        windows = count_windows(frames, self.request)
-        # A copy: frames out of Ray's object store are read-only, which torch does not know.
-        pixels = torch.tensor(frames.pixels, device=self._model.device)
-        visual = self._strategy.tokens(self._model, normalise(pixels), windows)
+        pixels = [frames.pixels for _, frames in clips]
+        if len({each.shape for each in pixels}) > 1:
+            return [answer for clip in clips for answer in self.requests([clip])]
+        try:
+            windows = count_windows(clips[0][1], self.request)
+            visual = self._look(np.stack(pixels), windows)
+        except ValueError as error:  # about the shape, which they share
+            return [refused(error) for _ in clips]
+        return [self._ask(clip_id, visual[place]) for place, (clip_id, _) in enumerate(clips)]
+
+    def _look(self, pixels: np.ndarray, windows: int) -> Tensor:
+        """Visual tokens (clips, tokens, hidden) of (clips, pictures, S, S, 3); in halves where memory is short."""
+        try:
+            pictures = normalise(torch.from_numpy(pixels).to(self._model.device).flatten(0, 1))
+            return self._strategy.tokens(self._model, pictures.unflatten(0, pixels.shape[:2]), windows)
+        except torch.OutOfMemoryError:
+            if len(pixels) == 1:
+                raise
+        self.together = half = len(pixels) // 2
+        return torch.cat([self._look(pixels[:half], windows), self._look(pixels[half:], windows)])
+
+    def _ask(self, clip_id: str, visual: Tensor) -> list[Request]:
         return [
-            make_request(clip_id, key, self._engine, embeddings=self._model.prompt_embeddings(input_ids, visual)[0])
+            make_request(
+                clip_id, key, self._engine, embeddings=self._model.prompt_embeddings(input_ids, visual[None])[0]
+            )
             for key, input_ids in self._input_ids.items()
         ]
 

@@ -88,10 +88,13 @@ class EngineSettings:
     """Copies of the model, each in a process of its own."""
     gpus_per_actor: float = 0
     """GPUs that each copy takes; 0 computes on the CPU."""
-    batch_size: int = 4
-    """Clips that one copy computes together."""
+    batch_size: int = 16
+    """Clips that one copy writes together, at most: where memory holds fewer, it writes fewer."""
     in_flight: int = 8
-    """Clips handed to one copy before their captions are back; more than `batch_size` keeps it busy."""
+    """Blocks of up to four clips handed to one copy before their captions are back; it is busy while they hold more
+    than `batch_size` clips."""
+    stall_s: float = 600.0
+    """Seconds without a token after which the engine counts as dead; a large model on a CPU may need more."""
     max_new_tokens: int = 400
     """The longest caption, in tokens."""
     repetition_penalty: float = 1.0
@@ -105,7 +108,7 @@ class EngineSettings:
         counts = ("actors", "batch_size", "in_flight", "max_new_tokens")
         floors = ("gpus_per_actor", "temperature", "seed")
         bounds = dict.fromkeys(counts, (1, None)) | dict.fromkeys(floors, (0, None))
-        _check("engine", self, **bounds, repetition_penalty=(0.01, 100))
+        _check("engine", self, **bounds, repetition_penalty=(0.01, 100), stall_s=(0.01, None))
 
 
 def _check(section: str, settings: Any, **bounds: tuple[float, float | None]) -> None:

@@ -1,56 +1,77 @@
-"""The simple engine: batches of waiting requests, each through transformers' `generate`."""
+"""The bulk engine: continuous batching on a transformers model. A finished text's place goes to the next prompt."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import logging
+from collections.abc import Collection
+from itertools import islice
 
 import torch
-from torch.nn.functional import pad
+from transformers import PreTrainedModel
 
+from recap.engines.attention import use_grouped_attention
 from recap.engines.base import Completion, Request
-from recap.engines.decoding import RowDecoding
+from recap.engines.memory import rows_that_fit
+from recap.engines.slots import BOUND_STEP, Slots, round_up
+
+PREFILL_POSITIONS = 4096  # more in one prefill would not make an accelerator any busier
+
+log = logging.getLogger(__name__)
 
 
 class TransformersEngine:
-    """Serves a causal language model that takes `inputs_embeds`.
+    """Serves a causal language model of the Llama family, `batch_size` requests at most at a time.
 
-    A step takes the oldest request and those whose prompts are closest in length, `batch_size` in
-    all, pads them on the left (usually not at all) and generates until the last of them ends.
+    A step is one prefill where a slot is free and a prompt waits, else one token of every text in a slot. Where
+    memory runs out there are half as many slots from then on, and what was being written starts again.
     """
 
-    def __init__(self, model, *, end_token_ids: Collection[int], pad_token_id: int | None = None, batch_size: int = 4):
+    def __init__(self, model: PreTrainedModel, *, end_token_ids: Collection[int], batch_size: int = 16):
         assert end_token_ids and batch_size >= 1
         self._model = model.eval()
+        use_grouped_attention(model)
         self._ends = frozenset(end_token_ids)
-        self._pad = min(self._ends) if pad_token_id is None else pad_token_id
         self._batch_size = batch_size
-        self._waiting: list[Request] = []
+        self._waiting: dict[str, Request] = {}
+        self._slots: Slots | None = None
         self._closed = False
 
     @property
     def pending(self) -> int:
-        return len(self._waiting)
+        return len(self._waiting) + len(self._written())
+
+    @property
+    def slots(self) -> int:
+        """Texts that are written together at most: `batch_size`, or what memory has room for."""
+        return self._slots.count if self._slots else self._batch_size
 
     def submit(self, request: Request) -> None:
         assert not self._closed, "a closed engine got a request"
-        assert request.request_id not in {waiting.request_id for waiting in self._waiting}, request.request_id
-        self._check_shape(request)
-        self._waiting.append(request)
+        assert request.request_id not in self._waiting, request.request_id
+        assert all(written.request_id != request.request_id for written in self._written()), request.request_id
+        self._check_prompt(request)
+        self._waiting[request.request_id] = request
 
+    @torch.inference_mode()
     def step(self) -> list[Completion]:
-        if not self._waiting:
+        if not self.pending:
             return []
-        batch = self._next_batch()
-        rows = self._generate(batch).tolist()
-        chosen = {request.request_id for request in batch}
-        self._waiting = [request for request in self._waiting if request.request_id not in chosen]
-        return [self._completion(request, row) for request, row in zip(batch, rows, strict=True)]
+        try:
+            return self._advance()
+        except torch.OutOfMemoryError as error:
+            reason = str(error)
+        self._halve(reason)  # out here the traceback is gone, and with it the activations that it held
+        return []
 
     def close(self) -> None:
         self._closed = True
         self._waiting.clear()
+        self._slots = None
 
-    def _check_shape(self, request: Request) -> None:
+    def _written(self) -> list[Request]:
+        return self._slots.requests if self._slots else []
+
+    def _check_prompt(self, request: Request) -> None:
         vocabulary, hidden = self._model.get_input_embeddings().weight.shape
         where, ids = f"request {request.request_id!r}", request.token_ids
         if ids is None:
@@ -60,43 +81,50 @@ class TransformersEngine:
         elif not 0 <= min(ids) <= max(ids) < vocabulary:
             raise ValueError(f"{where}: token ids must lie in 0 … {vocabulary - 1}, the model's vocabulary")
 
-    def _next_batch(self) -> list[Request]:
-        oldest = self._waiting[0].length
-        closest_first = sorted(self._waiting, key=lambda request: abs(request.length - oldest))
-        return closest_first[: self._batch_size]
+    def _advance(self) -> list[Completion]:
+        if not self._written():
+            self._make_room()
+        if batch := self._next_prompts():
+            self._slots.prefill(batch)
+            for request in batch:
+                del self._waiting[request.request_id]
+            return []
+        return self._slots.decode()
 
-    @torch.inference_mode()
-    def _generate(self, batch: Sequence[Request]) -> torch.Tensor:
-        embeddings, mask = _pad_left([self._embed(request) for request in batch])
-        plain = all(request.repetition_penalty == 1 and request.temperature == 0 for request in batch)
-        return self._model.generate(
-            inputs_embeds=embeddings,
-            attention_mask=mask,
-            max_new_tokens=max(request.max_new_tokens for request in batch),
-            do_sample=False,
-            num_beams=1,
-            repetition_penalty=1.0,
-            eos_token_id=sorted(self._ends),
-            pad_token_id=self._pad,
-            logits_processor=[] if plain else [RowDecoding(batch)],
-        )
+    def _make_room(self) -> None:
+        """Slots that hold whatever waits, once those there are have run empty."""
+        needed = max(map(_positions, self._waiting.values()))
+        if self._slots is None or needed > self._slots.capacity:
+            self._slots = None
+            capacity = round_up(needed, BOUND_STEP)
+            count = rows_that_fit(self._model, capacity, self._batch_size)
+            self._slots = Slots(self._model, self._ends, count, capacity)
 
-    def _embed(self, request: Request) -> torch.Tensor:
-        table = self._model.get_input_embeddings()
-        if request.embeddings is None:
-            return table(torch.tensor(request.token_ids, device=table.weight.device))
-        return request.embeddings.to(table.weight)
+    def _next_prompts(self) -> list[Request]:
+        """The oldest that waits and others of its length; nothing while it waits for larger slots."""
+        oldest = next(iter(self._waiting.values()), None)
+        if oldest is None or not self._slots.free or not self._fits(oldest):
+            return []
+        alike = (each for each in self._waiting.values() if each.length == oldest.length and self._fits(each))
+        return list(islice(alike, max(1, min(self._slots.free, PREFILL_POSITIONS // oldest.length))))
 
-    def _completion(self, request: Request, row: Sequence[int]) -> Completion:
-        allowed = row[: request.max_new_tokens]
-        end = next((place for place, token in enumerate(allowed) if token in self._ends), None)
-        reason = "length" if end is None else "stop"
-        return Completion(request.request_id, tuple(allowed[:end]), reason)
+    def _fits(self, request: Request) -> bool:
+        return _positions(request) <= self._slots.capacity
+
+    def _halve(self, reason: str) -> None:
+        count = self._slots.count
+        if count == 1:
+            raise torch.OutOfMemoryError(
+                f"one clip alone does not fit into memory: lower engine.max_new_tokens or model.pooling, or spread "
+                f"the model with model.device_map ({reason})"
+            )
+        self._batch_size = count // 2
+        log.warning("out of memory with %d clips at a time; going on with %d (%s)", count, self._batch_size, reason)
+        self._waiting = {request.request_id: request for request in self._written()} | self._waiting
+        self._slots = None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
 
-def _pad_left(prompts: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Prompts `(length, hidden)` as one `(rows, longest, hidden)` and its mask `(rows, longest)`."""
-    longest = max(len(prompt) for prompt in prompts)
-    embeddings = torch.stack([pad(prompt, (0, 0, longest - len(prompt), 0)) for prompt in prompts])
-    lengths = torch.tensor([len(prompt) for prompt in prompts], device=embeddings.device)
-    return embeddings, (torch.arange(longest, device=embeddings.device) >= longest - lengths[:, None]).long()
+def _positions(request: Request) -> int:
+    return request.length + request.max_new_tokens

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -11,12 +12,14 @@ import pytest
 from recap.engines import (
     Captioner,
     EngineSettings,
+    EngineStalled,
     ModelSettings,
     PromptSettings,
     RehearsalEngine,
     RehearsalFront,
     open_captioner,
 )
+from recap.engines.captioner import MAX_REOPENINGS
 from recap.records import ClipError, FrameRequest
 
 PROMPT, ENGINE = PromptSettings(), EngineSettings(kind="rehearsal")
@@ -27,9 +30,9 @@ PATIENCE_S = 20
 class TwoPrompts(RehearsalFront):
     """Asks the same clip twice, the second time for a single token, which therefore returns first."""
 
-    def requests(self, clip_id, frames):
-        (request,) = super().requests(clip_id, frames)
-        return [request, replace(request, request_id=f"{clip_id}/brief", max_new_tokens=1)]
+    def requests(self, clips):
+        (((clip_id, _),), ((request,),)) = clips, super().requests(clips)
+        return [[request, replace(request, request_id=f"{clip_id}/brief", max_new_tokens=1)]]
 
 
 class Gated(RehearsalEngine):
@@ -56,12 +59,35 @@ def front():
     return RehearsalFront(PROMPT, ENGINE, REQUEST)
 
 
+class Mortal(RehearsalEngine):
+    """Dies in the step after it was given a clip of `deadly`; `lives` is how often it still does."""
+
+    lives = 0
+    deadly = ()
+
+    def step(self):
+        if self.lives and any(request_id.split("/")[0] in self.deadly for request_id in self._requests):
+            type(self).lives -= 1
+            raise RuntimeError("CUBLAS_STATUS_ALLOC_FAILED")
+        return super().step()
+
+
+@pytest.fixture
+def mortal(monkeypatch):
+    def make(lives: int, *deadly: str):
+        monkeypatch.setattr(Mortal, "lives", lives)
+        monkeypatch.setattr(Mortal, "deadly", deadly)
+        return Mortal
+
+    return make
+
+
 @pytest.fixture
 def start():
     opened = []
 
-    def start(engine, front) -> Captioner:
-        opened.append((Captioner(engine, front), engine))
+    def start(engine, front, **options) -> Captioner:
+        opened.append((Captioner(engine, front, **options), engine))
         return opened[-1][0]
 
     yield start
@@ -157,9 +183,86 @@ def test_a_dead_engine_fails_everything_in_hand_and_refuses_more(start, front, m
     assert refusal.value.__cause__ is engine.fault
 
 
+def test_an_engine_that_dies_once_costs_a_retry(start, front, make_frames, mortal, caplog):
+    engine = mortal(1, "clip2")
+    captioner = start(engine(batch_size=2), front, reopen=engine)
+    futures = [captioner.submit(f"clip{number}", make_frames(number)) for number in range(6)]
+    texts = [future.result(PATIENCE_S)[0].text for future in futures]
+    assert engine.lives == 0 and "asked once more" in caplog.text
+    sound = start(RehearsalEngine(), front)
+    assert texts == [sound.submit("a", make_frames(number)).result(PATIENCE_S)[0].text for number in range(6)]
+
+
+def test_the_clips_of_an_engine_that_dies_again_get_its_error(start, front, make_frames, mortal):
+    engine = mortal(2, "clip2")
+    captioner = start(engine(), front, reopen=engine)
+    assert captioner.submit("clip1", make_frames(1)).result(PATIENCE_S)
+    with pytest.raises(RuntimeError, match="CUBLAS"):
+        captioner.submit("clip2", make_frames(2)).result(PATIENCE_S)
+    with pytest.raises(RuntimeError, match="takes no more clips"):
+        captioner.submit("clip3", make_frames(3))
+
+
+def test_an_engine_is_not_opened_for_ever(start, front, make_frames, mortal):
+    engine = mortal(99, *(f"clip{number}" for number in range(99)))
+    captioner = start(engine(), front, reopen=lambda: mortal(0)())
+    for number in range(MAX_REOPENINGS):
+        Mortal.lives = 1
+        assert captioner.submit(f"clip{number}", make_frames(number)).result(PATIENCE_S)
+        mortal(0, *(f"clip{number}" for number in range(99)))
+    Mortal.lives = 1
+    with pytest.raises(RuntimeError, match="CUBLAS"):
+        captioner.submit("clip98", make_frames(1)).result(PATIENCE_S)
+
+
+def test_an_engine_that_hangs_is_given_up(start, front, make_frames):
+    engine = Gated()
+    captioner = start(engine, front, stall_s=0.1)
+    futures = [captioner.submit(f"clip{number}", make_frames(number)) for number in range(3)]
+    for future in futures:
+        with pytest.raises(EngineStalled, match=r"has not moved for 0\.1 s.*engine\.stall_s"):
+            future.result(PATIENCE_S)
+    with pytest.raises(RuntimeError, match="takes no more clips"):
+        captioner.submit("late", make_frames(9))
+    captioner.close()
+    engine.gate.set()
+
+
+def test_an_engine_that_moves_on_after_all_answers_nobody_twice(front, make_frames):
+    engine = Gated()
+    captioner = Captioner(engine, front, stall_s=0.05)
+    future = captioner.submit("a", make_frames(1))
+    assert isinstance(future.exception(PATIENCE_S), EngineStalled)
+    engine.gate.set()
+    captioner._thread.join(PATIENCE_S)
+    assert not captioner._thread.is_alive() and engine._closed
+
+
+def test_an_idle_captioner_is_not_stalled(start, front, make_frames):
+    captioner = start(RehearsalEngine(), front, stall_s=0.05)
+    time.sleep(0.2)
+    assert captioner.submit("a", make_frames(1)).result(PATIENCE_S)
+
+
+def test_clips_are_looked_at_together(start, make_frames):
+    class Wide(RehearsalFront):
+        together, seen = 3, []
+
+        def requests(self, clips):
+            self.seen.append(len(clips))
+            return super().requests(clips)
+
+    engine, front = Gated(), Wide(PROMPT, ENGINE, REQUEST)
+    captioner = start(engine, front)
+    futures = [captioner.submit(f"clip{number}", make_frames(number)) for number in range(9)]
+    engine.gate.set()
+    assert all(future.result(PATIENCE_S) for future in futures)
+    assert sum(front.seen) == 9 and max(front.seen) == 3
+
+
 def test_an_unexpected_error_in_the_front_is_not_the_clips_fault(start, make_frames):
     class Broken(RehearsalFront):
-        def requests(self, clip_id, frames):
+        def requests(self, clips):
             raise RuntimeError("CUDA error")
 
     captioner = start(RehearsalEngine(), Broken(PROMPT, ENGINE, REQUEST))

@@ -50,6 +50,11 @@ def front_of(model, prompt, count=COUNT, strategy="pllava"):
     return PllavaFront(model, prompt, ENGINE, request, get_strategy(strategy))
 
 
+def ask(front, frames):
+    (requests,) = front.requests([("a", frames)])
+    return requests
+
+
 def captions(settings, frames_of, engine=ENGINE):
     captioner = open_captioner(settings, PromptSettings(), engine, REQUEST)
     futures = {clip_id: captioner.submit(clip_id, frames) for clip_id, frames in frames_of.items()}
@@ -102,10 +107,79 @@ def test_many_threads_share_one_model(settings, clips):
     assert crowded == captions(settings, clips)
 
 
+@pytest.mark.parametrize("slots", (1, 2, 3, 7))
+def test_fifty_clips_equal_the_models_own_generation(settings, pllava, make_frames, slots):
+    """Two prompts of different length, so that slots of both stand side by side."""
+    prompt = PromptSettings(instruction={"long": "dense", "mine": "Say it."})
+    engine = EngineSettings(max_new_tokens=12, batch_size=slots)
+    captioner = open_captioner(settings, prompt, engine, REQUEST)
+    futures = [captioner.submit(f"clip{number}", make_frames(number, size=SIDE)) for number in range(25)]
+    found = [future.result(PATIENCE_S) for future in futures]
+    captioner.close()
+    for number, captions in enumerate(found):
+        pixels = normalise(make_frames(number, size=SIDE).pixels)
+        for text, caption in zip(prompt_texts(prompt).values(), captions, strict=True):
+            ids = pllava.tokenizer(text, return_tensors="pt")["input_ids"]
+            (new,) = pllava.generate(ids, torch.ones_like(ids), pixels, max_new_tokens=12)
+            assert caption.text == pllava.tokenizer.decode(new, skip_special_tokens=True).strip()
+
+
+def test_a_model_partly_on_disk_is_served(settings, clips):
+    halved = {"": "cpu", "language_model.model.layers.1": "disk"}
+    assert captions(replace(settings, device_map=halved), clips) == captions(settings, clips)
+
+
+class TestSeveralClipsInTheTower:
+    def test_they_are_seen_as_each_alone(self, pllava, clips):
+        front = front_of(pllava, PromptSettings())
+        together = front.requests(list(clips.items()))
+        for clip, (request,) in zip(clips.items(), together, strict=True):
+            ((alone,),) = front.requests([clip])
+            torch.testing.assert_close(request.embeddings, alone.embeddings)
+            assert request.request_id == alone.request_id == f"{clip[0]}/dense"
+
+    def test_the_tower_runs_once(self, pllava, clips, monkeypatch):
+        seen = []
+        tower = pllava.vision_tower.forward
+        monkeypatch.setattr(pllava.vision_tower, "forward", lambda pixels: seen.append(len(pixels)) or tower(pixels))
+        front_of(pllava, PromptSettings()).requests(list(clips.items()))
+        assert seen == [len(clips) * COUNT]
+
+    def test_on_a_cpu_each_clip_is_taken_by_itself(self, pllava):
+        assert front_of(pllava, PromptSettings()).together == 1
+
+    def test_other_windows_and_wrong_frames_go_their_own_way(self, pllava, make_frames):
+        front = front_of(pllava, PromptSettings())
+        wide, small = make_frames(1, size=SIDE, windows=2), make_frames(1, size=8)
+        (one,), refusal, (two,) = front.requests([("a", make_frames(1, size=SIDE)), ("b", small), ("c", wide)])
+        assert (refusal.stage, refusal.kind) == ("caption", "refused") and "(4, 8, 8, 3)" in refusal.message
+        assert torch.equal(one.embeddings, ask(front, make_frames(1, size=SIDE))[0].embeddings)
+        assert torch.equal(two.embeddings, ask(front, wide)[0].embeddings)
+
+    def test_where_memory_is_short_they_are_fewer(self, pllava, clips, monkeypatch):
+        front = front_of(pllava, PromptSettings())
+        front.together = len(clips)
+        whole = front.requests(list(clips.items()))
+        tower = pllava.vision_tower.forward
+
+        def cramped(pixels):
+            if len(pixels) > 2 * COUNT:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return tower(pixels)
+
+        monkeypatch.setattr(pllava.vision_tower, "forward", cramped)
+        for (some,), (expected,) in zip(front.requests(list(clips.items())), whole, strict=True):
+            torch.testing.assert_close(some.embeddings, expected.embeddings)
+        assert 1 <= front.together <= 2
+        monkeypatch.setattr(pllava.vision_tower, "forward", lambda _: cramped(range(99)))
+        with pytest.raises(torch.OutOfMemoryError):
+            front.requests(list(clips.items()))
+
+
 def test_two_windows_share_the_tokens_of_one(pllava, make_frames):
     front = front_of(pllava, PromptSettings())
-    (one,) = front.requests("a", make_frames(1, size=SIDE))
-    (two,) = front.requests("a", make_frames(1, size=SIDE, windows=2))
+    (one,) = ask(front, make_frames(1, size=SIDE))
+    (two,) = ask(front, make_frames(1, size=SIDE, windows=2))
     assert two.length == one.length and not torch.equal(two.embeddings, one.embeddings)
 
 
@@ -114,7 +188,7 @@ def test_every_prompt_is_asked_and_the_tower_runs_once(pllava, make_frames, monk
     tower = pllava.vision_tower.forward
     monkeypatch.setattr(pllava.vision_tower, "forward", lambda pixels: seen.append(len(pixels)) or tower(pixels))
     front = front_of(pllava, PromptSettings(instruction={"long": "dense", "mine": "Say it."}))
-    requests = front.requests("a", make_frames(1, size=SIDE))
+    requests = ask(front, make_frames(1, size=SIDE))
     assert [request.request_id for request in requests] == ["a/long", "a/mine"]
     assert requests[0].length > requests[1].length and seen == [COUNT]
 
@@ -142,22 +216,22 @@ def test_a_prompt_that_does_not_fit_the_context_is_refused(settings):
 def test_frames_from_a_read_only_store_are_taken_without_a_warning(pllava, make_frames, recwarn):
     frames = make_frames(1, size=SIDE)
     frames.pixels.setflags(write=False)
-    assert front_of(pllava, PromptSettings()).requests("a", frames)
+    assert ask(front_of(pllava, PromptSettings()), frames)
     assert not [warning for warning in recwarn if "writable" in str(warning.message)]
 
 
 @pytest.mark.parametrize("dtype", ("float32", "bfloat16"))
 def test_the_model_computes_in_the_type_asked_for(settings, make_frames, dtype):
-    engine, front = open_pllava(replace(settings, dtype=dtype), PromptSettings(), ENGINE, REQUEST)
-    (request,) = front.requests("a", make_frames(1, size=SIDE))
+    open_engine, front = open_pllava(replace(settings, dtype=dtype), PromptSettings(), ENGINE, REQUEST)
+    (request,) = ask(front, make_frames(1, size=SIDE))
     assert request.embeddings.dtype == getattr(torch, dtype)
-    assert [done.request_id for done in complete(engine, [request])] == ["a/dense"]
+    assert [done.request_id for done in complete(open_engine(), [request])] == ["a/dense"]
 
 
 def test_another_number_of_frames_than_the_model_was_trained_on(pllava, make_frames):
     front = front_of(pllava, PromptSettings(), count=2)
-    (request,) = front.requests("a", make_frames(1, size=SIDE, count=2))
-    (usual,) = front_of(pllava, PromptSettings()).requests("a", make_frames(1, size=SIDE))
+    (request,) = ask(front, make_frames(1, size=SIDE, count=2))
+    (usual,) = ask(front_of(pllava, PromptSettings()), make_frames(1, size=SIDE))
     assert request.length == usual.length
 
 
@@ -170,7 +244,7 @@ def test_a_caption_is_named_clean_and_normalised(pllava, make_frames):
     front = front_of(pllava, PromptSettings(instruction="Say it."))
     words = pllava.tokenizer("a dog", add_special_tokens=False)["input_ids"]
     ids = (pllava.tokenizer.bos_token_id, *words, pllava.tokenizer.pad_token_id)
-    (request,) = front.requests("a", make_frames(1, size=SIDE))
+    (request,) = ask(front, make_frames(1, size=SIDE))
     caption = front.caption(Completion(request.request_id, ids, "length"))
     assert (caption.text, caption.prompt) == ("a dog", "custom")
     assert (caption.finish_reason, caption.output_tokens) == ("length", len(ids))

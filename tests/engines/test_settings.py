@@ -26,6 +26,7 @@ from recap.records import FrameRequest
         {"temperature": float("nan")},
         {"seed": -1},
         {"repetition_penalty": 0.0},
+        {"stall_s": 0},
     ],
 )
 def test_engine_bounds(wrong):

@@ -5,23 +5,37 @@ from dataclasses import replace
 
 import pytest
 import torch
-from transformers import RepetitionPenaltyLogitsProcessor
 
 from recap.engines import Request, complete
-from recap.engines.decoding import penalise, perturb
+from recap.engines import transformers_engine as module
+from recap.engines.slots import Slots
 from recap.engines.transformers_engine import TransformersEngine
 
 
 @pytest.fixture
-def engine(language_model):
-    return TransformersEngine(language_model, end_token_ids=language_model.config.eos_token_id, batch_size=3)
+def make_engine(language_model):
+    def make(batch_size: int = 3, model=language_model) -> TransformersEngine:
+        return TransformersEngine(model, end_token_ids=language_model.config.eos_token_id, batch_size=batch_size)
+
+    return make
 
 
-def token_requests(count: int = 7, **decoding) -> list[Request]:
-    chance = random.Random(3)
-    lengths = [chance.choice((4, 8, 13)) for _ in range(count)]
+@pytest.fixture
+def engine(make_engine):
+    return make_engine()
+
+
+def token_requests(count: int = 7, seed: int = 3, **decoding) -> list[Request]:
+    """Prompts of mixed lengths: a few that recur, as those of one recipe, and any other."""
+    chance = random.Random(seed)
+    lengths = [chance.choice((4, 8, 8, 13, chance.randint(1, 70))) for _ in range(count)]
     return [
-        Request(f"r{place}", 20, token_ids=tuple(chance.randrange(10, 61) for _ in range(length)), **decoding)
+        Request(
+            f"r{place}",
+            chance.randint(1, 30),
+            token_ids=tuple(chance.randrange(10, 61) for _ in range(length)),
+            **decoding,
+        )
         for place, length in enumerate(lengths)
     ]
 
@@ -35,30 +49,112 @@ def texts(engine, requests):
     return {done.request_id: done.token_ids for done in complete(engine, requests)}
 
 
+def generated(model, request: Request) -> tuple[int, ...]:
+    """What transformers itself writes for this request alone."""
+    prompt = torch.tensor([request.token_ids])
+    options = {"max_new_tokens": request.max_new_tokens, "do_sample": False, "pad_token_id": 0}
+    whole = model.generate(prompt, attention_mask=torch.ones_like(prompt), **options)
+    new, ends = whole[0, request.length :].tolist(), model.config.eos_token_id
+    return tuple(new[: next((place for place, token in enumerate(new) if token in ends), None)])
+
+
+def served_at_random(engine, requests, seed: int):
+    """Completions where requests arrive in bursts, between steps."""
+    chance, waiting, done = random.Random(seed), list(requests), {}
+    while waiting or engine.pending:
+        for _ in range(chance.choice((0, 0, 0, 1, 4))):
+            if waiting:
+                engine.submit(waiting.pop(0))
+        for completion in engine.step():
+            assert completion.request_id not in done
+            done[completion.request_id] = completion.token_ids
+    return done
+
+
+@pytest.fixture(scope="session")
+def references(language_model):
+    language_model.set_attn_implementation("sdpa")
+    return {request.request_id: generated(language_model, request) for request in token_requests(50)}
+
+
+@pytest.mark.parametrize("slots", (1, 2, 3, 7))
+def test_fifty_requests_arriving_at_random_equal_generate_one_by_one(make_engine, language_model, references, slots):
+    requests = token_requests(50)
+    as_embeddings = [embedded(request, language_model) for request in requests]
+    assert served_at_random(make_engine(slots), as_embeddings, seed=slots) == references
+    assert len(set(references.values())) > 40
+
+
+@pytest.mark.parametrize("threads", (1, 2))
+def test_not_even_the_last_bit_depends_on_the_neighbours(language_model, make_engine, threads, monkeypatch):
+    """Scores of every step, alone and in company, on a CPU in float32. (A prompt of a few words is another matter.)"""
+    scores: dict[str, list] = {}
+    decode = Slots.decode
+
+    def recorded(slots):
+        taken = []
+        hook = slots._model.lm_head.register_forward_hook(lambda _, __, out: taken.append(out[:, -1].clone()))
+        written = slots.requests
+        finished = decode(slots)
+        hook.remove()
+        for row, request in enumerate(written):
+            scores.setdefault(request.request_id, []).append(taken[0][row])
+        return finished
+
+    monkeypatch.setattr(Slots, "decode", recorded)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        requests = [request for request in token_requests(24) if request.length > 16]
+        texts(make_engine(9), requests)
+        crowd, scores = scores, {}
+        for request in requests:
+            texts(make_engine(1), [request])
+    finally:
+        torch.set_num_threads(before)
+    assert crowd.keys() == scores.keys()
+    for name, alone in scores.items():
+        assert torch.equal(torch.stack(alone), torch.stack(crowd[name])), name
+
+
 def test_token_ids_and_embeddings_agree(engine, language_model):
     requests = token_requests(repetition_penalty=1.3)
     as_embeddings = [embedded(request, language_model) for request in requests]
     assert texts(engine, requests) == texts(engine, as_embeddings)
 
 
-def test_greedy_equals_plain_generate(engine, language_model):
-    for request in token_requests():
-        prompt = torch.tensor([request.token_ids])
-        whole = language_model.generate(
-            prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=20, do_sample=False, pad_token_id=0
-        )
-        new = whole[0, len(request.token_ids) :].tolist()
-        ends = language_model.config.eos_token_id
-        expected = new[: next((place for place, token in enumerate(new) if token in ends), None)]
-        assert texts(engine, [request]) == {request.request_id: tuple(expected)}
+def test_a_finished_texts_place_goes_to_the_next_prompt(engine):
+    for place, limit in enumerate((3, 9, 9, 2)):
+        engine.submit(Request(f"r{place}", limit, token_ids=(11, 12, 13 + place)))
+    order = [[done.request_id for done in engine.step()] for _ in range(12)]
+    assert [sorted(names) for names in order if names] == [["r0"], ["r3"], ["r1", "r2"]]
 
 
-def test_prompts_of_one_length_are_served_together(engine):
-    lengths = (4, 9, 4, 9, 4, 9)
-    for place, length in enumerate(lengths):
+def test_prompts_of_one_length_are_taken_in_together(engine, monkeypatch):
+    taken = []
+    prefill = Slots.prefill
+    monkeypatch.setattr(
+        Slots, "prefill", lambda slots, batch: taken.append([r.request_id for r in batch]) or prefill(slots, batch)
+    )
+    for place, length in enumerate((4, 9, 4, 9, 4, 9)):
         engine.submit(Request(f"r{place}", 2, token_ids=(11,) * length))
-    assert [done.request_id for done in engine.step()] == ["r0", "r2", "r4"]
-    assert [done.request_id for done in engine.step()] == ["r1", "r3", "r5"]
+    while engine.pending:
+        engine.step()
+    assert taken == [["r0", "r2", "r4"], ["r1", "r3", "r5"]]
+    taken.clear()
+    monkeypatch.setattr(module, "PREFILL_POSITIONS", 10)
+    texts(engine, [Request(f"r{place}", 2, token_ids=(11,) * 5) for place in range(3)])
+    assert taken == [["r0", "r1"], ["r2"]]
+
+
+def test_a_text_may_end_with_its_first_token(make_engine, language_model):
+    (request,) = token_requests(1)
+    (first,) = generated(language_model, replace(request, max_new_tokens=1))
+    one = next(complete(make_engine(), [replace(request, max_new_tokens=1)]))
+    assert (one.token_ids, one.finish_reason) == ((first,), "length")
+    ending = TransformersEngine(language_model, end_token_ids=[first])
+    assert next(complete(ending, [request])).token_ids == ()
+    assert next(complete(ending, [replace(request, max_new_tokens=1)])).finish_reason == "stop"
 
 
 def test_embeddings_of_another_precision_are_cast(engine, language_model):
@@ -78,25 +174,90 @@ def test_embeddings_of_another_precision_are_cast(engine, language_model):
     ],
 )
 def test_a_prompt_that_does_not_fit_is_refused_and_the_rest_served(engine, prompt, message):
-    requests = token_requests(2)
-    engine.submit(requests[0])
+    (request,) = token_requests(1)
+    engine.submit(request)
     with pytest.raises(ValueError, match=message):
         engine.submit(Request("odd", 5, **prompt))
-    assert {done.request_id for done in engine.step()} == {"r0"}
+    assert engine.pending == 1 and texts(engine, []).keys() == {"r0"}
 
 
-def test_the_penalty_is_the_one_everyone_uses():
-    generator = torch.Generator().manual_seed(0)
-    scores = torch.randn(3, 20, generator=generator)
-    generated = torch.randint(0, 20, (3, 9), generator=generator)
-    expected = RepetitionPenaltyLogitsProcessor(1.7)(generated, scores)
-    for row in range(3):
-        torch.testing.assert_close(penalise(scores[row], generated[row], 1.7), expected[row], rtol=0, atol=0)
+def test_closing_in_the_middle_forgets_everything(engine):
+    for request in token_requests(9):
+        engine.submit(request)
+    for _ in range(4):
+        engine.step()
+    engine.close()
+    assert engine.pending == 0 and engine.step() == []
 
 
-def test_draws_follow_the_softmax():
-    scores = torch.tensor([2.0, 1.0, 0.0, -1.0, -torch.inf])
-    generator = torch.Generator().manual_seed(0)
-    draws = torch.stack([perturb(scores, 0.7, generator).argmax() for _ in range(5000)])
-    seen = torch.bincount(draws, minlength=5) / len(draws)
-    torch.testing.assert_close(seen, torch.softmax(scores / 0.7, 0), rtol=0, atol=0.025)
+class Cramped(torch.nn.Module):
+    """A model whose memory holds `rows` texts: it fails half-way through a forward with more."""
+
+    def __init__(self, model, rows: int):
+        super().__init__()
+        self.inner, self.rows, self.failures = model, rows, 0
+        self.handle = model.model.layers[1].register_forward_pre_hook(self._check)
+
+    def _check(self, _, arguments):
+        if len(arguments[0]) > self.rows:
+            self.failures += 1
+            raise torch.OutOfMemoryError("CUDA out of memory: tried to allocate")
+
+    def __getattr__(self, name):
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(self.inner, name)
+
+    def forward(self, **inputs):
+        return self.inner(**inputs)
+
+
+@pytest.fixture
+def cramped(language_model, monkeypatch):
+    made = []
+
+    def make(rows):
+        made.append(Cramped(language_model, rows))
+        return made[-1]
+
+    monkeypatch.setattr("recap.engines.slots.CPU_ROWS_PER_THREAD", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    yield make
+    for model in made:
+        model.handle.remove()
+
+
+@pytest.mark.parametrize("temperature", (0.0, 0.9))
+@pytest.mark.parametrize(("rows", "failures"), [(1, 3), (3, 2), (4, 1)])
+def test_out_of_memory_halves_the_slots_and_loses_no_clip(make_engine, cramped, rows, failures, temperature, caplog):
+    requests = token_requests(30, temperature=temperature, seed=1)
+    expected = texts(make_engine(8), requests)
+    model = cramped(rows)
+    assert served_at_random(make_engine(8, model), requests, seed=2) == expected
+    assert 1 <= model.failures <= failures and "out of memory with 8 clips" in caplog.text
+
+
+def test_one_clip_that_does_not_fit_is_said(make_engine, cramped):
+    engine = make_engine(2, cramped(0))
+    engine.submit(token_requests(1)[0])
+    with pytest.raises(torch.OutOfMemoryError, match=r"lower engine\.max_new_tokens"):
+        while True:
+            engine.step()
+    assert engine.pending == 1
+
+
+def test_slots_are_as_many_as_memory_holds(make_engine, monkeypatch):
+    asked = []
+    monkeypatch.setattr(module, "rows_that_fit", lambda _, capacity, wanted: asked.append((capacity, wanted)) or 2)
+    expected = texts(make_engine(1), token_requests(12))
+    assert texts(make_engine(6), token_requests(12)) == expected
+    assert asked[-1][1] == 6 and all(capacity % 64 == 0 for capacity, _ in asked)
+
+
+def test_a_longer_prompt_waits_for_larger_slots(engine):
+    short, long = Request("short", 20, token_ids=(11,) * 9), Request("long", 8, token_ids=(12,) * 150)
+    expected = texts(engine, [long]) | texts(engine, [short])
+    engine.submit(short)
+    engine.step()
+    assert texts(engine, [long]) == expected

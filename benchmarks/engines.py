@@ -1,0 +1,114 @@
+"""Static batches through `generate` against recap's engine: the same prompts, the same greedy texts.
+
+Prompts are embeddings of a few lengths, as those of a few instructions; texts end after different numbers of tokens.
+Runs alternate, and the medians are compared.
+
+    python benchmarks/engines.py --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import time
+from collections.abc import Callable
+from statistics import median
+
+import torch
+from static_batches import random_llama, write_in_batches
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from recap.engines import Request, complete
+from recap.engines.transformers_engine import TransformersEngine
+
+NEVER = frozenset({-1})
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+
+
+def main() -> None:
+    arguments = parse()
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(0)
+    model = random_llama(config_of(arguments), arguments.device, getattr(torch, arguments.dtype))
+    requests = make_requests(arguments, model)
+    ways = {
+        "generate": lambda: write_in_batches(model, requests, arguments.batch_size),
+        "recap": lambda: continuous(model, requests, arguments.batch_size),
+    }
+    seconds, texts = measure(ways, arguments.repeats, CLOCKS[arguments.clock])
+    tokens = sum(request.max_new_tokens for request in requests)
+    found = {
+        "tokens_per_s": {name: round(tokens / median(took), 1) for name, took in seconds.items()},
+        "seconds": {name: [round(each, 3) for each in took] for name, took in seconds.items()},
+        "ratio": round(median(seconds["generate"]) / median(seconds["recap"]), 3),
+        "equal_texts": sum(texts["recap"][name] == text for name, text in texts["generate"].items()),
+    }
+    if not arguments.json:
+        for name, rate in found["tokens_per_s"].items():
+            print(f"{name}: {rate} output tokens/s")
+    print(json.dumps(vars(arguments) | found))
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="print nothing but one JSON object")
+    parser.add_argument("--clips", type=int, default=96)
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--prompts", type=int, nargs="+", default=[170, 250, 330], help="their lengths")
+    parser.add_argument("--new-tokens", type=int, nargs=2, default=[15, 40], help="fewest and most")
+    parser.add_argument("--hidden", type=int, default=192)
+    parser.add_argument("--blocks", type=int, default=6)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: core-seconds, for a shared machine")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32")
+    return parser.parse_args()
+
+
+def config_of(arguments: argparse.Namespace) -> LlamaConfig:
+    return LlamaConfig(
+        vocab_size=3000,
+        hidden_size=arguments.hidden,
+        intermediate_size=arguments.hidden * 8 // 3,
+        num_hidden_layers=arguments.blocks,
+        num_attention_heads=6,
+        num_key_value_heads=2,
+        max_position_embeddings=4096,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+
+
+def make_requests(arguments: argparse.Namespace, model: LlamaForCausalLM) -> list[Request]:
+    chance = random.Random(0)
+    return [
+        Request(
+            f"clip{number}",
+            chance.randint(*arguments.new_tokens),
+            embeddings=torch.randn(chance.choice(arguments.prompts), arguments.hidden).to(model.device, model.dtype),
+        )
+        for number in range(arguments.clips)
+    ]
+
+
+def continuous(model: LlamaForCausalLM, requests: list[Request], batch_size: int) -> dict[str, tuple[int, ...]]:
+    engine = TransformersEngine(model, end_token_ids=NEVER, batch_size=batch_size)
+    return {done.request_id: done.token_ids for done in complete(engine, requests)}
+
+
+def measure(ways: dict, repeats: int, clock: Callable[[], float]) -> tuple[dict[str, list[float]], dict[str, dict]]:
+    """Seconds of every run and the texts of the last; one run of each before that is not counted."""
+    seconds, texts = {name: [] for name in ways}, {}
+    for turn in range(repeats + 1):
+        for name, write in ways.items():
+            start = clock()
+            texts[name] = write()
+            if turn:
+                seconds[name].append(clock() - start)
+    return seconds, texts
+
+
+if __name__ == "__main__":
+    main()

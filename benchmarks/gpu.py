@@ -1,0 +1,180 @@
+"""The engine on one large GPU: clips/s of a 34B-shaped model with random weights, and the machine's roofline.
+
+Wants torch and transformers and no checkpoint. The ceilings are measured first: a large copy and a large matrix
+product. Then our engine, `generate` on one clip at a time, and `generate` on static batches, on the same prompts.
+
+    PYTHONPATH=. python benchmarks/gpu.py --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+
+import torch
+from static_batches import random_llama, write_in_batches
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from recap.engines import Request, complete
+from recap.engines.roofline import Ceilings, Shape, clip_seconds, clips_per_s
+from recap.engines.transformers_engine import TransformersEngine
+
+NEVER = frozenset({-1})
+
+
+def main() -> None:
+    arguments = parse()
+    say = (lambda *_: None) if arguments.json else print
+    dtype = getattr(torch, arguments.dtype)
+    machine = Ceilings(matrix_ceiling(arguments, dtype), copy_ceiling(arguments))
+    say(f"{machine.flops_per_s / 1e12:.1f} TFLOP/s in matrix products, {machine.bytes_per_s / 1e9:.0f} GB/s in copies")
+    model = random_llama(config_of(arguments), arguments.device, dtype)
+    found = measure(arguments, model, say) | {
+        "device": torch.cuda.get_device_name() if arguments.device.startswith("cuda") else "cpu",
+        "matrix_tflop_per_s": round(machine.flops_per_s / 1e12, 4),
+        "copy_gb_per_s": round(machine.bytes_per_s / 1e9, 2),
+    }
+    found |= compare(found, shape_of(arguments, dtype), machine, arguments)
+    say(f"{found['roofline_share']:.0%} of the roofline, {found['ratio_to_one_by_one']} times one by one")
+    print(json.dumps(vars(arguments) | found))
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="print nothing but one JSON object")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--dtype", default="bfloat16")
+    for name, value in {
+        "blocks": 60,
+        "hidden": 7168,
+        "heads": 56,
+        "kv-heads": 8,
+        "intermediate": 20480,
+        "vocabulary": 64064,
+        "prompt": 2560,
+        "new-tokens": 256,
+        "clips": 128,
+        "batch-size": 64,
+        "static-batch": 16,
+        "single-clips": 2,
+        "matrix-side": 8192,
+        "copy-mb": 4096,
+    }.items():
+        parser.add_argument(f"--{name}", type=int, default=value)
+    return parser.parse_args()
+
+
+def config_of(arguments: argparse.Namespace) -> LlamaConfig:
+    return LlamaConfig(
+        vocab_size=arguments.vocabulary,
+        hidden_size=arguments.hidden,
+        intermediate_size=arguments.intermediate,
+        num_hidden_layers=arguments.blocks,
+        num_attention_heads=arguments.heads,
+        num_key_value_heads=arguments.kv_heads,
+        max_position_embeddings=arguments.prompt + arguments.new_tokens,
+        rope_parameters={"rope_type": "default", "rope_theta": 5e6},
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+
+
+def shape_of(arguments: argparse.Namespace, dtype: torch.dtype) -> Shape:
+    return Shape(
+        arguments.blocks,
+        arguments.hidden,
+        arguments.heads,
+        arguments.kv_heads,
+        arguments.hidden // arguments.heads,
+        arguments.intermediate,
+        arguments.vocabulary,
+        dtype.itemsize,
+    )
+
+
+def matrix_ceiling(arguments: argparse.Namespace, dtype: torch.dtype) -> float:
+    """FLOP/s of a large square product."""
+    side = arguments.matrix_side
+    left, right = (torch.randn(side, side, device=arguments.device).to(dtype) for _ in range(2))
+    return 2 * side**3 / best_seconds(lambda: left @ right, arguments.device)
+
+
+def copy_ceiling(arguments: argparse.Namespace) -> float:
+    """Bytes read and written a second by a large copy."""
+    source = torch.ones(arguments.copy_mb << 20, dtype=torch.uint8, device=arguments.device)
+    target = torch.empty_like(source)
+    return 2 * source.numel() / best_seconds(lambda: target.copy_(source), arguments.device)
+
+
+def best_seconds(work: Callable[[], object], device: str, repeats: int = 5) -> float:
+    return min(seconds(work, device) for _ in range(repeats))
+
+
+def seconds(work: Callable[[], object], device: str) -> float:
+    synchronise(device)
+    start = time.perf_counter()
+    work()
+    synchronise(device)
+    return time.perf_counter() - start
+
+
+def synchronise(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def measure(arguments: argparse.Namespace, model: LlamaForCausalLM, say: Callable) -> dict:
+    """Clips/s of the three ways. Each computes one small batch first, which is not counted."""
+    prompt = torch.randn(arguments.prompt, arguments.hidden, device=arguments.device).to(model.dtype)
+
+    def clips(count: int, new_tokens: int = arguments.new_tokens) -> list[Request]:
+        return [Request(f"clip{number}", new_tokens, embeddings=prompt) for number in range(count)]
+
+    engine = TransformersEngine(model, end_token_ids=NEVER, batch_size=arguments.batch_size)
+    list(complete(engine, [*clips(1), *(Request(f"r{n}", 2, embeddings=prompt) for n in range(2))]))
+    ours = arguments.clips / seconds(lambda: list(complete(engine, clips(arguments.clips))), arguments.device)
+    slots = engine.slots
+    engine.close()
+    say(f"recap: {ours:.3f} clips/s with {slots} clips at a time")
+    found = {"slots": slots, "clips_per_s": round(ours, 4)}
+    for name, batch, count in (
+        ("one_by_one", 1, arguments.single_clips),
+        ("static", arguments.static_batch, arguments.static_batch),
+    ):
+        batch, took = in_memory(model, clips, batch, count, arguments.device)
+        found |= {f"{name}_batch": batch, f"{name}_clips_per_s": round(count / took, 4)}
+        say(f"generate, {batch} at a time: {count / took:.3f} clips/s")
+    return found
+
+
+def in_memory(model: LlamaForCausalLM, clips: Callable, batch: int, count: int, device: str) -> tuple[int, float]:
+    """The largest batch up to `batch` that fits, and the seconds that `count` clips take with it."""
+    while True:
+        try:
+            write_in_batches(model, clips(batch, 2), batch)
+            return batch, seconds(lambda: write_in_batches(model, clips(count), batch), device)  # noqa: B023
+        except torch.OutOfMemoryError:
+            if batch == 1:
+                raise
+        batch //= 2
+        torch.cuda.empty_cache()
+
+
+def compare(found: dict, shape: Shape, machine: Ceilings, arguments: argparse.Namespace) -> dict:
+    clip = {"prompt": arguments.prompt, "new_tokens": arguments.new_tokens, "texts": found["slots"]}
+    bound = clips_per_s(shape, machine, **clip)
+    prefill_s, decode_s = clip_seconds(shape, machine, **clip)
+    return {
+        "roofline_clips_per_s": round(bound, 4),
+        "roofline_prefill_s": round(prefill_s, 9),
+        "roofline_decode_s": round(decode_s, 9),
+        "roofline_share": round(found["clips_per_s"] / bound, 6),
+        "ratio_to_one_by_one": round(found["clips_per_s"] / found["one_by_one_clips_per_s"], 2),
+        "ratio_to_static": round(found["clips_per_s"] / found["static_clips_per_s"], 2),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Keys and values of the texts being written: one row of a preallocated cache for each.
+
+transformers hands a cache nothing but fresh keys and values, so where they go is set before each forward
+as the cache's `step`. Shapes use: rows, heads (of keys and values), capacity (positions), width (of a head).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+from transformers.cache_utils import Cache, CacheLayerMixin
+
+
+class Step(Protocol):
+    """Where one forward's keys or values go."""
+
+    def store(self, kept: Tensor, fresh: Tensor) -> Tensor:
+        """Put `fresh` into `kept` (rows, heads, capacity, width); return what is attended to."""
+
+
+@dataclass(frozen=True)
+class Prefill:
+    """Whole prompts of one length into the rows from `first` on; a prompt looks at nothing but itself."""
+
+    first: int
+
+    def store(self, kept: Tensor, fresh: Tensor) -> Tensor:
+        rows, _, length, _ = fresh.shape
+        kept[self.first : self.first + rows, :, :length] = fresh
+        return fresh
+
+
+@dataclass(frozen=True)
+class Decode:
+    """One position into each of the first `rows` rows, which look at their first `bound` positions.
+
+    `places` is (rows·heads,): where in the flattened (rows·heads·capacity) each new entry goes.
+    """
+
+    places: Tensor
+    rows: int
+    bound: int
+
+    def store(self, kept: Tensor, fresh: Tensor) -> Tensor:
+        width = fresh.shape[-1]
+        kept.view(-1, width).index_copy_(0, self.places.to(kept.device), fresh.reshape(-1, width))
+        return kept[: self.rows, :, : self.bound]
+
+
+class SlotCache(Cache):
+    """A `SlotLayer` for each block, allocated when the block first computes, on its device."""
+
+    def __init__(self, blocks: int, rows: int, capacity: int):
+        super().__init__(layers=[SlotLayer(self, rows, capacity) for _ in range(blocks)])
+        self.step: Step | None = None
+
+    def move(self, source: int, target: int, length: int) -> None:
+        """Let row `target` hold what row `source` holds in its first `length` positions."""
+        for layer in self.layers:
+            for kept in (layer.keys, layer.values):
+                kept[target, :, :length] = kept[source, :, :length]
+
+
+class SlotLayer(CacheLayerMixin):
+    """One block's keys and values, (rows, heads, capacity, width) each."""
+
+    is_sliding = False
+
+    def __init__(self, cache: SlotCache, rows: int, capacity: int):
+        super().__init__()
+        self._cache, self._rows, self._capacity = cache, rows, capacity
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        """Allocate, with zeros: a masked position takes part as 0 · value, which must not be NaN."""
+        _, heads, _, width = key_states.shape
+        self.keys = key_states.new_zeros(self._rows, heads, self._capacity, width)
+        self.values = value_states.new_zeros(self._rows, heads, self._capacity, width)
+        self.is_initialized = True
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args, **kwargs) -> tuple[Tensor, Tensor]:
+        """Store what the block computed, as the cache's step says; return what it attends to."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        step = self._cache.step
+        return step.store(self.keys, key_states), step.store(self.values, value_states)
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """Keys that a prefill sees, and the first one's position. A decode step brings its own mask."""
+        return query_length, 0
+
+    def get_seq_length(self) -> int:
+        """0: rows have lengths of their own, and callers pass `position_ids`."""
+        return 0
+
+    def get_max_length(self) -> int:
+        """Positions that a row holds."""
+        return self._capacity

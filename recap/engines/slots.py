@@ -1,0 +1,129 @@
+"""The texts being written together: prompts go in, every step writes a token of each, finished ones leave.
+
+Texts stand in the first rows of the cache, without gaps: where one leaves, the last one takes its row, so that
+a step reads one dense block and the next prompts go behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from recap.engines.base import Completion, Request
+from recap.engines.decoding import Decoding, Text
+from recap.engines.kv_cache import Decode, Prefill, SlotCache
+
+BOUND_STEP = 64  # positions; few different shapes, and the same last bits however far the neighbours are
+CPU_ROWS_PER_THREAD = 4  # a matrix product over fewer rows takes another routine, whose last bits differ
+
+
+class Slots:
+    """`count` slots of `capacity` positions for a model that computes attention as `use_grouped_attention` says.
+
+    On a CPU a step computes a few rows for nothing where that makes every row's routine the same: then not even
+    the last bit of a text's scores depends on its neighbours.
+    """
+
+    def __init__(self, model: PreTrainedModel, ends: frozenset[int], count: int, capacity: int):
+        self.count, self.capacity = count, capacity
+        self._model, self._ends = model, ends
+        self._texts: list[Text] = []
+        self._decoding: Decoding | None = None
+        device = home(model)
+        self._multiple = CPU_ROWS_PER_THREAD * torch.get_num_threads() if device.type == "cpu" else 1
+        rows, heads = round_up(count, self._multiple), model.config.num_key_value_heads
+        self._cache = SlotCache(model.config.num_hidden_layers, rows, capacity)
+        self._inputs = torch.zeros(rows, model.config.hidden_size, dtype=model.dtype, device=device)
+        self._lengths = torch.zeros(rows, dtype=torch.long, device=device)
+        self._positions = torch.arange(capacity, device=device)
+        self._starts = torch.arange(rows * heads, device=device).view(rows, heads) * capacity
+        self._hidden = torch.tensor(-torch.inf, dtype=model.dtype, device=device)
+
+    @property
+    def requests(self) -> list[Request]:
+        """What is being written."""
+        return [text.request for text in self._texts]
+
+    @property
+    def free(self) -> int:
+        """Slots that nothing is written in."""
+        return self.count - len(self._texts)
+
+    def prefill(self, requests: Sequence[Request]) -> None:
+        """Take in prompts of one length, no more than `free`: all but the last position, where decoding begins."""
+        first, known = len(self._texts), requests[0].length - 1
+        prompts = torch.stack([embed(self._model, request) for request in requests])
+        if known:
+            self._cache.step = Prefill(first)
+            self._forward(prompts[:, :-1], self._positions[None, :known])
+        rows = slice(first, first + len(requests))
+        self._inputs[rows], self._lengths[rows] = prompts[:, -1], known
+        self._texts += [Text(request) for request in requests]
+        self._decoding = None
+
+    def decode(self) -> list[Completion]:
+        """Write one token of every text; those that it finishes leave."""
+        live, longest = len(self._texts), max(text.positions for text in self._texts)
+        rows, bound = round_up(live, self._multiple), min(self.capacity, round_up(longest + 1, BOUND_STEP))
+        lengths = self._lengths[:rows]
+        mask = torch.where(self._positions[:bound] <= lengths[:, None], 0, self._hidden)
+        self._cache.step = Decode((self._starts[:rows] + lengths[:, None]).flatten(), rows, bound)
+        scores = self._forward(self._inputs[:rows, None], lengths[:, None], mask[:, None, None])[:live]
+        if self._decoding is None:
+            self._decoding = Decoding(self._texts, scores.shape[-1], scores.device)
+        tokens = self._decoding.choose(scores.float())
+        self._inputs[:live] = self._model.get_input_embeddings()(tokens)
+        self._lengths[:live] += 1
+        return self._write(tokens.tolist())
+
+    def _forward(self, inputs: Tensor, positions: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The scores (rows, vocabulary) behind each row's last input; inputs are (rows, positions, hidden)."""
+        return self._model(
+            inputs_embeds=inputs,
+            position_ids=positions,
+            attention_mask=mask,
+            past_key_values=self._cache,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits[:, -1]
+
+    def _write(self, tokens: list[int]) -> list[Completion]:
+        for text, token in zip(self._texts, tokens, strict=True):
+            text.tokens.append(token)
+        finished = [(row, text.completion(self._ends)) for row, text in enumerate(self._texts)]
+        finished = [(row, completion) for row, completion in finished if completion]
+        for row, _ in reversed(finished):
+            self._remove(row)
+        return [completion for _, completion in finished]
+
+    def _remove(self, row: int) -> None:
+        self._decoding = None
+        last = self._texts.pop()
+        if row == len(self._texts):
+            return
+        self._texts[row] = last
+        self._cache.move(len(self._texts), row, last.positions)
+        for state in (self._inputs, self._lengths):
+            state[row] = state[len(self._texts)]
+
+
+def round_up(number: int, multiple: int) -> int:
+    """The least multiple that is not below `number`."""
+    return -(-number // multiple) * multiple
+
+
+def home(model: PreTrainedModel) -> torch.device:
+    """Where prompts enter `model`; weights on disk are fetched to where the data is."""
+    device = model.get_input_embeddings().weight.device
+    return torch.device("cpu") if device.type == "meta" else device
+
+
+def embed(model: PreTrainedModel, request: Request) -> Tensor:
+    """The request's prompt (length, hidden), where the model computes and in its type."""
+    device = home(model)
+    if request.embeddings is None:
+        return model.get_input_embeddings()(torch.tensor(request.token_ids, device=device))
+    return request.embeddings.to(device, model.dtype)

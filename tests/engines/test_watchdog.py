@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import threading
+import time
+
+from recap.engines.watchdog import Watchdog
+
+
+def test_a_block_that_does_not_end_is_noticed_once():
+    stalls, noticed = [], threading.Event()
+    watchdog = Watchdog(0.05, lambda: (stalls.append(time.monotonic()), noticed.set()))
+    began = time.monotonic()
+    with watchdog:
+        assert noticed.wait(5)
+        time.sleep(0.15)
+    assert len(stalls) == 1 and stalls[0] - began > 0.05
+
+
+def test_pauses_and_short_blocks_are_no_stalls():
+    stalls = []
+    watchdog = Watchdog(0.2, lambda: stalls.append(1))
+    for _ in range(4):
+        with watchdog:
+            time.sleep(0.1)
+    time.sleep(0.4)
+    watchdog.close()
+    with watchdog:
+        time.sleep(0.4)
+    assert not stalls
