@@ -22,6 +22,7 @@ RGB = {
 GREY = {"dark": (15, 35), "light": (220, 240)}
 CONTRAST = (65, 85)
 PERIOD = (0.30, 0.42)
+_BOXES = {"square": (0.75, 0.75), "bar": (1.0, 0.36), "pillar": (0.36, 1.0)}
 _FINE = 4  # sub-pixels a pixel, each way
 
 
@@ -87,25 +88,25 @@ def _paint(
     patch = math.ceil(2 * radius * side) + 3
     stencil = Image.new("L", (patch * _FINE, patch * _FINE))
     turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
-    points = (np.array([x, y]) + radius * outline(shape) @ turn) * side - corner
-    ImageDraw.Draw(stencil).polygon([tuple(point) for point in points * _FINE], fill=255)
+    place = np.array([x, y])
+    for points, fill in outline(shape):
+        corners = ((place + radius * points @ turn) * side - corner) * _FINE
+        ImageDraw.Draw(stencil).polygon([tuple(point) for point in corners], fill=fill)
     picture.paste(colour, tuple(corner), stencil.reduce(_FINE))
 
 
 @cache
-def outline(shape: str) -> np.ndarray:
-    """The corners of `shape` (n, 2) within the unit circle."""
-    if shape == "cross":
-        arm = 0.3
-        quarter = [(arm, -0.95), (arm, -arm), (0.95, -arm)]
-        return np.array(
-            [(c * x - s * y, s * x + c * y) for c, s in ((1, 0), (0, 1), (-1, 0), (0, -1)) for x, y in quarter]
-        )
-    corners, inner = {"circle": (48, 1.0), "square": (4, 1.0), "triangle": (3, 1.0), "star": (5, 0.42)}[shape]
-    turn = math.pi / 4 if shape == "square" else 0.0
-    points = []
-    for number in range(corners):
-        for step, radius in ((0, 1.0), (0.5, inner))[: 2 if shape == "star" else 1]:
-            angle = 2 * math.pi * (number + step) / corners + turn
-            points.append((radius * math.sin(angle), -radius * math.cos(angle)))
-    return np.array(points)
+def outline(shape: str) -> tuple[tuple[np.ndarray, int], ...]:
+    """Polygons (corners, 2) within the unit circle, each to be filled (255) or cut out (0)."""
+    if shape == "ring":
+        circle = _regular(48)
+        return (circle, 255), (0.55 * circle, 0)
+    if shape in _BOXES:
+        width, height = _BOXES[shape]
+        return ((np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * (width, height), 255),)
+    return ((_regular(3), 255),)
+
+
+def _regular(corners: int) -> np.ndarray:
+    angles = 2 * math.pi * np.arange(corners) / corners
+    return np.stack([np.sin(angles), -np.cos(angles)], axis=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-SHAPES = ("circle", "square", "triangle", "star", "cross")
+SHAPES = ("square", "ring", "triangle", "bar", "pillar")
 COLOURS = ("blue", "cyan", "green", "purple", "red", "yellow")
 SIZES = ("small", "large")
 PATTERNS = ("plain", "striped", "checkered", "dotted")

@@ -40,7 +40,7 @@ STRIDE = (0.36, 0.52)
 PAN = 0.5
 BOUNCES, BOUNCE_HEIGHT = 2, 0.22
 _PLACE_EDGES = (0.38, 0.62)
-_TOUCH = 0.9  # of the two radii together: nearer than that, one would hide the other
+_TOUCH = 0.95  # of the two radii together: nearer than that, one would hide the other
 _INSTANTS = tuple(step / 8 for step in range(9))
 
 
@@ -101,7 +101,7 @@ def _scene(chance: random.Random, motions: tuple[str, ...], cameras: tuple[str, 
 def _thing(chance: random.Random, colour: str, motions: tuple[str, ...]) -> tuple[Thing, Track]:
     motion = chance.choice(motions)
     size = {"growing": "small", "shrinking": "large"}.get(motion) or chance.choice(SIZES)
-    shape = chance.choice(SHAPES[1:] if motion == "turning" else SHAPES)  # a circle turns unseen
+    shape = chance.choice([shape for shape in SHAPES if motion != "turning" or shape != "ring"])  # it turns unseen
     first = chance.uniform(*RADII[size])
     last = {"growing": "large", "shrinking": "small"}.get(motion)
     radii = (first, chance.uniform(*RADII[last]) if last else first)

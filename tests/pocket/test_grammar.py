@@ -8,14 +8,14 @@ from recap.pocket.facts import MOTIONS, PATTERNS, SHADES, SHAPES, WIDER_MOTIONS,
 from recap.pocket.grammar import CHINESE_DOING, CHINESE_WORDS, ENGLISH_DOING, chinese, english, parse_english
 from recap.pocket.scene import WIDER, draw_scenes
 
-FACTS = Facts((Thing("large", "cyan", "star", "up_left"), Thing("small", "red", "cross", "still")), "dark", "striped")
+FACTS = Facts((Thing("large", "cyan", "ring", "up_left"), Thing("small", "red", "bar", "still")), "dark", "striped")
 
 
 def test_both_languages_say_all_the_facts():
     assert english(FACTS) == (
-        "A large cyan star moves up and to the left and a small red cross stays still on a dark striped background."
+        "A large cyan ring moves up and to the left and a small red bar stays still on a dark striped background."
     )
-    assert chinese(FACTS) == "在深色条纹背景上，一个大的青色星形向左上方移动，一个小的红色十字形保持不动。"
+    assert chinese(FACTS) == "在深色条纹背景上，一个大的青色圆环向左上方移动，一个小的红色横条保持不动。"
 
 
 @pytest.mark.parametrize("moving", [True, False])
@@ -33,8 +33,8 @@ def test_every_word_has_its_chinese():
 
 
 def test_what_is_not_said_is_missing():
-    said = parse_english("A large red circle moves up. It is nice.")
-    assert said.things == (Thing("large", "red", "circle", "up"),)
+    said = parse_english("A large red square moves up. It is nice.")
+    assert said.things == (Thing("large", "red", "square", "up"),)
     assert (said.shade, said.pattern) == ("", "")
 
 
