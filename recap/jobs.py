@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 
@@ -18,14 +16,13 @@ from recap import engines, ledger, shards
 from recap.corpus import caller_columns, corpus_identity, corpus_root, scan
 from recap.graph.plan import WorkPlan
 from recap.graph.sizing import local_resources, size_pools
-from recap.graph.stages import Receipt, WorkerLost
 from recap.pipeline import Pipeline
-from recap.records import CAPTIONED, FILTERED, QUARANTINED, STATUSES, Clip, FrameRequest
+from recap.records import CAPTIONED, FILTERED, QUARANTINED, STATUSES, FrameRequest
 from recap.report.log_file import log_file
 from recap.report.progress import Progress
+from recap.work import Runner, Work
 
 log = logging.getLogger(__name__)
-Runner = Literal["ray", "loop"]
 PIXELS = ("truncated", "fallback", "scaling")
 DECODING = ("kind", "max_new_tokens", "repetition_penalty")
 
@@ -76,9 +73,10 @@ def run(
         ledger.check_owner(output, corpus_identity(pipeline.corpus))  # fetching may have taken hours
         ledger.sweep(output)
         ledger.write_recipe(output, corpus_identity(pipeline.corpus), keys, pipeline.as_dict())
-        snapshot = ledger.update_snapshot(output, scanned)
+        snapshot, _ = ledger.update_snapshot(output, scanned)
+        del scanned  # from here on the snapshot's few bytes a clip are all that is held
         plan = _work_plan(pipeline, model, request, keys, epoch)
-        work = _Work(snapshot, corpus_root(pipeline.corpus).resolve(), plan, limit)
+        work = Work(snapshot, corpus_root(pipeline.corpus).resolve(), plan, limit)
         with progress or Progress() as bars:
             work.caption(runner, bars)
         summary = _finalize(pipeline, work)
@@ -173,44 +171,6 @@ def _work_plan(
     )
 
 
-class _Work:
-    """The captioning of one run: rounds of the graph over what is missing."""
-
-    def __init__(self, snapshot: pa.Table, root: Path, plan: WorkPlan, limit: int | None):
-        self.snapshot, self.root, self.plan, self.limit = snapshot, root, plan, limit
-        self.committed = ledger.Committed(snapshot, plan.fragments)
-        self.captioned_before = self.committed.counts()[CAPTIONED]
-        self.seconds = 0.0
-
-    def caption(self, runner: Runner, bars: Progress) -> None:
-        """Run the graph until nothing is missing, a round makes no progress, or the rounds are used up."""
-        started = time.monotonic()
-        missing = self.committed.missing(self.limit)
-        if len(missing):
-            first = next(ledger.clips_of(missing, self.root))
-            with _runner(runner, self.plan, first) as run_round:
-                self._rounds(run_round, missing, bars)
-        self.seconds = time.monotonic() - started
-
-    def _rounds(self, run_round: Callable[..., Iterator[Receipt]], missing: pa.Table, bars: Progress) -> None:
-        for number in range(1, self.plan.ray.rounds + 1):
-            bars.start(len(missing), self.committed.counts())
-            self._round(run_round, missing, bars)
-            self.committed = ledger.Committed(self.snapshot, self.plan.fragments)
-            before, missing = len(missing), self.committed.missing(self.limit)
-            if not len(missing) or (len(missing) == before and number > 1):
-                return
-            log.warning("round %d left %d clips behind; going on with those", number, len(missing))
-
-    def _round(self, run_round: Callable[..., Iterator[Receipt]], missing: pa.Table, bars: Progress) -> None:
-        try:
-            for receipt in run_round(list(ledger.clips_of(missing, self.root)), bars.set_decoded):
-                bars.add(receipt.status)
-        except WorkerLost as error:
-            log.warning("a worker was lost: %s", error)
-            log.info("what it said", exc_info=error)
-
-
 @contextmanager
 def _cluster(pipeline: Pipeline, runner: Runner) -> Iterator[None]:
     """Join a named cluster before anything is written: it may not answer, or be too small."""
@@ -224,27 +184,10 @@ def _cluster(pipeline: Pipeline, runner: Runner) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _runner(runner: Runner, plan: WorkPlan, clip: Clip) -> Iterator[Callable[..., Iterator[Receipt]]]:
-    if runner == "loop":
-        from recap.graph.loop import loop_round
-
-        yield partial(loop_round, plan=plan)
-    else:
-        from recap.graph.nodes import check_nodes
-        from recap.graph.ray_graph import ray_round, ray_session
-
-        with ray_session(plan.ray.address):
-            if plan.ray.address is not None:
-                checkpoints = filter(None, (plan.model.checkpoint, plan.model.base))
-                check_nodes(plan.fragments.parents[1], clip.location, checkpoints)
-            yield partial(ray_round, plan=plan)
-
-
-def _finalize(pipeline: Pipeline, work: _Work) -> Summary:
+def _finalize(pipeline: Pipeline, work: Work) -> Summary:
     output, committed = Path(pipeline.output.path), work.committed
     counts = committed.counts()
-    books = {"clips": len(committed.clips)} | {status: counts[status] for status in STATUSES}
+    books = {"clips": len(work.snapshot.present)} | {status: counts[status] for status in STATUSES}
     books["remaining"] = books["clips"] - counts.total()
     assert books["remaining"] == len(committed.missing()), books
     generation, shard_list = shards.write_generation(
@@ -275,7 +218,7 @@ def _check_shards(shard_list: list[shards.Shard], books: dict[str, int]) -> None
     assert all(number == books[CAPTIONED] for number in rows.values()), (rows, books)
 
 
-def _summary(output: Path, manifest: dict[str, Any], work: _Work) -> Summary:
+def _summary(output: Path, manifest: dict[str, Any], work: Work) -> Summary:
     books = manifest["reconciliation"]
     return Summary(
         **books,

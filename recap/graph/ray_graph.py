@@ -85,7 +85,7 @@ def ray_round(clips: Sequence[Clip], on_decoded: Callable[[int], None], *, plan:
     `on_decoded` is told how many clips have been decoded so far. Raises WorkerLost when a worker
     died more often than it is restarted; what was committed until then stays.
     """
-    counter = ray.remote(num_cpus=0)(_Counter).remote()
+    counter = ray.remote(num_cpus=0)(_Counter).remote(len(clips))
     asked = 0.0
     dataset = _graph(clips, plan, size_cluster(plan.decode, plan.engine), counter)
     try:
@@ -110,7 +110,7 @@ def _graph(clips: Sequence[Clip], plan: WorkPlan, pools: Pools, counter: ray.act
     decode_pool = ActorPoolStrategy(size=pools.decode_workers, max_tasks_in_flight_per_actor=QUEUED_BLOCKS)
     caption_pool = ActorPoolStrategy(
         size=pools.caption_actors,
-        max_concurrent_calls_per_actor=in_flight,
+        max_concurrent_calls_per_actor=in_flight + 1,  # one may only be waiting for a commit
         max_tasks_in_flight_per_actor=in_flight + 2,
     )
     common = {"batch_size": None, "batch_format": "pyarrow", "ray_remote_args_fn": _bounded_retries}
@@ -123,7 +123,7 @@ def _graph(clips: Sequence[Clip], plan: WorkPlan, pools: Pools, counter: ray.act
     )
     return decoded.map_batches(
         _Caption,
-        fn_constructor_args=(plan,),
+        fn_constructor_args=(plan, counter),
         compute=caption_pool,
         num_cpus=pools.caption_cpus,
         num_gpus=pools.gpus_per_actor,
@@ -145,14 +145,19 @@ def _blocks(clips: Iterable[Clip], pools: Pools) -> Iterator[pa.Table]:
 
 
 class _Counter:
-    def __init__(self):
-        self.count = 0
+    """How many of a graph's clips have been decoded."""
+
+    def __init__(self, clips: int):
+        self.clips, self.count = clips, 0
 
     def add(self, number: int) -> None:
         self.count += number
 
     def total(self) -> int:
         return self.count
+
+    def is_complete(self) -> bool:
+        return self.count >= self.clips
 
 
 class _Decode:
@@ -167,12 +172,16 @@ class _Decode:
 
 
 class _Caption:
-    def __init__(self, plan: WorkPlan):
+    def __init__(self, plan: WorkPlan, counter: ray.actor.ActorHandle):
+        self.counter = counter
         # An actor that Ray restarts keeps its id: only a fresh name cannot overwrite a fragment.
         self.stage = CaptionStage(plan, uuid4().hex)
 
     async def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
         columns = (block[name].to_pylist() for name in ("clip", "frames"))
         decoded = [(pickle.loads(clip), pickle.loads(frames)) for clip, frames in zip(*columns, strict=True)]
-        receipts = await self.stage.caption_beside(decoded)
+        receipts = await self.stage.caption_beside(decoded, self._is_last)
         yield pa.Table.from_pylist([{"clip_id": it.clip_id, "status": it.status} for it in receipts])
+
+    async def _is_last(self) -> bool:
+        return await self.counter.is_complete.remote()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
@@ -13,7 +13,7 @@ from recap.ledger import FragmentWriter
 from recap.records import CAPTIONED, QUARANTINED, Caption, Clip, ClipError, Frames, Record
 from recap.video import open_reader
 
-LINGER_S = 0.5  # a lone call waits this long for company before it commits a small fragment
+LOOK_EVERY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +67,23 @@ class CaptionStage:
             self.writer.flush()
             raise
 
-    async def caption_beside(self, decoded: Sequence[tuple[Clip, Frames | ClipError]]) -> list[Receipt]:
-        """`caption` beside other calls; the last one in flight commits before it returns.
+    async def caption_beside(
+        self, decoded: Sequence[tuple[Clip, Frames | ClipError]], is_last: Callable[[], Awaitable[bool]]
+    ) -> list[Receipt]:
+        """`caption` beside other calls; the only one in flight stays until its writer has committed.
 
-        So a drained stage holds nothing back, and a busy one commits in its writer's own time.
+        So whatever is not committed has a call that stands for it, and an idle stage does not write a
+        small fragment a call: its writer commits in its own time. `is_last` tells that nothing more is
+        to come, and waiting is over.
         """
         self.in_flight += 1
         try:
             receipts = await self.caption(decoded)
-            if self.in_flight == 1:
-                await asyncio.sleep(LINGER_S)
-            if self.in_flight == 1:
-                self.writer.flush()
+            while self.in_flight == 1 and self.writer.pending:
+                if await is_last():
+                    self.writer.flush()
+                else:
+                    await asyncio.sleep(LOOK_EVERY_S)
             return receipts
         finally:
             self.in_flight -= 1

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from recap.ledger.files import read_json, write_json
-
-CONTRACT = 1
+from recap.ledger.sealed import CONTRACT, refuse_newer
 
 
 def read_manifest(output: Path) -> dict[str, Any]:
@@ -16,7 +15,7 @@ def read_manifest(output: Path) -> dict[str, Any]:
     manifest = read_json(output / "manifest.json")
     if manifest is None:
         raise ValueError(f"{output} holds no manifest.json: no run has finished there yet")
-    _refuse_newer(output, manifest)
+    refuse_newer(output, manifest["contract"])
     return manifest
 
 
@@ -25,19 +24,11 @@ def check_owner(output: Path, corpus: str) -> None:
     recipe = read_json(output / "recipe.json")
     if recipe is None:
         return _refuse_foreign(output)
-    _refuse_newer(output, recipe)
+    refuse_newer(output, recipe["contract"])
     if recipe["corpus"] != corpus:
         raise ValueError(
             f"output.path: {output} belongs to the corpus {recipe['corpus']}, not to {corpus}; "
             "choose another output.path"
-        )
-
-
-def _refuse_newer(output: Path, document: Mapping[str, Any]) -> None:
-    if document["contract"] > CONTRACT:
-        raise ValueError(
-            f"{output} was written by a newer recap (contract {document['contract']}, this one knows {CONTRACT}); "
-            "upgrade recap"
         )
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -43,20 +44,49 @@ def frames(value: int = 0, count: int = 2) -> Frames:
 
 
 def committed(folder) -> list[str]:
-    return [clip_id for _, table in read_fragments(folder) for clip_id in table["clip_id"].to_pylist()]
+    return [clip_id for fragment in read_fragments(folder) for clip_id in fragment.table["clip_id"].to_pylist()]
+
+
+async def is_last() -> bool:
+    return True
+
+
+async def more_to_come() -> bool:
+    return False
+
+
+def bad(number: int) -> tuple[Clip, ClipError]:
+    return clip(number), ClipError("probe", "empty_file", "the file is empty")
 
 
 def test_the_last_call_in_flight_commits_and_the_others_do_not_wait(plan, tmp_path):
     stage = CaptionStage(plan, "w")
 
     async def two_calls():
-        slow = asyncio.create_task(stage.caption_beside([(clip(1), frames(1)), (clip(2), frames(2))]))
-        quick = await stage.caption_beside([(clip(3), ClipError("probe", "empty_file", "the file is empty"))])
+        slow = asyncio.create_task(stage.caption_beside([(clip(1), frames(1)), (clip(2), frames(2))], is_last))
+        quick = await stage.caption_beside([bad(3)], is_last)
         return [*quick, *await slow]
 
     receipts = asyncio.run(two_calls())
     assert [receipt.status for receipt in receipts] == [QUARANTINED, CAPTIONED, CAPTIONED]
     assert sorted(committed(tmp_path)) == [clip(n).clip_id for n in (1, 2, 3)]
+    stage.close()
+
+
+def test_an_idle_stage_waits_for_its_writer_and_not_for_every_call(plan, tmp_path, monkeypatch):
+    monkeypatch.setattr("recap.graph.stages.LOOK_EVERY_S", 0.01)
+    stage = CaptionStage(replace(plan, commit_every_s=0.5), "w")
+
+    async def one_after_the_other():
+        waiting = [asyncio.create_task(stage.caption_beside([bad(0)], more_to_come))]
+        for number in range(1, 5):
+            await asyncio.sleep(0.05)
+            assert not all(call.done() for call in waiting), "nothing stands for what is not committed"
+            waiting.append(asyncio.create_task(stage.caption_beside([bad(number)], more_to_come)))
+        await asyncio.gather(*waiting)
+
+    asyncio.run(one_after_the_other())
+    assert len(committed(tmp_path)) == 5 and len(list(tmp_path.iterdir())) == 1
     stage.close()
 
 
