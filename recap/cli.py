@@ -13,6 +13,7 @@ import click
 from recap import __version__
 
 OVERRIDES = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 PIPELINE = click.argument("pipeline", type=click.Path(path_type=Path))
 
 
@@ -39,7 +40,7 @@ def main() -> None:
 @PIPELINE
 @OVERRIDES
 @click.option("--limit", type=click.IntRange(min=1), help="Caption the first N clips only; a later run goes on.")
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object on stdout.")
+@JSON
 def run(pipeline: Path, overrides: tuple[str, ...], limit: int | None, as_json: bool) -> None:
     """Caption what PIPELINE describes; run again to go on after any stop."""
     from rich.console import Console
@@ -61,6 +62,26 @@ def run(pipeline: Path, overrides: tuple[str, ...], limit: int | None, as_json: 
     if not summary.complete:
         click.echo(f"{summary.remaining} clips remain; run the same command to go on", err=True)
         sys.exit(1)
+
+
+@main.command()
+@PIPELINE
+@OVERRIDES
+@click.option("--limit", type=click.IntRange(min=1), help="As for `recap run`.")
+@JSON
+def plan(pipeline: Path, overrides: tuple[str, ...], limit: int | None, as_json: bool) -> None:
+    """Say what `recap run` would do, and what has changed since the last one. Writes nothing."""
+    from rich.console import Console
+
+    from recap import planning
+    from recap.pipeline import load_pipeline
+    from recap.report.plan import print_plan
+
+    planned = planning.plan(load_pipeline(pipeline, overrides), limit=limit)
+    if as_json:
+        click.echo(json.dumps(asdict(planned)))
+    else:
+        print_plan(planned, Console())
 
 
 @main.command()
@@ -134,10 +155,10 @@ def schema() -> None:
 @OVERRIDES
 def validate(pipeline: Path, overrides: tuple[str, ...]) -> None:
     """Check the settings of PIPELINE, and its prompts against a checkpoint that is here."""
-    from recap import jobs
     from recap.pipeline import load_pipeline
+    from recap.planning import check_view
 
     settings = load_pipeline(pipeline, overrides)
     if Path(settings.model.checkpoint).is_dir():
-        jobs.check_view(settings)
+        check_view(settings)
     click.echo(f"{pipeline} is valid")

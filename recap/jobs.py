@@ -10,21 +10,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from recap import engines, ledger, shards
-from recap.corpus import caller_columns, corpus_identity, corpus_root, scan
+from recap.corpus import corpus_identity, corpus_root
 from recap.graph.plan import WorkPlan
-from recap.graph.sizing import local_resources, size_pools
 from recap.pipeline import Pipeline
+from recap.planning import check, check_view, derive_keys
 from recap.records import CAPTIONED, FILTERED, QUARANTINED, STATUSES, FrameRequest
 from recap.report.log_file import log_file
 from recap.report.progress import Progress
 from recap.work import Runner, Work
 
 log = logging.getLogger(__name__)
-PIXELS = ("truncated", "fallback", "scaling")
-DECODING = ("kind", "max_new_tokens", "repetition_penalty")
 
 
 @dataclass(frozen=True)
@@ -69,7 +65,7 @@ def run(
     keys = derive_keys(pipeline, model, request)
     output = Path(pipeline.output.path)
     with _cluster(pipeline, runner), ledger.lease(output) as epoch, log_file(output / "run.log"):
-        log.info("run %d: captions are filed under %s", epoch, keys["caption_key"])
+        log.info("run %d: captions are filed under %s", epoch, keys.values["caption_key"])
         ledger.check_owner(output, corpus_identity(pipeline.corpus))  # fetching may have taken hours
         ledger.sweep(output)
         ledger.write_recipe(output, corpus_identity(pipeline.corpus), keys, pipeline.as_dict())
@@ -85,75 +81,8 @@ def run(
         return summary
 
 
-def check(pipeline: Pipeline) -> pa.Table:
-    """Everything that can be refused before work starts; returns the scanned corpus.
-
-    Raises ValueError with every problem found, so that one attempt shows them all.
-    """
-    problems = engines.problems(
-        pipeline.model, pipeline.prompt, pipeline.engine, on_cluster=pipeline.ray.address is not None
-    )
-    scanned = None
-    if pipeline.ray.address is None:
-        problems += _local_pool_problems(pipeline)
-    try:
-        scanned = scan(pipeline.corpus)
-        ledger.refuse_reserved(caller_columns(scanned))
-        ledger.check_owner(Path(pipeline.output.path), corpus_identity(pipeline.corpus))
-    except ValueError as error:
-        problems.append(str(error))
-    if problems:
-        raise ValueError("this run cannot start:\n  " + "\n  ".join(problems))
-    assert scanned is not None
-    return scanned
-
-
-def _local_pool_problems(pipeline: Pipeline) -> list[str]:
-    engine = pipeline.engine
-    cpus, gpus = local_resources(engine.gpus_per_actor)
-    wanted = {"decode_workers": pipeline.decode.workers, "caption_actors": engine.actors}
-    try:
-        size_pools(cpus, gpus, gpus_per_actor=engine.gpus_per_actor, **wanted)
-    except ValueError as error:
-        return [str(error)]
-    return []
-
-
-def check_view(pipeline: Pipeline) -> FrameRequest:
-    """What the model wants to see of a clip; ValueError when prompt, video and answer exceed its context.
-
-    Needs the checkpoint's config and tokenizer alone: of a hub id nothing else is downloaded yet.
-    """
-    model = engines.fetch(pipeline.model, pipeline.engine, weights=False)
-    request = engines.frame_request(model, pipeline.engine, pipeline.frames.count, pipeline.frames.view)
-    engines.check_length(model, pipeline.prompt, pipeline.engine, request)
-    return request
-
-
-def derive_keys(pipeline: Pipeline, model: engines.ModelSettings, request: FrameRequest) -> dict[str, str]:
-    """The chained keys: what a caption depends on, and nothing else.
-
-    `model` is the fetched one, `request` what its tower wants to see.
-    """
-    pixels = {name: getattr(pipeline.decode, name) for name in PIXELS}
-    view_key = ledger.key_of({"request": asdict(request)} | pixels)
-    drawn = ("temperature", "seed") if pipeline.engine.temperature else ()  # greedy decoding draws nothing
-    caption = {
-        "model": engines.model_name(pipeline.model),
-        "weights": engines.fetched_digest(model, pipeline.engine),
-        "lora_alpha": model.lora_alpha,
-        "dtype": model.dtype,
-        "visual_tokens": model.visual_tokens,
-        "pooling": model.pooling,
-        "prompts": list(engines.prompt_texts(pipeline.prompt).items()),
-        "engine": {name: getattr(pipeline.engine, name) for name in (*DECODING, *drawn)},
-    }
-    caption_key = ledger.key_of(caption, view_key)
-    return {"view_key": view_key, "caption_key": caption_key, "review_key": ledger.key_of({}, caption_key)}
-
-
 def _work_plan(
-    pipeline: Pipeline, model: engines.ModelSettings, request: FrameRequest, keys: dict[str, str], epoch: int
+    pipeline: Pipeline, model: engines.ModelSettings, request: FrameRequest, keys: ledger.Keys, epoch: int
 ) -> WorkPlan:
     output = Path(pipeline.output.path).resolve()
     return WorkPlan(
@@ -164,10 +93,10 @@ def _work_plan(
         prompt=pipeline.prompt,
         engine=pipeline.engine,
         ray=pipeline.ray,
-        fragments=output / "fragments" / keys["caption_key"],
+        fragments=output / "fragments" / keys.values["caption_key"],
         commit_every_s=pipeline.output.commit_every_s,
         epoch=epoch,
-        **keys,
+        **keys.values,
     )
 
 

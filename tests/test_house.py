@@ -17,13 +17,15 @@ HOME = Path(__file__).parents[1]
 SOURCES = sorted((HOME / "recap").rglob("*.py"))
 # Who may import whom, beside recap.records; `settings` modules are what pipeline composes.
 LAW = {
-    "cli": {"jobs", "pipeline", "report", "pllava"},
-    "jobs": {"graph", "corpus", "ledger", "shards", "report", "engines", "pipeline"},
+    "cli": {"jobs", "planning", "pipeline", "report", "pllava"},
+    "jobs": {"planning", "work", "graph", "corpus", "ledger", "shards", "report", "engines", "pipeline"},
+    "planning": {"graph", "corpus", "ledger", "engines", "pipeline"},
+    "work": {"graph", "ledger", "report"},
     "graph": {"video", "engines", "ledger"},
     "engines": {"pllava"},
     "pipeline": {"corpus", "engines", "graph", "shards", "source", "video"},
     "preprocessing": {"pllava", "video"},
-    "report": {"ledger", "jobs"},
+    "report": {"ledger", "jobs", "planning"},
     "corpus": set(),
     "ledger": set(),
     "pllava": set(),

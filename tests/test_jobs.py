@@ -9,30 +9,9 @@ import pytest
 from rich.console import Console
 
 from recap import jobs
-from recap.pipeline import Pipeline, load_pipeline
+from recap.pipeline import Pipeline
 from recap.report.progress import Progress
 from recap.report.view import print_captions
-
-
-@pytest.fixture
-def corpus(tmp_path, home):
-    folder = tmp_path / "clips"
-    folder.mkdir()
-    for clip in sorted((home / "pipelines/demo/clips/shapes").iterdir())[:6]:
-        shutil.copy(clip, folder)
-    return folder
-
-
-@pytest.fixture
-def rehearsal(tmp_path, corpus):
-    """A function that gives the pipeline over `corpus` without a model, with overrides."""
-    path = tmp_path / "pipeline.yaml"
-    path.write_text(
-        f"corpus: {{path: {corpus}}}\n"
-        "engine: {kind: rehearsal, max_new_tokens: 12}\n"
-        f"output: {{path: {tmp_path / 'out'}, rows_per_shard: 4}}\n"
-    )
-    return lambda *overrides: load_pipeline(path, overrides)
 
 
 def run(pipeline: Pipeline, **options) -> jobs.Summary:

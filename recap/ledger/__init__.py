@@ -5,7 +5,7 @@ from recap.ledger.compaction import compact
 from recap.ledger.files import read_json, sweep, write_json
 from recap.ledger.fragments import FragmentWriter, pass_over, set_aside, write_retry
 from recap.ledger.growth import Growth, foresee_snapshot, update_snapshot
-from recap.ledger.keys import key_of
+from recap.ledger.keys import Keys, differences, key_of
 from recap.ledger.lease import lease
 from recap.ledger.recipe import check_owner, read_manifest, write_recipe
 from recap.ledger.schema import refuse_reserved
@@ -17,9 +17,11 @@ __all__ = [
     "Committed",
     "FragmentWriter",
     "Growth",
+    "Keys",
     "Snapshot",
     "check_owner",
     "compact",
+    "differences",
     "foresee_snapshot",
     "key_of",
     "lease",

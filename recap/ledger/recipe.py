@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from recap.ledger.files import read_json, write_json
+from recap.ledger.keys import Keys
 from recap.ledger.sealed import CONTRACT, refuse_newer
 
 
@@ -45,9 +47,15 @@ def _refuse_foreign(output: Path) -> None:
         )
 
 
-def write_recipe(output: Path, corpus: str, keys: Mapping[str, str], settings: Mapping[str, Any]) -> None:
+def write_recipe(output: Path, corpus: str, keys: Keys, settings: Mapping[str, Any]) -> None:
     """Record the effective settings and keys, also beside the fragments that are written under them."""
-    document = {"contract": CONTRACT, "corpus": corpus, "keys": dict(keys), "settings": dict(settings)}
-    for folder in (output, output / "fragments" / keys["caption_key"]):
-        if read_json(folder / "recipe.json") != document:
+    document = {
+        "contract": CONTRACT,
+        "corpus": corpus,
+        "keys": keys.values,
+        "key_settings": dict(keys.settings),
+        "settings": dict(settings),
+    }
+    for folder in (output, output / "fragments" / keys.values["caption_key"]):
+        if read_json(folder / "recipe.json") != json.loads(json.dumps(document)):
             write_json(folder / "recipe.json", document)

@@ -7,7 +7,7 @@ from recap.ledger.recipe import check_owner, write_recipe
 
 
 def test_an_output_belongs_to_one_corpus(tmp_path):
-    write_recipe(tmp_path, "folder:/a", {"caption_key": "ck"}, {})
+    write_recipe(tmp_path, "folder:/a", ledger.Keys({"caption_key": {}}), {})
     check_owner(tmp_path, "folder:/a")
     with pytest.raises(ValueError, match="belongs to the corpus folder:/a"):
         check_owner(tmp_path, "folder:/b")
@@ -37,3 +37,9 @@ def test_a_file_is_no_output(tmp_path):
 def test_keys_chain():
     assert ledger.key_of({"a": 1, "b": 2}) == ledger.key_of({"b": 2, "a": 1})
     assert len({ledger.key_of({"a": 1}), ledger.key_of({"a": 2}), ledger.key_of({"a": 1}, "previous")}) == 3
+
+
+def test_differences_are_named_in_full():
+    before = {"a": {"b": 1, "c": (1, 2)}, "gone": 1}
+    after = {"a": {"b": 2, "c": [1, 2]}, "new": None, "came": 3}
+    assert ledger.differences(before, after) == {"a.b": (1, 2), "gone": (1, None), "came": (None, 3)}
