@@ -65,7 +65,7 @@ def test_settings_in_no_key_rerun_nothing(rehearsal):
     jobs.run(rehearsal(), runner="loop")
     planned = plan(rehearsal("output.rows_per_shard=2"))
     assert (planned.stale, planned.to_do) == ({}, 0)
-    assert planned.settings == {"output.rows_per_shard": (10_000, 2)}
+    assert planned.settings == {"output.rows_per_shard": (4, 2)}
     assert "no key changed" in shown(planned)
     assert "since the last run" not in shown(plan(rehearsal()))
 
