@@ -88,6 +88,33 @@ def test_a_run_that_is_broken_off_goes_on_to_the_same_bytes(rehearsal, tmp_path,
     assert deliverable(tmp_path / "out") == deliverable(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("step", ["write_generation", "write_json", "delete_other_generations"])
+@pytest.mark.parametrize("is_done", [False, True], ids=["before", "after"])
+def test_a_run_that_dies_around_any_step_of_its_end_goes_on_to_the_same_bytes(
+    rehearsal, tmp_path, deliverable, monkeypatch, step, is_done
+):
+    run(rehearsal(f"output.path={tmp_path / 'whole'}"))
+    run(rehearsal(), limit=3)
+    room = jobs.ledger if step == "write_json" else jobs.shards
+    real = getattr(room, step)
+
+    def dies(*arguments, **options):
+        if step == "write_json" and arguments[0].name != "manifest.json":
+            return real(*arguments, **options)
+        if is_done:
+            real(*arguments, **options)
+        raise Killed
+
+    monkeypatch.setattr(room, step, dies)
+    with pytest.raises(Killed):
+        run(rehearsal())
+    monkeypatch.undo()
+    manifest = json.loads((tmp_path / "out/manifest.json").read_text())
+    assert all((tmp_path / "out" / shard["path"]).is_file() for shard in manifest["shards"]), "readers see a hole"
+    run(rehearsal())
+    assert deliverable(tmp_path / "out") == deliverable(tmp_path / "whole")
+
+
 def test_a_limit_captions_the_first_and_the_full_run_the_rest(rehearsal, tmp_path, deliverable):
     run(rehearsal(f"output.path={tmp_path / 'whole'}"))
     part = run(rehearsal(), limit=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -79,7 +80,7 @@ def _tables(entries: Iterator[Entry], root: Path, trust_size: bool) -> Iterator[
         columns = {
             "clip_id": [clip_id(entry.uri, entry.start_s, entry.end_s) for entry in some],
             "uri": [entry.uri for entry in some],
-            "source_version": [source_version(root / entry.uri, trust_size) for entry in some],
+            "source_version": [source_version(os.path.join(root, entry.uri), trust_size) for entry in some],
             "start_s": [entry.start_s for entry in some],
             "end_s": [entry.end_s for entry in some],
         }

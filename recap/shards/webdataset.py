@@ -42,7 +42,10 @@ def _video(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _json(record: dict[str, Any]) -> str:
-    return json.dumps(_finite(record), ensure_ascii=False, default=str, allow_nan=False)
+    try:
+        return json.dumps(record, ensure_ascii=False, default=str, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(record), ensure_ascii=False, default=str, allow_nan=False)
 
 
 def _finite(value: Any) -> Any:
