@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from recap import __version__
 
+if TYPE_CHECKING:
+    from recap.jobs import Summary
+
 OVERRIDES = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+OUTPUT = click.argument("output", type=click.Path(path_type=Path))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 PIPELINE = click.argument("pipeline", type=click.Path(path_type=Path))
 
@@ -43,15 +49,21 @@ def main() -> None:
 @JSON
 def run(pipeline: Path, overrides: tuple[str, ...], limit: int | None, as_json: bool) -> None:
     """Caption what PIPELINE describes; run again to go on after any stop."""
-    from rich.console import Console
-
     from recap import jobs
     from recap.pipeline import load_pipeline
-    from recap.report.summary import print_summary
 
     settings = load_pipeline(pipeline, overrides)
+    _finish(lambda: jobs.run(settings, limit=limit), as_json)
+
+
+def _finish(run: Callable[[], Summary], as_json: bool) -> None:
+    """Caption, print the summary, and exit: 0 when every clip asked for is accounted for, else 1."""
+    from rich.console import Console
+
+    from recap.report.summary import print_summary
+
     try:
-        summary = jobs.run(settings, limit=limit)
+        summary = run()
     except KeyboardInterrupt:
         click.echo("interrupted; what was committed is safe, run the same command to go on", err=True)
         sys.exit(130)
@@ -62,6 +74,54 @@ def run(pipeline: Path, overrides: tuple[str, ...], limit: int | None, as_json: 
     if not summary.complete:
         click.echo(f"{summary.remaining} clips remain; run the same command to go on", err=True)
         sys.exit(1)
+
+
+@main.command()
+@OUTPUT
+@click.option("--reason", help="What to do again: a stage (decode), a kind (timeout), or both (decode/timeout).")
+@click.option("--clip", "clips", multiple=True, metavar="ID", help="A clip to do again, whatever became of it.")
+@JSON
+def retry(output: Path, reason: str | None, clips: tuple[str, ...], as_json: bool) -> None:
+    """Caption again what was quarantined in OUTPUT, with the settings of its last run."""
+    from recap import jobs
+
+    if reason is None and not clips:
+        raise click.UsageError("say what to do again: --reason decode, or --clip ID")
+    _finish(lambda: jobs.retry(output, reason=reason, clip_ids=clips), as_json)
+
+
+@main.command()
+@OUTPUT
+@JSON
+def status(output: Path, as_json: bool) -> None:
+    """Say where a run stands, whether it lives or died. Takes no lease."""
+    from rich.console import Console
+
+    from recap.report.status import print_status
+    from recap.status import status
+
+    found = status(output)
+    if as_json:
+        click.echo(json.dumps(asdict(found)))
+    else:
+        print_status(found, Console())
+
+
+@main.command()
+@OUTPUT
+@JSON
+def verify(output: Path, as_json: bool) -> None:
+    """Read every byte of OUTPUT; exit 1 and name each difference where something is not as it must be."""
+    from recap.verification import verify
+
+    found = verify(output)
+    if as_json:
+        click.echo(json.dumps({"differences": [asdict(difference) for difference in found]}))
+    else:
+        for difference in found:
+            click.echo(f"{difference.where}: {difference.what}")
+        click.echo(f"{len(found)} differences" if found else "all is as it must be")
+    sys.exit(1 if found else 0)
 
 
 @main.command()
@@ -85,7 +145,7 @@ def plan(pipeline: Path, overrides: tuple[str, ...], limit: int | None, as_json:
 
 
 @main.command()
-@click.argument("output", type=click.Path(path_type=Path))
+@OUTPUT
 @click.option("--rows", default=10, show_default=True, help="How many records to show.")
 def view(output: Path, rows: int) -> None:
     """Show the first captions of OUTPUT."""

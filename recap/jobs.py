@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from recap import engines, ledger, shards
 from recap.corpus import corpus_identity, corpus_root
 from recap.graph.plan import WorkPlan
-from recap.pipeline import Pipeline
+from recap.pipeline import Pipeline, from_recipe
 from recap.planning import check, check_view, derive_keys
-from recap.records import CAPTIONED, FILTERED, QUARANTINED, STATUSES, FrameRequest
+from recap.records import CAPTIONED, FILTERED, QUARANTINED, FrameRequest
 from recap.report.log_file import log_file
 from recap.report.progress import Progress
 from recap.work import Runner, Work
@@ -81,6 +83,45 @@ def run(
         return summary
 
 
+def retry(
+    output: Path,
+    *,
+    reason: str | None = None,
+    clip_ids: Sequence[str] = (),
+    runner: Runner = "ray",
+    progress: Progress | None = None,
+) -> Summary:
+    """Caption again what was quarantined for `reason` (a stage, a kind, or `stage/kind`), and `clip_ids`.
+
+    Runs with the settings of the output's recipe. Dying on the way undoes nothing: the clips are marked
+    first, and any later run goes on. Raises ValueError when there is no such clip, or no such run can start.
+    """
+    pipeline = from_recipe(ledger.read_recipe(output)["settings"], output)
+    check(pipeline)
+    with ledger.lease(output) as epoch:
+        _mark(output, epoch, reason, clip_ids)
+    return run(pipeline, runner=runner, progress=progress)
+
+
+def _mark(output: Path, epoch: int, reason: str | None, clip_ids: Sequence[str]) -> None:
+    """From here on the records of these clips do not count."""
+    folder = ledger.fragment_folder(output, ledger.read_recipe(output)["keys"]["caption_key"])
+    snapshot = ledger.read_snapshot(output)
+    if snapshot is None:
+        raise ValueError(f"{output} has no snapshot: no run has begun there")
+    committed = ledger.Committed(snapshot, folder, ledger.set_aside)
+    ordinals = snapshot.find(clip_ids)
+    if reason is not None:
+        failed = committed.quarantined(reason)
+        if not len(failed):
+            reasons = ", ".join(sorted(committed.reasons())) or "none"
+            raise ValueError(f"no clip of {output} was quarantined for {reason!r}; the reasons there are: {reasons}")
+        ordinals = np.union1d(ordinals, failed)
+    rows = snapshot.rows(ordinals, snapshot.reader(["clip_id", "source_version"]))
+    ledger.write_retry(folder, epoch, rows)
+    log.info("retry %d: %d clips count as missing", epoch, len(ordinals))
+
+
 def _work_plan(
     pipeline: Pipeline, model: engines.ModelSettings, request: FrameRequest, keys: ledger.Keys, epoch: int
 ) -> WorkPlan:
@@ -93,7 +134,7 @@ def _work_plan(
         prompt=pipeline.prompt,
         engine=pipeline.engine,
         ray=pipeline.ray,
-        fragments=output / "fragments" / keys.values["caption_key"],
+        fragments=ledger.fragment_folder(output, keys.values["caption_key"]),
         commit_every_s=pipeline.output.commit_every_s,
         epoch=epoch,
         **keys.values,
@@ -115,10 +156,7 @@ def _cluster(pipeline: Pipeline, runner: Runner) -> Iterator[None]:
 
 def _finalize(pipeline: Pipeline, work: Work) -> Summary:
     output, committed = Path(pipeline.output.path), work.committed
-    counts = committed.counts()
-    books = {"clips": len(work.snapshot.present)} | {status: counts[status] for status in STATUSES}
-    books["remaining"] = books["clips"] - counts.total()
-    assert books["remaining"] == len(committed.missing()), books
+    books = committed.books()
     generation, shard_list = shards.write_generation(
         output, committed.batches(), pipeline.output, corpus_root(pipeline.corpus)
     )

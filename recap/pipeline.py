@@ -63,6 +63,12 @@ def load_pipeline(path: str | Path, overrides: Sequence[str] = ()) -> Pipeline:
     return validate(read_source(Path(path), overrides))
 
 
+def from_recipe(settings: Mapping[str, Any], output: Path) -> Pipeline:
+    """The pipeline whose effective settings a recipe holds, for the output that lies at `output` now."""
+    moved = {**settings, "output": {**settings["output"], "path": str(output)}}
+    return validate(SettingsSource(f"{output / 'recipe.json'}", moved, {}))
+
+
 def validate(source: SettingsSource) -> Pipeline:
     """Typed settings; ValueError with every problem and where it stands."""
     try:

@@ -53,7 +53,7 @@ def plan(pipeline: Pipeline, *, limit: int | None = None) -> Plan:
     keys = derive_keys(pipeline, model, frame_request(pipeline, model))
     output = Path(pipeline.output.path)
     snapshot, growth = ledger.foresee_snapshot(output, scanned)
-    committed = ledger.Committed(snapshot, output / "fragments" / keys.values["caption_key"])
+    committed = ledger.observe(snapshot, ledger.fragment_folder(output, keys.values["caption_key"]))
     counts = committed.counts()
     return Plan(
         output=str(output),

@@ -12,6 +12,7 @@ from recap import jobs
 from recap.pipeline import Pipeline
 from recap.report.progress import Progress
 from recap.report.view import print_captions
+from recap.status import status
 
 
 def run(pipeline: Pipeline, **options) -> jobs.Summary:
@@ -195,6 +196,52 @@ def test_a_missing_file_is_one_quarantined_row(rehearsal, corpus, tmp_path):
     assert (summary.captioned, summary.quarantined) == (1, 1)
     row = records(tmp_path / "out")["clips/gone.mp4"]
     assert (row["error_stage"], row["error_kind"], row["score"]) == ("probe", "missing", 2)
+
+
+def test_a_retry_captions_again_what_was_quarantined_for_a_reason_and_nothing_else(
+    rehearsal, corpus, tmp_path, home, deliverable
+):
+    spoil(corpus, home)
+    run(rehearsal())
+    before = deliverable(tmp_path / "out")
+    for reason in ("probe", "empty_file", "probe/empty_file"):
+        summary = jobs.retry(tmp_path / "out", reason=reason, runner="loop")
+        assert (summary.captioned, summary.quarantined, summary.complete) == (6, 4, True)
+        assert deliverable(tmp_path / "out") == before
+
+
+def test_a_retry_takes_a_single_clip_by_its_id(rehearsal, tmp_path):
+    run(rehearsal())
+    clip = next(iter(records(tmp_path / "out").values()))["clip_id"]
+    seen = []
+
+    class Watches(Progress):
+        def add(self, status):
+            seen.append(status)
+
+    summary = jobs.retry(tmp_path / "out", clip_ids=[clip], runner="loop", progress=Watches())
+    assert seen == ["captioned"] and summary.captioned == 6
+
+
+def test_a_retry_that_dies_is_taken_up_by_any_later_run(rehearsal, corpus, tmp_path):
+    (corpus / "zero.mp4").touch()
+    run(rehearsal())
+    with pytest.raises(Killed):
+        jobs.retry(tmp_path / "out", reason="probe", runner="loop", progress=DiesAfter(1))
+    assert status(tmp_path / "out").books["remaining"] == 1
+    assert run(rehearsal()).quarantined == 1
+
+
+def test_a_retry_of_nothing_is_refused_and_marks_nothing(rehearsal, corpus, tmp_path):
+    (corpus / "zero.mp4").touch()
+    run(rehearsal())
+    with pytest.raises(ValueError, match="the reasons there are: probe/empty_file"):
+        jobs.retry(tmp_path / "out", reason="translate", runner="loop")
+    with pytest.raises(ValueError, match="there is no clip abc"):
+        jobs.retry(tmp_path / "out", clip_ids=["abc"], runner="loop")
+    with pytest.raises(ValueError, match="no run has begun"):
+        jobs.retry(tmp_path / "nothing", reason="probe", runner="loop")
+    assert not list((tmp_path / "out").rglob("*.retry"))
 
 
 def test_a_truncated_clip_is_captioned_when_the_settings_say_so(rehearsal, corpus, tmp_path, home):

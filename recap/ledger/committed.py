@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,9 @@ from recap.ledger.identity import as_arrow, identities
 from recap.ledger.rows import RowReader
 from recap.ledger.schema import FRAGMENT, shard_schema
 from recap.ledger.snapshot import Snapshot
+from recap.records import STATUSES
 
+GLANCES = 3
 BATCH_ROWS = 4096
 _GATHERED = 1_000_000  # records that are looked up together
 
@@ -52,6 +55,14 @@ class Committed:
         for (status, _), number in self._kind_counts():
             counts[status] += number
         return counts
+
+    def books(self) -> dict[str, int]:
+        """`clips = captioned + quarantined + filtered + remaining`, asserted."""
+        counts = self.counts()
+        books = {"clips": len(self.snapshot.present)} | {status: counts[status] for status in STATUSES}
+        books["remaining"] = books["clips"] - counts.total()
+        assert books["remaining"] == len(self.missing()), books
+        return books
 
     def reasons(self) -> Counter[str]:
         """Clips that were not captioned, per `stage/kind`."""
@@ -114,6 +125,14 @@ class Committed:
 
     def _number(self, status: str, stage: str, kind: str) -> int:
         return self._kinds.setdefault((status, f"{stage}/{kind}" if stage else ""), len(self._kinds))
+
+
+def observe(snapshot: Snapshot, folder: Path) -> Committed:
+    """What is committed, read without the lease: a run may be merging fragments meanwhile."""
+    for _ in range(GLANCES):
+        with suppress(FileNotFoundError):
+            return Committed(snapshot, folder)
+    return Committed(snapshot, folder)
 
 
 def _addresses(fragments: list[Fragment], first: int) -> tuple[np.ndarray, np.ndarray]:

@@ -21,6 +21,20 @@ def read_manifest(output: Path) -> dict[str, Any]:
     return manifest
 
 
+def read_recipe(output: Path) -> dict[str, Any]:
+    """Whose output this is. Raises ValueError where no run has begun, or a newer recap has."""
+    recipe = read_json(output / "recipe.json")
+    if recipe is None:
+        raise ValueError(f"{output} holds no recipe.json: no run has begun there")
+    refuse_newer(output, recipe["contract"])
+    return recipe
+
+
+def fragment_folder(output: Path, caption_key: str) -> Path:
+    """Where the records of one caption key are."""
+    return output / "fragments" / caption_key
+
+
 def check_owner(output: Path, corpus: str) -> None:
     """Raise ValueError when `output` belongs to another corpus, a newer recap, or somebody else."""
     recipe = read_json(output / "recipe.json")
@@ -37,7 +51,7 @@ def check_owner(output: Path, corpus: str) -> None:
 def _refuse_foreign(output: Path) -> None:
     if output.exists() and not output.is_dir():
         raise ValueError(f"output.path: {output} is a file; name a folder")
-    mine = ("lease.lock", "run.log")
+    mine = ("lease.lock", "lease.json", "run.log")
     strangers = sorted(
         path.name for path in output.glob("*") if path.name not in mine and not path.name.startswith(".")
     )
@@ -56,6 +70,6 @@ def write_recipe(output: Path, corpus: str, keys: Keys, settings: Mapping[str, A
         "key_settings": dict(keys.settings),
         "settings": dict(settings),
     }
-    for folder in (output, output / "fragments" / keys.values["caption_key"]):
+    for folder in (output, fragment_folder(output, keys.values["caption_key"])):
         if read_json(folder / "recipe.json") != json.loads(json.dumps(document)):
             write_json(folder / "recipe.json", document)

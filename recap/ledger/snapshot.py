@@ -5,7 +5,7 @@ In memory a clip is 30 bytes or so; its address and the caller's columns stay on
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +80,19 @@ class Snapshot:
         """Reads the columns `names` (all) of the parts."""
         schema = self.schema if names is None else pa.schema([self.schema.field(name) for name in names])
         return RowReader(self.paths, schema)
+
+    def find(self, clip_ids: Sequence[str]) -> np.ndarray:
+        """The ordinals of some clips. Raises ValueError that names those which the corpus never had."""
+        wanted, reader = pa.array(clip_ids, pa.string()), self.reader(["clip_id"])
+        found = np.full(len(wanted), -1)
+        for start in range(0, len(self), _STEP):
+            ordinals = np.arange(start, min(start + _STEP, len(self)))
+            place = pc.index_in(wanted, self.rows(ordinals, reader)["clip_id"].combine_chunks())
+            here = pc.is_valid(place).to_numpy(zero_copy_only=False)
+            found[here] = ordinals[place.drop_null().to_numpy()]
+        if (found < 0).any():
+            raise ValueError(f"there is no clip {', '.join(wanted.filter(pa.array(found < 0)).to_pylist())}")
+        return found
 
     def clips(self, ordinals: np.ndarray, root: Path) -> Iterator[Clip]:
         """Some clips below `root`, read as they are asked for."""

@@ -12,8 +12,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recap.ledger import sync
 from recap.records import CAPTIONED
-from recap.shards.notes import Note, Shard, sync
+from recap.shards.notes import Note, Shard
 from recap.shards.parquet import write_parquet
 from recap.shards.settings import OutputSettings
 from recap.shards.webdataset import write_webdataset
@@ -34,7 +35,7 @@ def write_generation(
     aside.mkdir(parents=True, exist_ok=True)
     shards = _write(aside, batches, settings, video_root if settings.include_video else None)
     _delete_others(aside, shards)
-    generation = _name(shards)
+    generation = generation_of(f"{shard.path} {shard.sha256}" for shard in shards)
     _install(aside, output / "shards" / generation, shards)
     return generation, [_below(shard, f"shards/{generation}") for shard in shards]
 
@@ -141,9 +142,9 @@ def _intact(folder: Path, shard: Shard) -> bool:
     return path.is_file() and _sync_and_digest(path) == shard.sha256
 
 
-def _name(shards: list[Shard]) -> str:
-    text = "\n".join(f"{shard.path} {shard.sha256}" for shard in shards)
-    return blake2b(text.encode(), digest_size=8).hexdigest()
+def generation_of(lines: Iterable[str]) -> str:
+    """The generation of shards, each given as `path sha256`; the path is below the generation's folder."""
+    return blake2b("\n".join(lines).encode(), digest_size=8).hexdigest()
 
 
 def _below(shard: Shard, folder: str) -> Shard:

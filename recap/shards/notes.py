@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -11,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 import recap
+from recap.ledger import read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -43,15 +42,12 @@ class Note:
 
     def read(self) -> Shard | None:
         """The shard, when one was finished with these rows."""
-        try:
-            document = json.loads(self.path.read_text())
-        except (FileNotFoundError, ValueError):  # a torn note is no note
-            return None
-        return Shard(**document["shard"]) if document["rows"] == self.rows else None
+        document = read_json(self.path)
+        return Shard(**document["shard"]) if document is not None and document["rows"] == self.rows else None
 
     def write(self, shard: Shard) -> None:
         """Only once the shard is on the disk."""
-        self.path.write_text(json.dumps({"rows": self.rows, "shard": asdict(shard)}))
+        write_json(self.path, {"rows": self.rows, "shard": asdict(shard)})
 
 
 class _Hashing:
@@ -71,12 +67,3 @@ class _Hashing:
 
     def close(self) -> None:
         """Nothing is open."""
-
-
-def sync(path: Path) -> None:
-    """Flush a file, or a folder's names, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -39,6 +39,11 @@ def test_keys_chain():
     assert len({ledger.key_of({"a": 1}), ledger.key_of({"a": 2}), ledger.key_of({"a": 1}, "previous")}) == 3
 
 
+def test_a_number_is_the_same_key_however_it_is_written():
+    assert ledger.key_of({"a": 4, "b": [1.0, {"c": 2}]}) == ledger.key_of({"a": 4.0, "b": (1, {"c": 2.0})})
+    assert ledger.key_of({"a": 4.5}) != ledger.key_of({"a": 4})
+
+
 def test_differences_are_named_in_full():
     before = {"a": {"b": 1, "c": (1, 2)}, "gone": 1}
     after = {"a": {"b": 2, "c": [1, 2]}, "new": None, "came": 3}
