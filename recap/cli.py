@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -17,6 +18,7 @@ from recap import __version__
 if TYPE_CHECKING:
     from recap.jobs import Summary
 
+AGAIN = "what was committed is safe, run the same command to go on"
 OVERRIDES = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 OUTPUT = click.argument("output", type=click.Path(path_type=Path))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
@@ -57,23 +59,42 @@ def run(pipeline: Path, overrides: tuple[str, ...], limit: int | None, as_json: 
 
 
 def _finish(run: Callable[[], Summary], as_json: bool) -> None:
-    """Caption, print the summary, and exit: 0 when every clip asked for is accounted for, else 1."""
+    """Caption, print the summary, and exit with what docs/exits.md says."""
     from rich.console import Console
 
+    from recap.ledger import OutputFailed
     from recap.report.summary import print_summary
 
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         summary = run()
+    except OutputFailed as error:
+        _leave(f"{error}; make room, then {AGAIN}", 3)
     except KeyboardInterrupt:
-        click.echo("interrupted; what was committed is safe, run the same command to go on", err=True)
-        sys.exit(130)
+        _leave(f"interrupted; {AGAIN}", 130)
+    except _Terminated:
+        _leave(f"terminated; {AGAIN}", 143)
     if as_json:
         click.echo(json.dumps(asdict(summary) | {"clips_per_second": round(summary.clips_per_second, 3)}))
     else:
         print_summary(summary, Console())
+    if not summary.complete and summary.stopped_by:
+        _leave(f"stopped with {summary.remaining} clips remaining; {AGAIN}", 128 + summary.stopped_by)
     if not summary.complete:
-        click.echo(f"{summary.remaining} clips remain; run the same command to go on", err=True)
-        sys.exit(1)
+        _leave(f"{summary.remaining} clips remain; {AGAIN}", 1)
+
+
+class _Terminated(BaseException):
+    """SIGTERM where nothing is in flight."""
+
+
+def _terminated(*_) -> None:
+    raise _Terminated
+
+
+def _leave(message: str, code: int) -> NoReturn:
+    click.echo(message, err=True)
+    sys.exit(code)
 
 
 @main.command()

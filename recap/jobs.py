@@ -41,6 +41,7 @@ class Summary:
     output: str
     generation: str
     complete: bool
+    stopped_by: int | None  # the signal that ended the run before its time
     shards: list[dict] = field(repr=False)
 
     @property
@@ -58,7 +59,8 @@ def run(
     """Caption what `pipeline` describes and has not been captioned yet, then write the shards.
 
     `limit` asks for the first clips of the corpus only. `runner` is Ray Data or a plain loop in
-    this process. Raises ValueError for what the user can mend, before anything is written.
+    this process. SIGTERM or Ctrl-C ends it early and in order (`Summary.stopped_by`). Raises ValueError
+    for what the user can mend, before anything is written, and OutputFailed when the disk is full.
     """
     scanned = check(pipeline)
     request = check_view(pipeline)
@@ -66,7 +68,12 @@ def run(
     engines.check_fetched(model, pipeline.engine)
     keys = derive_keys(pipeline, model, request)
     output = Path(pipeline.output.path)
-    with _cluster(pipeline, runner), ledger.lease(output) as epoch, log_file(output / "run.log"):
+    with (
+        _cluster(pipeline, runner),
+        ledger.output_errors(),
+        ledger.lease(output) as epoch,
+        log_file(output / "run.log"),
+    ):
         log.info("run %d: captions are filed under %s", epoch, keys.values["caption_key"])
         ledger.check_owner(output, corpus_identity(pipeline.corpus))  # fetching may have taken hours
         ledger.sweep(output)
@@ -74,7 +81,7 @@ def run(
         snapshot, _ = ledger.update_snapshot(output, scanned)
         del scanned  # from here on the snapshot's few bytes a clip are all that is held
         plan = _work_plan(pipeline, model, request, keys, epoch)
-        work = Work(snapshot, corpus_root(pipeline.corpus).resolve(), plan, limit)
+        work = Work(snapshot, corpus_root(pipeline.corpus).resolve(), plan, limit, pipeline.output.grace_s)
         with progress or Progress() as bars:
             work.caption(runner, bars)
         summary = _finalize(pipeline, work)
@@ -193,6 +200,7 @@ def _summary(output: Path, manifest: dict[str, Any], work: Work) -> Summary:
         seconds=round(work.seconds, 3),
         reasons=manifest["reasons"],
         complete=not len(work.committed.missing(work.limit)),
+        stopped_by=work.stopped_by,
         output=str(output),
         generation=manifest["generation"],
         shards=manifest["shards"],

@@ -33,7 +33,7 @@ class DiesAfter(Progress):
         super().__init__()
         self.left = clips
 
-    def add(self, status: str) -> None:
+    def add(self, *_, **__) -> None:
         self.left -= 1
         if not self.left:
             raise Killed
@@ -223,11 +223,13 @@ def test_a_retry_takes_a_single_clip_by_its_id(rehearsal, tmp_path):
     assert seen == ["captioned"] and summary.captioned == 6
 
 
-def test_a_retry_that_dies_is_taken_up_by_any_later_run(rehearsal, corpus, tmp_path):
+def test_a_retry_that_dies_is_taken_up_by_any_later_run(rehearsal, corpus, tmp_path, monkeypatch):
     (corpus / "zero.mp4").touch()
     run(rehearsal())
+    monkeypatch.setattr(jobs, "run", DiesAfter(1).add)
     with pytest.raises(Killed):
-        jobs.retry(tmp_path / "out", reason="probe", runner="loop", progress=DiesAfter(1))
+        jobs.retry(tmp_path / "out", reason="probe")
+    monkeypatch.undo()
     assert status(tmp_path / "out").books["remaining"] == 1
     assert run(rehearsal()).quarantined == 1
 

@@ -6,10 +6,11 @@ import logging
 import os
 import pickle
 import socket
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from uuid import uuid4
 
@@ -22,6 +23,8 @@ from recap.engines import EngineSettings
 from recap.graph.plan import WorkPlan
 from recap.graph.sizing import Pools, local_resources, size_pools
 from recap.graph.stages import CaptionStage, DecodeStage, Receipt, WorkerLost
+from recap.graph.stopping import Stop
+from recap.ledger import OUTPUT_ERRORS, OutputFailed
 from recap.records import Clip
 from recap.video import DecodeSettings
 
@@ -79,15 +82,19 @@ def size_cluster(decode: DecodeSettings, engine: EngineSettings) -> Pools:
     )
 
 
-def ray_round(clips: Sequence[Clip], on_decoded: Callable[[int], None], *, plan: WorkPlan) -> Iterator[Receipt]:
+def ray_round(
+    clips: Sequence[Clip], on_decoded: Callable[[int], None], stop: Stop, *, plan: WorkPlan
+) -> Iterator[Receipt]:
     """Decode and caption `clips` on the joined cluster; receipts come as clips are finished.
 
-    `on_decoded` is told how many clips have been decoded so far. Raises WorkerLost when a worker
-    died more often than it is restarted; what was committed until then stays.
+    `on_decoded` is told how many clips have been decoded so far. After `stop` the rest comes back
+    withheld. Raises WorkerLost when a worker died more often than it is restarted, and OutputFailed when
+    it could not commit; what was committed until then stays.
     """
     counter = ray.remote(num_cpus=0)(_Counter).remote(len(clips))
     asked = 0.0
     dataset = _graph(clips, plan, size_cluster(plan.decode, plan.engine), counter)
+    threading.Thread(target=_pass_on, args=(stop, counter), daemon=True).start()
     try:
         for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             if time.monotonic() - asked >= COUNT_EVERY_S:
@@ -95,9 +102,24 @@ def ray_round(clips: Sequence[Clip], on_decoded: Callable[[int], None], *, plan:
                 on_decoded(ray.get(counter.total.remote()))
             yield from (Receipt(**row) for row in batch.to_pylist())
     except RayError as error:
+        _raise_output_failed(error)
         raise WorkerLost(str(error).strip().splitlines()[-1]) from error
     finally:
         ray.kill(counter)
+
+
+def _pass_on(stop: Stop, counter: ray.actor.ActorHandle) -> None:
+    stop.asked.wait()
+    with suppress(RayError):  # the graph may be over by then
+        ray.get(counter.close.remote())
+
+
+def _raise_output_failed(error: BaseException | None) -> None:
+    """Ray wraps what a worker raised several times over."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in OUTPUT_ERRORS:
+            raise OutputFailed(error.errno) from error
+        error = getattr(error, "cause", None) or error.__cause__
 
 
 def _graph(clips: Sequence[Clip], plan: WorkPlan, pools: Pools, counter: ray.actor.ActorHandle) -> Dataset:
@@ -145,10 +167,16 @@ def _blocks(clips: Iterable[Clip], pools: Pools) -> Iterator[pa.Table]:
 
 
 class _Counter:
-    """How many of a graph's clips have been decoded."""
+    """How many of a graph's clips have been decoded, and whether it is to stop."""
 
     def __init__(self, clips: int):
-        self.clips, self.count = clips, 0
+        self.clips, self.count, self.closed = clips, 0, False
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closed(self) -> bool:
+        return self.closed
 
     def add(self, number: int) -> None:
         self.count += number
@@ -165,7 +193,9 @@ class _Decode:
         self.stage, self.counter = DecodeStage(plan), counter
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
-        frames = [self.stage.decode(pickle.loads(clip)) for clip in block["clip"].to_pylist()]
+        is_closed = ray.get(self.counter.is_closed.remote())
+        clips = block["clip"].to_pylist()
+        frames = [None if is_closed else self.stage.decode(pickle.loads(clip)) for clip in clips]
         self.counter.add.remote(len(frames))
         pickled = [pickle.dumps(each, protocol=5) for each in frames]
         yield block.append_column("frames", pa.array(pickled, pa.large_binary()))
@@ -180,8 +210,11 @@ class _Caption:
     async def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
         columns = (block[name].to_pylist() for name in ("clip", "frames"))
         decoded = [(pickle.loads(clip), pickle.loads(frames)) for clip, frames in zip(*columns, strict=True)]
-        receipts = await self.stage.caption_beside(decoded, self._is_last)
+        receipts = await self.stage.caption_beside(decoded, self)
         yield pa.Table.from_pylist([{"clip_id": it.clip_id, "status": it.status} for it in receipts])
 
-    async def _is_last(self) -> bool:
+    async def is_last(self) -> bool:
         return await self.counter.is_complete.remote()
+
+    async def is_closed(self) -> bool:
+        return await self.counter.is_closed.remote()

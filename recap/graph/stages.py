@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from recap.engines import open_captioner
 from recap.graph.plan import WorkPlan
@@ -16,9 +17,22 @@ from recap.video import open_reader
 LOOK_EVERY_S = 0.5
 
 
+WITHHELD = "withheld"
+
+
+class Gate(Protocol):
+    """What a stage may ask about the clips that are on their way to it."""
+
+    async def is_last(self) -> bool:
+        """Nothing more is to come."""
+
+    async def is_closed(self) -> bool:
+        """The run is to stop: nothing more is admitted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of a clip; `status` is its record's."""
+    """What became of a clip; `status` is its record's, or `withheld` where a stopping run made none."""
 
     clip_id: str
     status: str
@@ -68,23 +82,24 @@ class CaptionStage:
             raise
 
     async def caption_beside(
-        self, decoded: Sequence[tuple[Clip, Frames | ClipError]], is_last: Callable[[], Awaitable[bool]]
+        self, decoded: Sequence[tuple[Clip, Frames | ClipError | None]], gate: Gate
     ) -> list[Receipt]:
         """`caption` beside other calls; the only one in flight stays until its writer has committed.
 
         So whatever is not committed has a call that stands for it, and an idle stage does not write a
-        small fragment a call: its writer commits in its own time. `is_last` tells that nothing more is
-        to come, and waiting is over.
+        small fragment a call: its writer commits in its own time. Once the gate is closed nothing new is
+        admitted, and every call commits before it returns.
         """
         self.in_flight += 1
         try:
-            receipts = await self.caption(decoded)
-            while self.in_flight == 1 and self.writer.pending:
-                if await is_last():
+            admitted = [] if await gate.is_closed() else [pair for pair in decoded if pair[1] is not None]
+            receipts = {receipt.clip_id: receipt for receipt in await self.caption(admitted)}
+            while self.writer.pending and (self.in_flight == 1 or await gate.is_closed()):
+                if await gate.is_last() or await gate.is_closed():
                     self.writer.flush()
                 else:
                     await asyncio.sleep(LOOK_EVERY_S)
-            return receipts
+            return [receipts.get(clip.clip_id, Receipt(clip.clip_id, WITHHELD)) for clip, _ in decoded]
         finally:
             self.in_flight -= 1
 

@@ -2,7 +2,7 @@
 
 from recap.ledger.committed import Committed, observe
 from recap.ledger.compaction import compact
-from recap.ledger.files import read_json, sweep, sync, write_json
+from recap.ledger.files import OUTPUT_ERRORS, OutputFailed, output_errors, read_json, sweep, sync, write_json
 from recap.ledger.fragments import FragmentWriter, pass_over, read_fragments, set_aside, write_retry
 from recap.ledger.growth import Growth, foresee_snapshot, update_snapshot
 from recap.ledger.keys import Keys, differences, key_of
@@ -14,11 +14,13 @@ from recap.ledger.snapshot import Snapshot, read_snapshot
 
 __all__ = [
     "CONTRACT",
+    "OUTPUT_ERRORS",
     "Committed",
     "FragmentWriter",
     "Growth",
     "Holder",
     "Keys",
+    "OutputFailed",
     "Snapshot",
     "check_owner",
     "compact",
@@ -29,6 +31,7 @@ __all__ = [
     "key_of",
     "lease",
     "observe",
+    "output_errors",
     "pass_over",
     "read_fragments",
     "read_json",

@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+OUTPUT_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
+
+
+class OutputFailed(Exception):
+    """The output cannot be written any more: the disk is full or broken. What was committed is intact."""
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.errno = number
+
+    def __str__(self) -> str:
+        return f"the output cannot be written: {os.strerror(self.errno)}"
+
+
+@contextmanager
+def output_errors() -> Iterator[None]:
+    """Raise OutputFailed for an OSError that says so."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in OUTPUT_ERRORS:
+            raise
+        raise OutputFailed(error.errno) from error
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
