@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import shutil
 
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from recap import jobs
+from recap import jobs, ledger
 from recap.pipeline import Pipeline
 from recap.report.progress import Progress
 from recap.report.view import print_captions
@@ -112,6 +114,33 @@ def test_a_run_that_dies_around_any_step_of_its_end_goes_on_to_the_same_bytes(
     monkeypatch.undo()
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
     assert all((tmp_path / "out" / shard["path"]).is_file() for shard in manifest["shards"]), "readers see a hole"
+    run(rehearsal())
+    assert deliverable(tmp_path / "out") == deliverable(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize("at", ["snapshot/", "fragments/", "manifest.json", "telemetry/", "recipe.json"])
+def test_an_output_that_cannot_be_written_ends_the_run_and_a_later_one_goes_on(
+    rehearsal, corpus, tmp_path, deliverable, monkeypatch, number, at
+):
+    run(rehearsal(f"output.path={tmp_path / 'whole'}"))
+    run(rehearsal(), limit=2)
+    if at == "snapshot/":
+        shutil.copy(sorted(corpus.iterdir())[0], corpus / "zzz.mp4")
+        run(rehearsal(f"output.path={tmp_path / 'whole'}"))
+    replace = os.replace
+
+    def fails(source, target):
+        if at in str(target):
+            raise OSError(number, os.strerror(number))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", fails)
+    with pytest.raises(ledger.OutputFailed, match=os.strerror(number)):
+        run(rehearsal("ray.rounds=2"))
+    monkeypatch.undo()
+    assert not list((tmp_path / "out").rglob("*.tmp"))
+    assert status(tmp_path / "out").books["captioned"] >= 2
     run(rehearsal())
     assert deliverable(tmp_path / "out") == deliverable(tmp_path / "whole")
 
