@@ -59,7 +59,7 @@ def run(pipeline: Path, overrides: tuple[str, ...], limit: int | None, as_json: 
 
 
 def _finish(run: Callable[[], Summary], as_json: bool) -> None:
-    """Caption, print the summary, and exit with what docs/exits.md says."""
+    """Caption, print the summary, and exit with what docs/operation.md says."""
     from rich.console import Console
 
     from recap.ledger import OutputFailed

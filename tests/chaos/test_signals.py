@@ -67,7 +67,10 @@ def wait_for_a_commit(process: subprocess.Popen, output: Path) -> None:
 def test_a_signal_stops_a_run_in_order_and_the_next_one_goes_on(pipeline, tmp_path, runner, number, deliverable):
     process = start(runner, pipeline)
     wait_for_a_commit(process, tmp_path / "out")
-    os.killpg(process.pid, number)  # as a terminal does: Ray's processes get it too
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)  # as a terminal does: Ray's processes get it too
+    else:
+        process.send_signal(number)
     said = process.communicate(timeout=120)[1]
     assert process.returncode == 128 + number, said
     assert "once more to end at once" in said and "clips remaining" in said and "Traceback" not in said
