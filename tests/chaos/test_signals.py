@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,37 +15,13 @@ from recap.verification import verify
 
 pytestmark = [pytest.mark.timeout(280)]
 ROWS = 300
-# The command, on either runner.
-RECAP = """
-import sys
-from functools import partial
-from recap import cli, jobs
-jobs.run = partial(jobs.run, runner=sys.argv[1])
-cli.main(sys.argv[2:])
-"""
 
 
 @pytest.fixture
-def pipeline(tmp_path, home) -> Path:
-    """Many spans of one small clip: some seconds of work."""
-    clips = home / "pipelines/demo/clips/shapes"
-    spans = "".join(f"red-circle-right.mp4,{number / 1000},1.5\n" for number in range(ROWS))
-    (tmp_path / "clips.csv").write_text("path,start,end\n" + spans)
-    path = tmp_path / "p.yaml"
-    path.write_text(
-        f"corpus: {{kind: manifest, path: {tmp_path / 'clips.csv'}, root: {clips}, "
-        "start_column: start, end_column: end}\n"
-        "engine: {kind: rehearsal, max_new_tokens: 12, batch_size: 2, in_flight: 2}\n"
-        f"output: {{path: {tmp_path / 'out'}, commit_every_s: 0.3, rows_per_shard: 100}}\n"
-    )
-    return path
-
-
-def start(runner: str, pipeline: Path, *overrides: str) -> subprocess.Popen:
-    command = [sys.executable, "-c", RECAP, runner, "run", str(pipeline), *overrides]
-    return subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True
-    )
+def start(recap_on):
+    """A function that starts `recap run` in a session of its own."""
+    options = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL, "text": True, "start_new_session": True}
+    return lambda runner, *arguments: subprocess.Popen(recap_on(runner, "run", *arguments), **options)
 
 
 def wait_for_a_commit(process: subprocess.Popen, output: Path) -> None:
@@ -64,7 +39,7 @@ def wait_for_a_commit(process: subprocess.Popen, output: Path) -> None:
         pytest.param("ray", signal.SIGINT, marks=pytest.mark.ray),
     ],
 )
-def test_a_signal_stops_a_run_in_order_and_the_next_one_goes_on(pipeline, tmp_path, runner, number, deliverable):
+def test_a_signal_stops_a_run_in_order_and_the_next_one_goes_on(start, pipeline, tmp_path, runner, number, deliverable):
     process = start(runner, pipeline)
     wait_for_a_commit(process, tmp_path / "out")
     if number == signal.SIGINT:
@@ -85,7 +60,7 @@ def test_a_signal_stops_a_run_in_order_and_the_next_one_goes_on(pipeline, tmp_pa
     assert deliverable(tmp_path / "out") == deliverable(tmp_path / "whole")
 
 
-def test_a_second_signal_ends_at_once_and_harms_nothing(pipeline, tmp_path):
+def test_a_second_signal_ends_at_once_and_harms_nothing(start, pipeline, tmp_path):
     process = start("loop", pipeline, "engine.batch_size=300")  # one long batch: the first signal cannot end it
     deadline = time.monotonic() + 100
     while not (tmp_path / "out/snapshot").exists() and time.monotonic() < deadline:
@@ -103,7 +78,7 @@ def test_a_second_signal_ends_at_once_and_harms_nothing(pipeline, tmp_path):
     assert again.returncode == 0 and verify(tmp_path / "out") == []
 
 
-def test_the_grace_period_has_an_end(pipeline, tmp_path):
+def test_the_grace_period_has_an_end(start, pipeline, tmp_path):
     process = start("loop", pipeline, "engine.batch_size=300", "output.grace_s=0.2")
     deadline = time.monotonic() + 100
     while not (tmp_path / "out/snapshot").exists() and time.monotonic() < deadline:
