@@ -94,7 +94,8 @@ def ray_round(
     counter = ray.remote(num_cpus=0)(_Counter).remote(len(clips))
     asked = 0.0
     dataset = _graph(clips, plan, size_cluster(plan.decode, plan.engine), counter)
-    threading.Thread(target=_pass_on, args=(stop, counter), daemon=True).start()
+    over = threading.Event()
+    threading.Thread(target=_pass_on, args=(stop, over, counter), daemon=True).start()
     try:
         for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             if time.monotonic() - asked >= COUNT_EVERY_S:
@@ -105,13 +106,16 @@ def ray_round(
         _raise_output_failed(error)
         raise WorkerLost(str(error).strip().splitlines()[-1]) from error
     finally:
+        over.set()
         ray.kill(counter)
 
 
-def _pass_on(stop: Stop, counter: ray.actor.ActorHandle) -> None:
-    stop.asked.wait()
-    with suppress(RayError):  # the graph may be over by then
-        ray.get(counter.close.remote())
+def _pass_on(stop: Stop, over: threading.Event, counter: ray.actor.ActorHandle) -> None:
+    while not over.is_set():
+        if stop.asked.wait(COUNT_EVERY_S):
+            with suppress(RayError):  # the graph may be over by now
+                ray.get(counter.close.remote())
+            return
 
 
 def _raise_output_failed(error: BaseException | None) -> None:
