@@ -41,8 +41,8 @@ class Summary:
     output: str
     generation: str
     complete: bool
-    stopped_by: int | None  # the signal that ended the run before its time
     shards: list[dict] = field(repr=False)
+    stopped_by: int | None = None  # the signal that ended the run before its time
 
     @property
     def clips_per_second(self) -> float:
