@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from recap import __version__
 
+if TYPE_CHECKING:
+    from recap.jobs import Summary
+
+AGAIN = "what was committed is safe, run the same command to go on"
 OVERRIDES = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+OUTPUT = click.argument("output", type=click.Path(path_type=Path))
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 PIPELINE = click.argument("pipeline", type=click.Path(path_type=Path))
 
 
@@ -39,32 +48,125 @@ def main() -> None:
 @PIPELINE
 @OVERRIDES
 @click.option("--limit", type=click.IntRange(min=1), help="Caption the first N clips only; a later run goes on.")
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object on stdout.")
+@JSON
 def run(pipeline: Path, overrides: tuple[str, ...], limit: int | None, as_json: bool) -> None:
     """Caption what PIPELINE describes; run again to go on after any stop."""
-    from rich.console import Console
-
     from recap import jobs
     from recap.pipeline import load_pipeline
-    from recap.report.summary import print_summary
 
     settings = load_pipeline(pipeline, overrides)
+    _finish(lambda: jobs.run(settings, limit=limit), as_json)
+
+
+def _finish(run: Callable[[], Summary], as_json: bool) -> None:
+    """Caption, print the summary, and exit with what docs/operation.md says."""
+    from rich.console import Console
+
+    from recap.ledger import OutputFailed
+    from recap.report.summary import print_summary
+
+    signal.signal(signal.SIGTERM, _terminated)
     try:
-        summary = jobs.run(settings, limit=limit)
+        summary = run()
+    except OutputFailed as error:
+        _leave(f"{error}; make room, then {AGAIN}", 3)
     except KeyboardInterrupt:
-        click.echo("interrupted; what was committed is safe, run the same command to go on", err=True)
-        sys.exit(130)
+        _leave(f"interrupted; {AGAIN}", 130)
+    except _Terminated:
+        _leave(f"terminated; {AGAIN}", 143)
     if as_json:
         click.echo(json.dumps(asdict(summary) | {"clips_per_second": round(summary.clips_per_second, 3)}))
     else:
         print_summary(summary, Console())
+    if not summary.complete and summary.stopped_by:
+        _leave(f"stopped with {summary.remaining} clips remaining; {AGAIN}", 128 + summary.stopped_by)
     if not summary.complete:
-        click.echo(f"{summary.remaining} clips remain; run the same command to go on", err=True)
-        sys.exit(1)
+        _leave(f"{summary.remaining} clips remain; {AGAIN}", 1)
+
+
+class _Terminated(BaseException):
+    """SIGTERM where nothing is in flight."""
+
+
+def _terminated(*_) -> None:
+    raise _Terminated
+
+
+def _leave(message: str, code: int) -> NoReturn:
+    click.echo(message, err=True)
+    sys.exit(code)
 
 
 @main.command()
-@click.argument("output", type=click.Path(path_type=Path))
+@OUTPUT
+@click.option("--reason", help="What to do again: a stage (decode), a kind (timeout), or both (decode/timeout).")
+@click.option("--clip", "clips", multiple=True, metavar="ID", help="A clip to do again, whatever became of it.")
+@JSON
+def retry(output: Path, reason: str | None, clips: tuple[str, ...], as_json: bool) -> None:
+    """Caption again what was quarantined in OUTPUT, with the settings of its last run."""
+    from recap import jobs
+
+    if reason is None and not clips:
+        raise click.UsageError("say what to do again: --reason decode, or --clip ID")
+    _finish(lambda: jobs.retry(output, reason=reason, clip_ids=clips), as_json)
+
+
+@main.command()
+@OUTPUT
+@JSON
+def status(output: Path, as_json: bool) -> None:
+    """Say where a run stands, whether it lives or died. Takes no lease."""
+    from rich.console import Console
+
+    from recap.report.status import print_status
+    from recap.status import status
+
+    found = status(output)
+    if as_json:
+        click.echo(json.dumps(asdict(found)))
+    else:
+        print_status(found, Console())
+
+
+@main.command()
+@OUTPUT
+@JSON
+def verify(output: Path, as_json: bool) -> None:
+    """Read every byte of OUTPUT; exit 1 and name each difference where something is not as it must be."""
+    from recap.verification import verify
+
+    found = verify(output)
+    if as_json:
+        click.echo(json.dumps({"differences": [asdict(difference) for difference in found]}))
+    else:
+        for difference in found:
+            click.echo(f"{difference.where}: {difference.what}")
+        click.echo(f"{len(found)} differences" if found else "all is as it must be")
+    sys.exit(1 if found else 0)
+
+
+@main.command()
+@PIPELINE
+@OVERRIDES
+@click.option("--limit", type=click.IntRange(min=1), help="As for `recap run`.")
+@JSON
+def plan(pipeline: Path, overrides: tuple[str, ...], limit: int | None, as_json: bool) -> None:
+    """Say what `recap run` would do, and what has changed since the last one. Writes nothing."""
+    from rich.console import Console
+
+    from recap import planning
+    from recap.pipeline import load_pipeline
+    from recap.report.plan import print_plan
+
+    planned = planning.plan(load_pipeline(pipeline, overrides), limit=limit)
+    if as_json:
+        click.echo(json.dumps(asdict(planned)))
+    else:
+        print_plan(planned, Console())
+
+
+@main.command()
+@OUTPUT
 @click.option("--rows", default=10, show_default=True, help="How many records to show.")
 @click.option("--sheet", type=click.Path(path_type=Path), help="Draw frames and captions into this PNG instead.")
 def view(output: Path, rows: int, sheet: Path | None) -> None:
@@ -184,11 +286,11 @@ def schema(training: bool) -> None:
 @OVERRIDES
 def validate(pipeline: Path, overrides: tuple[str, ...]) -> None:
     """Check the settings of PIPELINE, and its prompts against a checkpoint that is here."""
-    from recap import jobs
     from recap.pipeline import load_pipeline
+    from recap.planning import check_view
     from recap.pllava.hub import named_folder
 
     settings = load_pipeline(pipeline, overrides)
     if named_folder(settings.model.checkpoint).is_dir():
-        jobs.check_view(settings)
+        check_view(settings)
     click.echo(f"{pipeline} is valid")

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import pyarrow as pa
+import numpy as np
 
 from recap import engines, ledger, shards
-from recap.corpus import CorpusSettings, caller_columns, corpus_identity, corpus_root, scan
+from recap.corpus import corpus_identity, corpus_root
 from recap.graph.plan import WorkPlan
-from recap.graph.sizing import local_resources, size_pools
-from recap.graph.stages import Receipt, WorkerLost
-from recap.pipeline import Pipeline
-from recap.records import CAPTIONED, FILTERED, QUARANTINED, STATUSES, Clip, FrameRequest
+from recap.pipeline import Pipeline, from_recipe
+from recap.planning import check, check_view, derive_keys
+from recap.records import CAPTIONED, FILTERED, QUARANTINED, FrameRequest
 from recap.report.log_file import log_file
 from recap.report.progress import Progress
+from recap.work import Runner, Work
 
 log = logging.getLogger(__name__)
-Runner = Literal["ray", "loop"]
-PIXELS = ("truncated", "fallback", "scaling")
-DECODING = ("kind", "max_new_tokens", "repetition_penalty")
 
 
 @dataclass(frozen=True)
@@ -47,6 +42,7 @@ class Summary:
     generation: str
     complete: bool
     shards: list[dict] = field(repr=False)
+    stopped_by: int | None = None  # the signal that ended the run before its time
 
     @property
     def clips_per_second(self) -> float:
@@ -63,7 +59,8 @@ def run(
     """Caption what `pipeline` describes and has not been captioned yet, then write the shards.
 
     `limit` asks for the first clips of the corpus only. `runner` is Ray Data or a plain loop in
-    this process. Raises ValueError for what the user can mend, before anything is written.
+    this process. SIGTERM or Ctrl-C ends it early and in order (`Summary.stopped_by`). Raises ValueError
+    for what the user can mend, before anything is written, and OutputFailed when the disk is full.
     """
     scanned = check(pipeline)
     request = check_view(pipeline)
@@ -71,14 +68,20 @@ def run(
     engines.check_fetched(model, pipeline.engine)
     keys = derive_keys(pipeline, model, request)
     output = Path(pipeline.output.path)
-    with _cluster(pipeline, runner), ledger.lease(output) as epoch, log_file(output / "run.log"):
-        log.info("run %d: captions are filed under %s", epoch, keys["caption_key"])
+    with (
+        _cluster(pipeline, runner),
+        ledger.output_errors(),
+        ledger.lease(output) as epoch,
+        log_file(output / "run.log"),
+    ):
+        log.info("run %d: captions are filed under %s", epoch, keys.values["caption_key"])
         ledger.check_owner(output, corpus_identity(pipeline.corpus))  # fetching may have taken hours
         ledger.sweep(output)
         ledger.write_recipe(output, corpus_identity(pipeline.corpus), keys, pipeline.as_dict())
-        snapshot = ledger.update_snapshot(output, scanned)
+        snapshot, _ = ledger.update_snapshot(output, scanned)
+        del scanned  # from here on the snapshot's few bytes a clip are all that is held
         plan = _work_plan(pipeline, model, request, keys, epoch)
-        work = _Work(snapshot, corpus_root(pipeline.corpus).resolve(), plan, limit)
+        work = Work(snapshot, corpus_root(pipeline.corpus).resolve(), plan, limit, pipeline.output.grace_s)
         with progress or Progress() as bars:
             work.caption(runner, bars)
         summary = _finalize(pipeline, work)
@@ -87,75 +90,47 @@ def run(
         return summary
 
 
-def check(pipeline: Pipeline) -> pa.Table:
-    """Everything that can be refused before work starts; returns the scanned corpus.
+def retry(
+    output: Path,
+    *,
+    reason: str | None = None,
+    clip_ids: Sequence[str] = (),
+    runner: Runner = "ray",
+    progress: Progress | None = None,
+) -> Summary:
+    """Caption again what was quarantined for `reason` (a stage, a kind, or `stage/kind`), and `clip_ids`.
 
-    Raises ValueError with every problem found, so that one attempt shows them all.
+    Runs with the settings of the output's recipe. Dying on the way undoes nothing: the clips are marked
+    first, and any later run goes on. Raises ValueError when there is no such clip, or no such run can start.
     """
-    problems = engines.problems(
-        pipeline.model, pipeline.prompt, pipeline.engine, on_cluster=pipeline.ray.address is not None
-    )
-    scanned = None
-    if pipeline.ray.address is None:
-        problems += _local_pool_problems(pipeline)
-    try:
-        scanned = scan(pipeline.corpus)
-        ledger.refuse_reserved(caller_columns(scanned))
-        ledger.check_owner(Path(pipeline.output.path), corpus_identity(pipeline.corpus))
-    except ValueError as error:
-        problems.append(str(error))
-    if problems:
-        raise ValueError("this run cannot start:\n  " + "\n  ".join(problems))
-    assert scanned is not None
-    return scanned
+    pipeline = from_recipe(ledger.read_recipe(output)["settings"], output)
+    check(pipeline)
+    with ledger.lease(output) as epoch:
+        _mark(output, epoch, reason, clip_ids)
+    return run(pipeline, runner=runner, progress=progress)
 
 
-def _local_pool_problems(pipeline: Pipeline) -> list[str]:
-    engine = pipeline.engine
-    cpus, gpus = local_resources(engine.gpus_per_actor)
-    wanted = {"decode_workers": pipeline.decode.workers, "caption_actors": engine.actors}
-    try:
-        size_pools(cpus, gpus, gpus_per_actor=engine.gpus_per_actor, **wanted)
-    except ValueError as error:
-        return [str(error)]
-    return []
-
-
-def check_view(pipeline: Pipeline) -> FrameRequest:
-    """What the model wants to see of a clip; ValueError when prompt, video and answer exceed its context.
-
-    Needs the checkpoint's config and tokenizer alone: of a hub id nothing else is downloaded yet.
-    """
-    model = engines.fetch(pipeline.model, pipeline.engine, weights=False)
-    request = engines.frame_request(model, pipeline.engine, pipeline.frames.count, pipeline.frames.view)
-    engines.check_length(model, pipeline.prompt, pipeline.engine, request)
-    return request
-
-
-def derive_keys(pipeline: Pipeline, model: engines.ModelSettings, request: FrameRequest) -> dict[str, str]:
-    """The chained keys: what a caption depends on, and nothing else.
-
-    `model` is the fetched one, `request` what its tower wants to see.
-    """
-    pixels = {name: getattr(pipeline.decode, name) for name in PIXELS}
-    view_key = ledger.key_of({"request": asdict(request)} | pixels)
-    drawn = ("temperature", "seed") if pipeline.engine.temperature else ()  # greedy decoding draws nothing
-    caption = {
-        "model": engines.model_name(pipeline.model),
-        "weights": engines.fetched_digest(model, pipeline.engine),
-        "lora_alpha": model.lora_alpha,
-        "dtype": model.dtype,
-        "visual_tokens": model.visual_tokens,
-        "pooling": model.pooling,
-        "prompts": list(engines.prompt_texts(pipeline.prompt).items()),
-        "engine": {name: getattr(pipeline.engine, name) for name in (*DECODING, *drawn)},
-    }
-    caption_key = ledger.key_of(caption, view_key)
-    return {"view_key": view_key, "caption_key": caption_key, "review_key": ledger.key_of({}, caption_key)}
+def _mark(output: Path, epoch: int, reason: str | None, clip_ids: Sequence[str]) -> None:
+    """From here on the records of these clips do not count."""
+    folder = ledger.fragment_folder(output, ledger.read_recipe(output)["keys"]["caption_key"])
+    snapshot = ledger.read_snapshot(output)
+    if snapshot is None:
+        raise ValueError(f"{output} has no snapshot: no run has begun there")
+    committed = ledger.Committed(snapshot, folder, ledger.set_aside)
+    ordinals = snapshot.find(clip_ids)
+    if reason is not None:
+        failed = committed.quarantined(reason)
+        if not len(failed):
+            reasons = ", ".join(sorted(committed.reasons())) or "none"
+            raise ValueError(f"no clip of {output} was quarantined for {reason!r}; the reasons there are: {reasons}")
+        ordinals = np.union1d(ordinals, failed)
+    rows = snapshot.rows(ordinals, snapshot.reader(["clip_id", "source_version"]))
+    ledger.write_retry(folder, epoch, rows)
+    log.info("retry %d: %d clips count as missing", epoch, len(ordinals))
 
 
 def _work_plan(
-    pipeline: Pipeline, model: engines.ModelSettings, request: FrameRequest, keys: dict[str, str], epoch: int
+    pipeline: Pipeline, model: engines.ModelSettings, request: FrameRequest, keys: ledger.Keys, epoch: int
 ) -> WorkPlan:
     output = Path(pipeline.output.path).resolve()
     return WorkPlan(
@@ -166,49 +141,11 @@ def _work_plan(
         prompt=pipeline.prompt,
         engine=pipeline.engine,
         ray=pipeline.ray,
-        fragments=output / "fragments" / keys["caption_key"],
+        fragments=ledger.fragment_folder(output, keys.values["caption_key"]),
         commit_every_s=pipeline.output.commit_every_s,
         epoch=epoch,
-        **keys,
+        **keys.values,
     )
-
-
-class _Work:
-    """The captioning of one run: rounds of the graph over what is missing."""
-
-    def __init__(self, snapshot: pa.Table, root: Path, plan: WorkPlan, limit: int | None):
-        self.snapshot, self.root, self.plan, self.limit = snapshot, root, plan, limit
-        self.committed = ledger.Committed(snapshot, plan.fragments)
-        self.captioned_before = self.committed.counts()[CAPTIONED]
-        self.seconds = 0.0
-
-    def caption(self, runner: Runner, bars: Progress) -> None:
-        """Run the graph until nothing is missing, a round makes no progress, or the rounds are used up."""
-        started = time.monotonic()
-        missing = self.committed.missing(self.limit)
-        if len(missing):
-            first = next(ledger.clips_of(missing, self.root))
-            with _runner(runner, self.plan, first) as run_round:
-                self._rounds(run_round, missing, bars)
-        self.seconds = time.monotonic() - started
-
-    def _rounds(self, run_round: Callable[..., Iterator[Receipt]], missing: pa.Table, bars: Progress) -> None:
-        for number in range(1, self.plan.ray.rounds + 1):
-            bars.start(len(missing), self.committed.counts())
-            self._round(run_round, missing, bars)
-            self.committed = ledger.Committed(self.snapshot, self.plan.fragments)
-            before, missing = len(missing), self.committed.missing(self.limit)
-            if not len(missing) or (len(missing) == before and number > 1):
-                return
-            log.warning("round %d left %d clips behind; going on with those", number, len(missing))
-
-    def _round(self, run_round: Callable[..., Iterator[Receipt]], missing: pa.Table, bars: Progress) -> None:
-        try:
-            for receipt in run_round(list(ledger.clips_of(missing, self.root)), bars.set_decoded):
-                bars.add(receipt.status)
-        except WorkerLost as error:
-            log.warning("a worker was lost: %s", error)
-            log.info("what it said", exc_info=error)
 
 
 @contextmanager
@@ -224,29 +161,9 @@ def _cluster(pipeline: Pipeline, runner: Runner) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _runner(runner: Runner, plan: WorkPlan, clip: Clip) -> Iterator[Callable[..., Iterator[Receipt]]]:
-    if runner == "loop":
-        from recap.graph.loop import loop_round
-
-        yield partial(loop_round, plan=plan)
-    else:
-        from recap.graph.nodes import check_nodes
-        from recap.graph.ray_graph import ray_round, ray_session
-
-        with ray_session(plan.ray.address):
-            if plan.ray.address is not None:
-                checkpoints = filter(None, (plan.model.checkpoint, plan.model.base))
-                check_nodes(plan.fragments.parents[1], clip.location, checkpoints)
-            yield partial(ray_round, plan=plan)
-
-
-def _finalize(pipeline: Pipeline, work: _Work) -> Summary:
+def _finalize(pipeline: Pipeline, work: Work) -> Summary:
     output, committed = Path(pipeline.output.path), work.committed
-    counts = committed.counts()
-    books = {"clips": len(committed.clips)} | {status: counts[status] for status in STATUSES}
-    books["remaining"] = books["clips"] - counts.total()
-    assert books["remaining"] == len(committed.missing()), books
+    books = committed.books()
     generation, shard_list = shards.write_generation(
         output, committed.batches(), pipeline.output, corpus_root(pipeline.corpus)
     )
@@ -275,7 +192,7 @@ def _check_shards(shard_list: list[shards.Shard], books: dict[str, int]) -> None
     assert all(number == books[CAPTIONED] for number in rows.values()), (rows, books)
 
 
-def _summary(output: Path, manifest: dict[str, Any], work: _Work) -> Summary:
+def _summary(output: Path, manifest: dict[str, Any], work: Work) -> Summary:
     books = manifest["reconciliation"]
     return Summary(
         **books,
@@ -283,6 +200,7 @@ def _summary(output: Path, manifest: dict[str, Any], work: _Work) -> Summary:
         seconds=round(work.seconds, 3),
         reasons=manifest["reasons"],
         complete=not len(work.committed.missing(work.limit)),
+        stopped_by=work.stopped_by,
         output=str(output),
         generation=manifest["generation"],
         shards=manifest["shards"],
@@ -291,7 +209,4 @@ def _summary(output: Path, manifest: dict[str, Any], work: _Work) -> Summary:
 
 def root_of(output: Path) -> Path:
     """The folder below which the clips of `output` lie; ValueError where no run has begun."""
-    recipe = ledger.read_json(output / "recipe.json")
-    if recipe is None:
-        raise ValueError(f"{output} holds no recipe.json: no run has begun there yet")
-    return corpus_root(CorpusSettings(**recipe["settings"]["corpus"]))
+    return corpus_root(from_recipe(ledger.read_recipe(output)["settings"], output).corpus)

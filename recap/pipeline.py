@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from recap.corpus.settings import CorpusSettings
 from recap.engines.settings import EngineSettings, ModelSettings, PromptSettings
 from recap.graph.settings import RaySettings
 from recap.shards.settings import OutputSettings
+from recap.source import SettingsSource
 from recap.typed import Typed
 from recap.video.settings import DecodeSettings, FramesSettings
 
@@ -61,3 +62,9 @@ def load_pipeline(path: str | Path, overrides: Sequence[str] = ()) -> Pipeline:
     Raises ValueError that names every problem with its line in the file.
     """
     return _TYPED.load(path, overrides)
+
+
+def from_recipe(settings: Mapping[str, Any], output: Path) -> Pipeline:
+    """The pipeline whose effective settings a recipe holds, for the output that lies at `output` now."""
+    moved = {**settings, "output": {**settings["output"], "path": str(output)}}
+    return validate(SettingsSource(f"{output / 'recipe.json'}", moved, {}))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,27 @@ def deliverable():
         return {path.relative_to(output).as_posix(): path.read_bytes() for path in files}
 
     return read
+
+
+@pytest.fixture
+def corpus(tmp_path, home):
+    """Six small clips in a folder of their own."""
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    for clip in sorted((home / "pipelines/demo/clips/shapes").iterdir())[:6]:
+        shutil.copy(clip, folder)
+    return folder
+
+
+@pytest.fixture
+def rehearsal(tmp_path, corpus):
+    """A function that gives the pipeline over `corpus` without a model, with overrides."""
+    from recap.pipeline import load_pipeline
+
+    path = tmp_path / "pipeline.yaml"
+    path.write_text(
+        f"corpus: {{path: {corpus}}}\n"
+        "engine: {kind: rehearsal, max_new_tokens: 12}\n"
+        f"output: {{path: {tmp_path / 'out'}, rows_per_shard: 4}}\n"
+    )
+    return lambda *overrides: load_pipeline(path, overrides)

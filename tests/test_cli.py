@@ -46,7 +46,16 @@ def test_no_heavy_library_is_imported_for_the_commands_list():
 
 def test_the_public_names_stay():
     commands = {f"{name} {sub}" for name, group in main.commands.items() for sub in getattr(group, "commands", [""])}
-    assert {"run ", "view ", "model merge", "model hash", "config show", "config schema", "config validate"} <= commands
+    assert {
+        "run ",
+        "plan ",
+        "view ",
+        "model merge",
+        "model hash",
+        "config show",
+        "config schema",
+        "config validate",
+    } <= commands
 
 
 @pytest.mark.ray
@@ -66,6 +75,13 @@ def test_a_limited_run_ends_well_and_says_what_remains(ray_session, pipeline):
     assert result.exit_code == 0, result.output
     lines = [line.split() for line in result.stdout.splitlines()]
     assert ["captioned", "1"] in lines and ["remaining", "2"] in lines
+
+
+def test_plan_prints_what_a_run_would_do(pipeline, tmp_path):
+    assert "to do" in invoke("plan", pipeline).stdout
+    planned = json.loads(invoke("plan", pipeline, "--limit", "2", "--json").stdout)
+    assert (planned["clips"], planned["new"], planned["to_do"]) == (3, 3, 2)
+    assert not (tmp_path / "out").exists()
 
 
 def test_mistakes_are_usage_errors(pipeline, tmp_path):

@@ -1,38 +1,20 @@
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import shutil
 
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from recap import jobs
-from recap.pipeline import Pipeline, load_pipeline
+from recap import jobs, ledger
+from recap.pipeline import Pipeline
 from recap.report.progress import Progress
 from recap.report.view import print_captions
-
-
-@pytest.fixture
-def corpus(tmp_path, home):
-    folder = tmp_path / "clips"
-    folder.mkdir()
-    for clip in sorted((home / "pipelines/demo/clips/shapes").iterdir())[:6]:
-        shutil.copy(clip, folder)
-    return folder
-
-
-@pytest.fixture
-def rehearsal(tmp_path, corpus):
-    """A function that gives the pipeline over `corpus` without a model, with overrides."""
-    path = tmp_path / "pipeline.yaml"
-    path.write_text(
-        f"corpus: {{path: {corpus}}}\n"
-        "engine: {kind: rehearsal, max_new_tokens: 12}\n"
-        f"output: {{path: {tmp_path / 'out'}, rows_per_shard: 4}}\n"
-    )
-    return lambda *overrides: load_pipeline(path, overrides)
+from recap.status import status
 
 
 def run(pipeline: Pipeline, **options) -> jobs.Summary:
@@ -53,7 +35,7 @@ class DiesAfter(Progress):
         super().__init__()
         self.left = clips
 
-    def add(self, status: str) -> None:
+    def add(self, *_, **__) -> None:
         self.left -= 1
         if not self.left:
             raise Killed
@@ -106,6 +88,60 @@ def test_a_run_that_is_broken_off_goes_on_to_the_same_bytes(rehearsal, tmp_path,
     assert not (tmp_path / "out/manifest.json").exists()
     summary = run(rehearsal("engine.batch_size=3"))
     assert 0 < summary.captioned_now < 6
+    assert deliverable(tmp_path / "out") == deliverable(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("step", ["write_generation", "write_json", "delete_other_generations"])
+@pytest.mark.parametrize("is_done", [False, True], ids=["before", "after"])
+def test_a_run_that_dies_around_any_step_of_its_end_goes_on_to_the_same_bytes(
+    rehearsal, tmp_path, deliverable, monkeypatch, step, is_done
+):
+    run(rehearsal(f"output.path={tmp_path / 'whole'}"))
+    run(rehearsal(), limit=3)
+    room = jobs.ledger if step == "write_json" else jobs.shards
+    real = getattr(room, step)
+
+    def dies(*arguments, **options):
+        if step == "write_json" and arguments[0].name != "manifest.json":
+            return real(*arguments, **options)
+        if is_done:
+            real(*arguments, **options)
+        raise Killed
+
+    monkeypatch.setattr(room, step, dies)
+    with pytest.raises(Killed):
+        run(rehearsal())
+    monkeypatch.undo()
+    manifest = json.loads((tmp_path / "out/manifest.json").read_text())
+    assert all((tmp_path / "out" / shard["path"]).is_file() for shard in manifest["shards"]), "readers see a hole"
+    run(rehearsal())
+    assert deliverable(tmp_path / "out") == deliverable(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize("at", ["snapshot/", "fragments/", "manifest.json", "telemetry/", "recipe.json"])
+def test_an_output_that_cannot_be_written_ends_the_run_and_a_later_one_goes_on(
+    rehearsal, corpus, tmp_path, deliverable, monkeypatch, number, at
+):
+    run(rehearsal(f"output.path={tmp_path / 'whole'}"))
+    run(rehearsal(), limit=2)
+    if at == "snapshot/":
+        shutil.copy(sorted(corpus.iterdir())[0], corpus / "zzz.mp4")
+        run(rehearsal(f"output.path={tmp_path / 'whole'}"))
+    replace = os.replace
+
+    def fails(source, target):
+        if at in str(target):
+            raise OSError(number, os.strerror(number))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", fails)
+    with pytest.raises(ledger.OutputFailed, match=os.strerror(number)):
+        run(rehearsal("ray.rounds=2"))
+    monkeypatch.undo()
+    assert not list((tmp_path / "out").rglob("*.tmp"))
+    assert status(tmp_path / "out").books["captioned"] >= 2
+    run(rehearsal())
     assert deliverable(tmp_path / "out") == deliverable(tmp_path / "whole")
 
 
@@ -189,6 +225,54 @@ def test_a_missing_file_is_one_quarantined_row(rehearsal, corpus, tmp_path):
     assert (summary.captioned, summary.quarantined) == (1, 1)
     row = records(tmp_path / "out")["clips/gone.mp4"]
     assert (row["error_stage"], row["error_kind"], row["score"]) == ("probe", "missing", 2)
+
+
+def test_a_retry_captions_again_what_was_quarantined_for_a_reason_and_nothing_else(
+    rehearsal, corpus, tmp_path, home, deliverable
+):
+    spoil(corpus, home)
+    run(rehearsal())
+    before = deliverable(tmp_path / "out")
+    for reason in ("probe", "empty_file", "probe/empty_file"):
+        summary = jobs.retry(tmp_path / "out", reason=reason, runner="loop")
+        assert (summary.captioned, summary.quarantined, summary.complete) == (6, 4, True)
+        assert deliverable(tmp_path / "out") == before
+
+
+def test_a_retry_takes_a_single_clip_by_its_id(rehearsal, tmp_path):
+    run(rehearsal())
+    clip = next(iter(records(tmp_path / "out").values()))["clip_id"]
+    seen = []
+
+    class Watches(Progress):
+        def add(self, status):
+            seen.append(status)
+
+    summary = jobs.retry(tmp_path / "out", clip_ids=[clip], runner="loop", progress=Watches())
+    assert seen == ["captioned"] and summary.captioned == 6
+
+
+def test_a_retry_that_dies_is_taken_up_by_any_later_run(rehearsal, corpus, tmp_path, monkeypatch):
+    (corpus / "zero.mp4").touch()
+    run(rehearsal())
+    monkeypatch.setattr(jobs, "run", DiesAfter(1).add)
+    with pytest.raises(Killed):
+        jobs.retry(tmp_path / "out", reason="probe")
+    monkeypatch.undo()
+    assert status(tmp_path / "out").books["remaining"] == 1
+    assert run(rehearsal()).quarantined == 1
+
+
+def test_a_retry_of_nothing_is_refused_and_marks_nothing(rehearsal, corpus, tmp_path):
+    (corpus / "zero.mp4").touch()
+    run(rehearsal())
+    with pytest.raises(ValueError, match="the reasons there are: probe/empty_file"):
+        jobs.retry(tmp_path / "out", reason="translate", runner="loop")
+    with pytest.raises(ValueError, match="there is no clip abc"):
+        jobs.retry(tmp_path / "out", clip_ids=["abc"], runner="loop")
+    with pytest.raises(ValueError, match="no run has begun"):
+        jobs.retry(tmp_path / "nothing", reason="probe", runner="loop")
+    assert not list((tmp_path / "out").rglob("*.retry"))
 
 
 def test_a_truncated_clip_is_captioned_when_the_settings_say_so(rehearsal, corpus, tmp_path, home):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from recap.corpus.entry import Entry
@@ -13,7 +14,7 @@ from recap.corpus.settings import CorpusSettings
 EXTENSIONS = frozenset(".3gp .avi .flv .gif .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split())
 
 
-def folder_entries(settings: CorpusSettings) -> list[Entry]:
+def folder_entries(settings: CorpusSettings) -> Iterator[Entry]:
     """Every video below `corpus.path` that matches `corpus.pattern`, in the order of their names.
 
     Raises ValueError for a folder that is missing and for a name that is not UTF-8.
@@ -22,8 +23,8 @@ def folder_entries(settings: CorpusSettings) -> list[Entry]:
     if not os.path.isdir(folder):
         raise ValueError(f"corpus.path: {_not_a_folder(folder)}")
     root = Root(folder)
-    uris = [root.inside(_require_utf8(name)) for name in _video_names(folder, settings.pattern)]
-    return [Entry(uri) for uri in uris if root.holds(uri)]
+    uris = (root.inside(_require_utf8(name)) for name in _video_names(folder, settings.pattern))
+    yield from (Entry(uri) for uri in uris if root.holds(uri))
 
 
 def _not_a_folder(path: Path) -> str:

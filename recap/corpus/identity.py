@@ -22,7 +22,7 @@ def _milliseconds(seconds: float | None) -> str:
     return "" if seconds is None else str(round(seconds * 1000))
 
 
-def source_version(file: Path, trust_size: bool = False) -> str:
+def source_version(file: str | Path, trust_size: bool = False) -> str:
     """Size and time of a file, or `missing`."""
     try:
         stat = os.stat(file)

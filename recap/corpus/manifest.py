@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import pyarrow.parquet
 from recap.corpus.entry import Entry
 from recap.corpus.root import Root
 from recap.corpus.settings import CorpusSettings
+
+_STEP = 4096
 
 
 def _read_csv(path: Path, address_column: str) -> pa.Table:
@@ -95,19 +98,24 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
 
-def manifest_entries(table: pa.Table, settings: CorpusSettings) -> list[Entry]:
+def manifest_entries(table: pa.Table, settings: CorpusSettings) -> Iterator[Entry]:
     """Every row of the manifest, in its order. Raises ValueError that names the first row without sense."""
     root = Root(manifest_root(settings))
-    names = (settings.column, settings.start_column, settings.end_column)
-    columns = [[None] * len(table) if name is None else table[name].to_pylist() for name in names]
-    entries = []
-    for number, (address, start, end) in enumerate(zip(*columns, strict=True), start=1):
+    for number, (address, start, end) in enumerate(_rows(table, settings), start=1):
         try:
             start_s, end_s = _seconds(start, settings.start_column), _seconds(end, settings.end_column)
-            entries.append(Entry(_uri(address, root, settings.column), *_ordered(start_s, end_s)))
+            entry = Entry(_uri(address, root, settings.column), *_ordered(start_s, end_s))
         except ValueError as error:
             raise ValueError(f"row {number} of {settings.path}: {error}") from error
-    return entries
+        yield entry
+
+
+def _rows(table: pa.Table, settings: CorpusSettings) -> Iterator[tuple[Any, Any, Any]]:
+    """Address, start and end of each row, a few thousand at a time as Python values."""
+    names = (settings.column, settings.start_column, settings.end_column)
+    for first in range(0, len(table), _STEP):
+        part = table.slice(first, _STEP)
+        yield from zip(*([None] * len(part) if n is None else part[n].to_pylist() for n in names), strict=True)
 
 
 def _uri(address: Any, root: Root, column: str) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import os
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from recap.corpus.entry import Entry
 from recap.corpus.folder import folder_entries
@@ -20,6 +23,8 @@ BASE = {
     "start_s": pa.float64(),
     "end_s": pa.float64(),
 }
+_NO_CLIPS = pa.schema(BASE).empty_table()
+_STEP = 4096
 
 
 def caller_columns(table: pa.Table) -> list[str]:
@@ -50,12 +55,14 @@ def scan(settings: CorpusSettings) -> pa.Table:
         callers = callers_part(manifest, settings)
         _refuse_ours(callers)
         entries = manifest_entries(manifest, settings)
-    if not entries:
+    clips = pa.concat_tables([_NO_CLIPS, *_tables(entries, corpus_root(settings), settings.trust_size)])
+    if not len(clips):
         what = f"videos (pattern {settings.pattern!r})" if settings.kind == "folder" else "rows"
         raise ValueError(f"corpus.path: no {what} in {settings.path}")
-    table = _table(entries, callers, corpus_root(settings), settings.trust_size)
-    _refuse_duplicates(table)
-    return table
+    _refuse_duplicates(clips)
+    for name, column in zip(callers.column_names, callers.columns, strict=True):
+        clips = clips.append_column(name, column)
+    return clips
 
 
 def _refuse_ours(callers: pa.Table) -> None:
@@ -67,23 +74,25 @@ def _refuse_ours(callers: pa.Table) -> None:
         )
 
 
-def _table(entries: list[Entry], callers: pa.Table, root: Path, trust_size: bool) -> pa.Table:
-    columns = {
-        "clip_id": [clip_id(entry.uri, entry.start_s, entry.end_s) for entry in entries],
-        "uri": [entry.uri for entry in entries],
-        "source_version": [source_version(root / entry.uri, trust_size) for entry in entries],
-        "start_s": [entry.start_s for entry in entries],
-        "end_s": [entry.end_s for entry in entries],
-    }
-    arrays = {name: pa.array(values, BASE[name]) for name, values in columns.items()}
-    return pa.table(arrays | dict(zip(callers.column_names, callers.columns, strict=True)))
+def _tables(entries: Iterator[Entry], root: Path, trust_size: bool) -> Iterator[pa.Table]:
+    """The clips, a few thousand at a time: as Python objects all of them would fill the memory."""
+    while some := list(islice(entries, _STEP)):
+        columns = {
+            "clip_id": [clip_id(entry.uri, entry.start_s, entry.end_s) for entry in some],
+            "uri": [entry.uri for entry in some],
+            "source_version": [source_version(os.path.join(root, entry.uri), trust_size) for entry in some],
+            "start_s": [entry.start_s for entry in some],
+            "end_s": [entry.end_s for entry in some],
+        }
+        yield pa.table({name: pa.array(values, BASE[name]) for name, values in columns.items()})
 
 
-def _refuse_duplicates(table: pa.Table) -> None:
-    twice = [clip for clip, count in Counter(table["clip_id"].to_pylist()).items() if count > 1]
-    if twice:
-        row = table["clip_id"].to_pylist().index(twice[0])
+def _refuse_duplicates(clips: pa.Table) -> None:
+    counts = clips["clip_id"].value_counts()
+    twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
+    if len(twice):
+        row = pc.index(clips["clip_id"], twice[0]).as_py()
         raise ValueError(
-            f"corpus: {len(twice)} clips are named more than once, the first {table['uri'][row].as_py()!r}; "
+            f"corpus: {len(twice)} clips are named more than once, the first {clips['uri'][row].as_py()!r}; "
             "give each address (or span of it) one row"
         )

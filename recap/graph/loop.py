@@ -10,11 +10,14 @@ from uuid import uuid4
 
 from recap.graph.plan import WorkPlan
 from recap.graph.stages import CaptionStage, DecodeStage, Receipt
+from recap.graph.stopping import Stop
 from recap.records import Clip
 
 
-def loop_round(clips: Iterable[Clip], on_decoded: Callable[[int], None], *, plan: WorkPlan) -> Iterator[Receipt]:
-    """Decode and caption `clips` in order, `engine.batch_size` at a time; a receipt for each.
+def loop_round(
+    clips: Iterable[Clip], on_decoded: Callable[[int], None], stop: Stop, *, plan: WorkPlan
+) -> Iterator[Receipt]:
+    """Decode and caption `clips` in order, `engine.batch_size` at a time; a receipt for each, until `stop`.
 
     `on_decoded` is told how many clips have been decoded so far.
     """
@@ -24,7 +27,7 @@ def loop_round(clips: Iterable[Clip], on_decoded: Callable[[int], None], *, plan
         closing(CaptionStage(plan, uuid4().hex)) as caption,
         asyncio.Runner() as runner,
     ):
-        while batch := list(islice(clips, plan.engine.batch_size)):
+        while not stop and (batch := list(islice(clips, plan.engine.batch_size))):
             pairs = [(clip, decode.decode(clip)) for clip in batch]
             decoded += len(pairs)
             on_decoded(decoded)

@@ -6,10 +6,11 @@ import logging
 import os
 import pickle
 import socket
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from uuid import uuid4
 
@@ -22,6 +23,8 @@ from recap.engines import EngineSettings
 from recap.graph.plan import WorkPlan
 from recap.graph.sizing import Pools, local_resources, size_pools
 from recap.graph.stages import CaptionStage, DecodeStage, Receipt, WorkerLost
+from recap.graph.stopping import Stop
+from recap.ledger import OUTPUT_ERRORS, OutputFailed
 from recap.records import Clip
 from recap.video import DecodeSettings
 
@@ -79,15 +82,20 @@ def size_cluster(decode: DecodeSettings, engine: EngineSettings) -> Pools:
     )
 
 
-def ray_round(clips: Sequence[Clip], on_decoded: Callable[[int], None], *, plan: WorkPlan) -> Iterator[Receipt]:
+def ray_round(
+    clips: Sequence[Clip], on_decoded: Callable[[int], None], stop: Stop, *, plan: WorkPlan
+) -> Iterator[Receipt]:
     """Decode and caption `clips` on the joined cluster; receipts come as clips are finished.
 
-    `on_decoded` is told how many clips have been decoded so far. Raises WorkerLost when a worker
-    died more often than it is restarted; what was committed until then stays.
+    `on_decoded` is told how many clips have been decoded so far. After `stop` the rest comes back
+    withheld. Raises WorkerLost when a worker died more often than it is restarted, and OutputFailed when
+    it could not commit; what was committed until then stays.
     """
-    counter = ray.remote(num_cpus=0)(_Counter).remote()
+    counter = ray.remote(num_cpus=0)(_Counter).remote(len(clips))
     asked = 0.0
     dataset = _graph(clips, plan, size_cluster(plan.decode, plan.engine), counter)
+    over = threading.Event()
+    threading.Thread(target=_pass_on, args=(stop, over, counter), daemon=True).start()
     try:
         for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             if time.monotonic() - asked >= COUNT_EVERY_S:
@@ -95,9 +103,27 @@ def ray_round(clips: Sequence[Clip], on_decoded: Callable[[int], None], *, plan:
                 on_decoded(ray.get(counter.total.remote()))
             yield from (Receipt(**row) for row in batch.to_pylist())
     except RayError as error:
+        _raise_output_failed(error)
         raise WorkerLost(str(error).strip().splitlines()[-1]) from error
     finally:
+        over.set()
         ray.kill(counter)
+
+
+def _pass_on(stop: Stop, over: threading.Event, counter: ray.actor.ActorHandle) -> None:
+    while not over.is_set():
+        if stop.asked.wait(COUNT_EVERY_S):
+            with suppress(RayError):  # the graph may be over by now
+                ray.get(counter.close.remote())
+            return
+
+
+def _raise_output_failed(error: BaseException | None) -> None:
+    """Ray wraps what a worker raised several times over."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in OUTPUT_ERRORS:
+            raise OutputFailed(error.errno) from error
+        error = getattr(error, "cause", None) or error.__cause__
 
 
 def _graph(clips: Sequence[Clip], plan: WorkPlan, pools: Pools, counter: ray.actor.ActorHandle) -> Dataset:
@@ -110,7 +136,7 @@ def _graph(clips: Sequence[Clip], plan: WorkPlan, pools: Pools, counter: ray.act
     decode_pool = ActorPoolStrategy(size=pools.decode_workers, max_tasks_in_flight_per_actor=QUEUED_BLOCKS)
     caption_pool = ActorPoolStrategy(
         size=pools.caption_actors,
-        max_concurrent_calls_per_actor=in_flight,
+        max_concurrent_calls_per_actor=in_flight + 1,  # one may only be waiting for a commit
         max_tasks_in_flight_per_actor=in_flight + 2,
     )
     common = {"batch_size": None, "batch_format": "pyarrow", "ray_remote_args_fn": _bounded_retries}
@@ -123,7 +149,7 @@ def _graph(clips: Sequence[Clip], plan: WorkPlan, pools: Pools, counter: ray.act
     )
     return decoded.map_batches(
         _Caption,
-        fn_constructor_args=(plan,),
+        fn_constructor_args=(plan, counter),
         compute=caption_pool,
         num_cpus=pools.caption_cpus,
         num_gpus=pools.gpus_per_actor,
@@ -145,8 +171,16 @@ def _blocks(clips: Iterable[Clip], pools: Pools) -> Iterator[pa.Table]:
 
 
 class _Counter:
-    def __init__(self):
-        self.count = 0
+    """How many of a graph's clips have been decoded, and whether it is to stop."""
+
+    def __init__(self, clips: int):
+        self.clips, self.count, self.closed = clips, 0, False
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closed(self) -> bool:
+        return self.closed
 
     def add(self, number: int) -> None:
         self.count += number
@@ -154,25 +188,37 @@ class _Counter:
     def total(self) -> int:
         return self.count
 
+    def is_complete(self) -> bool:
+        return self.count >= self.clips
+
 
 class _Decode:
     def __init__(self, plan: WorkPlan, counter: ray.actor.ActorHandle):
         self.stage, self.counter = DecodeStage(plan), counter
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
-        frames = [self.stage.decode(pickle.loads(clip)) for clip in block["clip"].to_pylist()]
+        is_closed = ray.get(self.counter.is_closed.remote())
+        clips = block["clip"].to_pylist()
+        frames = [None if is_closed else self.stage.decode(pickle.loads(clip)) for clip in clips]
         self.counter.add.remote(len(frames))
         pickled = [pickle.dumps(each, protocol=5) for each in frames]
         yield block.append_column("frames", pa.array(pickled, pa.large_binary()))
 
 
 class _Caption:
-    def __init__(self, plan: WorkPlan):
+    def __init__(self, plan: WorkPlan, counter: ray.actor.ActorHandle):
+        self.counter = counter
         # An actor that Ray restarts keeps its id: only a fresh name cannot overwrite a fragment.
         self.stage = CaptionStage(plan, uuid4().hex)
 
     async def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
         columns = (block[name].to_pylist() for name in ("clip", "frames"))
         decoded = [(pickle.loads(clip), pickle.loads(frames)) for clip, frames in zip(*columns, strict=True)]
-        receipts = await self.stage.caption_beside(decoded)
+        receipts = await self.stage.caption_beside(decoded, self)
         yield pa.Table.from_pylist([{"clip_id": it.clip_id, "status": it.status} for it in receipts])
+
+    async def is_last(self) -> bool:
+        return await self.counter.is_complete.remote()
+
+    async def is_closed(self) -> bool:
+        return await self.counter.is_closed.remote()

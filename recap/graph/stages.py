@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from recap.engines import open_captioner
 from recap.graph.plan import WorkPlan
@@ -13,12 +14,25 @@ from recap.ledger import FragmentWriter
 from recap.records import CAPTIONED, QUARANTINED, Caption, Clip, ClipError, Frames, Record
 from recap.video import open_reader
 
-LINGER_S = 0.5  # a lone call waits this long for company before it commits a small fragment
+LOOK_EVERY_S = 0.5
+
+
+WITHHELD = "withheld"
+
+
+class Gate(Protocol):
+    """What a stage may ask about the clips that are on their way to it."""
+
+    async def is_last(self) -> bool:
+        """Nothing more is to come."""
+
+    async def is_closed(self) -> bool:
+        """The run is to stop: nothing more is admitted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of a clip; `status` is its record's."""
+    """What became of a clip; `status` is its record's, or `withheld` where a stopping run made none."""
 
     clip_id: str
     status: str
@@ -67,19 +81,25 @@ class CaptionStage:
             self.writer.flush()
             raise
 
-    async def caption_beside(self, decoded: Sequence[tuple[Clip, Frames | ClipError]]) -> list[Receipt]:
-        """`caption` beside other calls; the last one in flight commits before it returns.
+    async def caption_beside(
+        self, decoded: Sequence[tuple[Clip, Frames | ClipError | None]], gate: Gate
+    ) -> list[Receipt]:
+        """`caption` beside other calls; the only one in flight stays until its writer has committed.
 
-        So a drained stage holds nothing back, and a busy one commits in its writer's own time.
+        So whatever is not committed has a call that stands for it, and an idle stage does not write a
+        small fragment a call: its writer commits in its own time. Once the gate is closed nothing new is
+        admitted, and every call commits before it returns.
         """
         self.in_flight += 1
         try:
-            receipts = await self.caption(decoded)
-            if self.in_flight == 1:
-                await asyncio.sleep(LINGER_S)
-            if self.in_flight == 1:
-                self.writer.flush()
-            return receipts
+            admitted = [] if await gate.is_closed() else [pair for pair in decoded if pair[1] is not None]
+            receipts = {receipt.clip_id: receipt for receipt in await self.caption(admitted)}
+            while self.writer.pending and (self.in_flight == 1 or await gate.is_closed()):
+                if await gate.is_last() or await gate.is_closed():
+                    self.writer.flush()
+                else:
+                    await asyncio.sleep(LOOK_EVERY_S)
+            return [receipts.get(clip.clip_id, Receipt(clip.clip_id, WITHHELD)) for clip, _ in decoded]
         finally:
             self.in_flight -= 1
 

@@ -1,29 +1,49 @@
 """The storage contract: what is written, what counts as done, and who may write."""
 
-from recap.ledger.committed import Committed
-from recap.ledger.files import read_json, sweep, write_json
-from recap.ledger.fragments import FragmentWriter
-from recap.ledger.keys import key_of
-from recap.ledger.lease import lease
-from recap.ledger.recipe import CONTRACT, check_owner, read_manifest, write_recipe
+from recap.ledger.committed import Committed, observe
+from recap.ledger.compaction import compact
+from recap.ledger.files import OUTPUT_ERRORS, OutputFailed, output_errors, read_json, sweep, sync, write_json
+from recap.ledger.fragments import FragmentWriter, pass_over, read_fragments, set_aside, write_retry
+from recap.ledger.growth import Growth, foresee_snapshot, update_snapshot
+from recap.ledger.keys import Keys, differences, key_of
+from recap.ledger.lease import Holder, holder, lease
+from recap.ledger.recipe import check_owner, fragment_folder, read_manifest, read_recipe, write_recipe
 from recap.ledger.schema import refuse_reserved
-from recap.ledger.snapshot import clips_of, present, read_snapshot, update_snapshot
+from recap.ledger.sealed import CONTRACT
+from recap.ledger.snapshot import Snapshot, read_snapshot
 
 __all__ = [
     "CONTRACT",
+    "OUTPUT_ERRORS",
     "Committed",
     "FragmentWriter",
+    "Growth",
+    "Holder",
+    "Keys",
+    "OutputFailed",
+    "Snapshot",
     "check_owner",
-    "clips_of",
+    "compact",
+    "differences",
+    "foresee_snapshot",
+    "fragment_folder",
+    "holder",
     "key_of",
     "lease",
-    "present",
+    "observe",
+    "output_errors",
+    "pass_over",
+    "read_fragments",
     "read_json",
     "read_manifest",
+    "read_recipe",
     "read_snapshot",
     "refuse_reserved",
+    "set_aside",
     "sweep",
+    "sync",
     "update_snapshot",
     "write_json",
     "write_recipe",
+    "write_retry",
 ]

@@ -2,42 +2,52 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
-from collections.abc import Iterator
-from hashlib import blake2b
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from recap.ledger.fragments import read_fragments
-from recap.ledger.schema import shard_schema
-from recap.ledger.snapshot import extra_fields, present
+from recap.ledger.fragments import Fragment, pass_over, read_fragments
+from recap.ledger.identity import as_arrow, identities
+from recap.ledger.rows import RowReader
+from recap.ledger.schema import FRAGMENT, shard_schema
+from recap.ledger.snapshot import Snapshot
+from recap.records import STATUSES
 
-OPEN_FRAGMENTS = 64
+GLANCES = 3
+BATCH_ROWS = 4096
+_GATHERED = 1_000_000  # records that are looked up together
 
 
 class Committed:
     """The records of one caption key against one snapshot.
 
-    `where[i]` says which fragment holds the winning record of the i-th present clip, -1 where it
-    is missing; `row[i]` which of its rows.
+    `where[i]` says which fragment holds the record of clip i that counts, -1 where it is missing;
+    `row[i]` which of its rows. `on_torn` is told of what cannot be read as a fragment.
     """
 
-    def __init__(self, snapshot: pa.Table, folder: Path):
-        self.clips = present(snapshot)
+    def __init__(self, snapshot: Snapshot, folder: Path, on_torn: Callable[[Path, str], None] = pass_over):
+        self.snapshot = snapshot
         self.paths: list[Path] = []
-        self.where = np.full(len(self.clips), -1, np.int32)
-        self.row = np.zeros(len(self.clips), np.int32)
-        self._kinds: list[tuple[str, str]] = []
-        self._kind = np.full(len(self.clips), -1, np.int16)
-        self._index(folder)
+        self.where = np.full(len(snapshot), -1, np.int32)
+        self.row = np.zeros(len(snapshot), np.int32)
+        self._kind = np.full(len(snapshot), -1, np.int16)
+        self._kinds: dict[tuple[str, str], int] = {}
+        self._index(folder, on_torn)
 
-    def missing(self, limit: int | None = None) -> pa.Table:
-        """The clips without a record, among the first `limit`."""
-        return self.clips.slice(0, limit).filter(pa.array(self.where[:limit] < 0))
+    def missing(self, limit: int | None = None) -> np.ndarray:
+        """The ordinals of the clips without a record, among the first `limit`."""
+        present = self.snapshot.present[:limit]
+        return present[self.where[present] < 0]
+
+    def quarantined(self, reason: str) -> np.ndarray:
+        """The ordinals of what was not captioned: `reason` is a stage, a kind, or `stage/kind`."""
+        wanted = [number for (_, full), number in self._kinds.items() if full and reason in (full, *full.split("/", 1))]
+        return np.flatnonzero(np.isin(self._kind, wanted) & self.snapshot.is_present)
 
     def counts(self) -> Counter[str]:
         """Clips per status."""
@@ -46,70 +56,96 @@ class Committed:
             counts[status] += number
         return counts
 
+    def books(self) -> dict[str, int]:
+        """`clips = captioned + quarantined + filtered + remaining`, asserted."""
+        counts = self.counts()
+        books = {"clips": len(self.snapshot.present)} | {status: counts[status] for status in STATUSES}
+        books["remaining"] = books["clips"] - counts.total()
+        assert books["remaining"] == len(self.missing()), books
+        return books
+
     def reasons(self) -> Counter[str]:
         """Clips that were not captioned, per `stage/kind`."""
-        return Counter({reason: n for (_, reason), n in self._kind_counts() if reason})
+        return Counter({reason: n for (_, reason), n in self._kind_counts() if reason and n})
 
     def _kind_counts(self) -> Iterator[tuple[tuple[str, str], int]]:
-        numbers = np.bincount(self._kind[self._kind >= 0], minlength=len(self._kinds))
+        numbers = np.bincount(self._kind[(self._kind >= 0) & self.snapshot.is_present], minlength=len(self._kinds))
         yield from zip(self._kinds, (int(n) for n in numbers), strict=True)
 
-    def batches(self, rows: int = 1024) -> Iterator[pa.Table]:
+    def batches(self, rows: int = BATCH_ROWS) -> Iterator[pa.Table]:
         """The records in order of ordinal, `rows` clips at a time, with the caller's columns behind."""
-        schema = shard_schema(extra_fields(self.clips))
-        cache: OrderedDict[int, pa.Table] = OrderedDict()
-        for start in range(0, len(self.clips), rows):
-            part = slice(start, start + rows)
-            done = self.where[part] >= 0
-            if done.any():
-                records = self._gather(self.where[part][done], self.row[part][done], cache)
-                yield _join(records, self.clips.slice(start, rows).filter(pa.array(done)), schema)
+        schema = shard_schema(self.snapshot.extra_fields)
+        fragments, parts = RowReader(self.paths, FRAGMENT), self.snapshot.reader()
+        done = self.snapshot.present
+        done = done[self.where[done] >= 0]
+        for start in range(0, len(done), rows):
+            ordinals = done[start : start + rows]
+            records = fragments.take(self.where[ordinals], self.row[ordinals])
+            yield _join(records, self.snapshot.rows(ordinals, parts), schema)
 
-    def _gather(self, where: np.ndarray, row: np.ndarray, cache: OrderedDict[int, pa.Table]) -> pa.Table:
-        order = np.argsort(where, kind="stable")
-        pieces = [
-            self._fragment(int(number), cache).take(pa.array(row[order][where[order] == number]))
-            for number in np.unique(where)
-        ]
-        return pa.concat_tables(pieces).take(pa.array(np.argsort(order, kind="stable")))
+    def _index(self, folder: Path, on_torn: Callable[[Path, str], None]) -> None:
+        known, gathered, rows = as_arrow(self.snapshot.identity), [], 0
+        for fragment in read_fragments(folder, on_torn):
+            gathered.append(fragment)
+            rows += len(fragment.table)
+            if fragment.is_retry or rows >= _GATHERED:
+                self._count_in(gathered, known)
+                gathered, rows = [], 0
+        self._count_in(gathered, known)
 
-    def _fragment(self, number: int, cache: OrderedDict[int, pa.Table]) -> pa.Table:
-        if number not in cache:
-            cache[number] = pq.read_table(self.paths[number])
-            if len(cache) > OPEN_FRAGMENTS:
-                cache.popitem(last=False)
-        cache.move_to_end(number)
-        return cache[number]
+    def _count_in(self, fragments: list[Fragment], known: pa.Array) -> None:
+        """Let some fragments count that come behind all others; of them, only the last may be a mark."""
+        if fragments and fragments[-1].is_retry:
+            self._count_in(fragments[:-1], known)
+            self._forget(fragments[-1].table, known)
+        elif fragments:
+            number, row = _addresses(fragments, len(self.paths))
+            self.paths += [fragment.path for fragment in fragments]
+            table = pa.concat_tables([fragment.table for fragment in fragments])
+            self._win(_places(table, known), number, row, self._number_kinds(table))
 
-    def _index(self, folder: Path) -> None:
-        wanted = _identities(self.clips)
-        for number, (path, table) in enumerate(read_fragments(folder)):
-            self.paths.append(path)
-            place = pc.index_in(_identities(table), wanted)
-            known = place.is_valid().to_numpy(zero_copy_only=False)
-            clips, rows = place.drop_null().to_numpy(), np.flatnonzero(known)
-            clips, first = np.unique(clips, return_index=True)
-            rows = rows[first]
-            fresh = self.where[clips] < 0
-            self.where[clips[fresh]], self.row[clips[fresh]] = number, rows[fresh]
-            self._kind[clips[fresh]] = self._number_kinds(table)[rows[fresh]]
+    def _win(self, clip: np.ndarray, number: np.ndarray, row: np.ndarray, kind: np.ndarray) -> None:
+        """The first record of a clip counts, unless it has one from before."""
+        mine = np.flatnonzero(clip >= 0)
+        clips, first = np.unique(clip[mine], return_index=True)
+        first, fresh = mine[first], self.where[clips] < 0
+        clips, first = clips[fresh], first[fresh]
+        self.where[clips], self.row[clips], self._kind[clips] = number[first], row[first], kind[first]
+
+    def _forget(self, marked: pa.Table, known: pa.Array) -> None:
+        clips = _places(marked, known)
+        clips = clips[clips >= 0]
+        self.where[clips], self._kind[clips] = -1, -1
 
     def _number_kinds(self, table: pa.Table) -> np.ndarray:
-        columns = (table[name].to_pylist() for name in ("status", "error_stage", "error_kind"))
-        numbers = []
-        for status, stage, kind in zip(*columns, strict=True):
-            pair = (status, f"{stage}/{kind}" if stage else "")
-            if pair not in self._kinds:
-                self._kinds.append(pair)
-            numbers.append(self._kinds.index(pair))
-        return np.array(numbers, np.int16)
+        stage, kind = (pc.fill_null(table[name], "") for name in ("error_stage", "error_kind"))
+        encoded = pc.binary_join_element_wise(table["status"], stage, kind, "\0").combine_chunks().dictionary_encode()
+        numbers = [self._number(*text.split("\0")) for text in encoded.dictionary.to_pylist()]
+        return np.array(numbers, np.int16)[encoded.indices.to_numpy()]
+
+    def _number(self, status: str, stage: str, kind: str) -> int:
+        return self._kinds.setdefault((status, f"{stage}/{kind}" if stage else ""), len(self._kinds))
 
 
-def _identities(table: pa.Table) -> pa.Array:
-    """16 bytes for each `(clip_id, source_version)`."""
-    pairs = zip(table["clip_id"].to_pylist(), table["source_version"].to_pylist(), strict=True)
-    digests = [blake2b(f"{clip}:{version}".encode(), digest_size=16).digest() for clip, version in pairs]
-    return pa.array(digests, pa.binary(16))
+def observe(snapshot: Snapshot, folder: Path) -> Committed:
+    """What is committed, read without the lease: a run may be merging fragments meanwhile."""
+    for _ in range(GLANCES):
+        with suppress(FileNotFoundError):
+            return Committed(snapshot, folder)
+    return Committed(snapshot, folder)
+
+
+def _addresses(fragments: list[Fragment], first: int) -> tuple[np.ndarray, np.ndarray]:
+    """For the rows of some fragments laid end to end: the fragment's number, from `first` on, and the row in it."""
+    lengths = [len(fragment.table) for fragment in fragments]
+    number = np.repeat(np.arange(first, first + len(fragments), dtype=np.int32), lengths)
+    return number, np.concatenate([np.arange(length, dtype=np.int32) for length in lengths])
+
+
+def _places(table: pa.Table, known: pa.Array) -> np.ndarray:
+    """The ordinal of each row's clip; -1 for a clip, or a version of it, that is not known."""
+    digests = as_arrow(identities(table["clip_id"], table["source_version"]))
+    return pc.fill_null(pc.index_in(digests, known), -1).to_numpy()
 
 
 def _join(records: pa.Table, clips: pa.Table, schema: pa.Schema) -> pa.Table:

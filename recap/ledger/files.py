@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+OUTPUT_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
+
+
+class OutputFailed(Exception):
+    """The output cannot be written any more: the disk is full or broken. What was committed is intact."""
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.errno = number
+
+    def __str__(self) -> str:
+        return f"the output cannot be written: {os.strerror(self.errno)}"
+
+
+@contextmanager
+def output_errors() -> Iterator[None]:
+    """Raise OutputFailed for an OSError that says so."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in OUTPUT_ERRORS:
+            raise
+        raise OutputFailed(error.errno) from error
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -15,11 +41,11 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         write(aside)
-        _sync(aside)
+        sync(aside)
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def write_json(path: Path, document: Any) -> None:
@@ -43,7 +69,8 @@ def sweep(output: Path) -> None:
             aside.unlink(missing_ok=True)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Flush a file, or a folder's names, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

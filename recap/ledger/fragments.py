@@ -3,40 +3,50 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock, Timer
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recap.ledger.files import write_atomically
 from recap.ledger.schema import FRAGMENT, fragment_table
+from recap.ledger.sealed import Torn, open_sealed, write_sealed
 from recap.records import Record
 
 log = logging.getLogger(__name__)
 IDENTITY = ["clip_id", "source_version", "status", "error_stage", "error_kind"]
+RETRY = pa.schema([("clip_id", pa.string()), ("source_version", pa.string())])
+_NAME = re.compile(r"(\d{6,})-([^-]+)-(\d{6,})\.(parquet|retry)")
 
 
 class FragmentWriter:
     """Collects the records of one worker and commits them as fragments.
 
-    A crash costs what was appended since the last flush: at most `flush_s` seconds or
-    `flush_rows` records, whichever comes first.
+    A crash costs what was appended since the last commit: at most `flush_s` seconds or `flush_rows`
+    records, whichever comes first. So a slow worker writes a file every `flush_s` and a fast one a
+    file for many records.
     """
 
-    def __init__(self, folder: Path, epoch: int, writer: str, flush_s: float, flush_rows: int = 512):
+    def __init__(self, folder: Path, epoch: int, writer: str, flush_s: float, flush_rows: int = 4096):
         assert "-" not in writer, writer
         self.folder, self.epoch, self.writer = folder, epoch, writer
         self.flush_s, self.flush_rows = flush_s, flush_rows
         self._records: list[Record] = []
+        self._failure: OSError | None = None
         self._timer = Timer(0, self.flush)
         self._seq = 0
         self._lock = Lock()
 
     def append(self, record: Record) -> None:
-        """Take a record; commits when enough records or seconds have gathered."""
+        """Take a record; commits when enough records or seconds have gathered.
+
+        Raises OSError when this or an earlier commit failed: nothing is lost silently.
+        """
         with self._lock:
+            self._raise_failure()
             if not self._records:
                 self._start_timer()
             self._records.append(record)
@@ -44,42 +54,109 @@ class FragmentWriter:
                 self._commit()
 
     def flush(self) -> None:
-        """Commit what was appended."""
+        """Commit what was appended. Raises OSError as `append` does."""
         with self._lock:
+            self._raise_failure()
             if self._records:
                 self._commit()
 
+    @property
+    def pending(self) -> int:
+        """How many records a crash would cost now. Raises OSError as `append` does."""
+        with self._lock:
+            self._raise_failure()
+            return len(self._records)
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
     def _start_timer(self) -> None:
-        self._timer = Timer(self.flush_s, self.flush)
+        self._timer = Timer(self.flush_s, self._flush_in_time)
         self._timer.daemon = True
         self._timer.start()
 
+    def _flush_in_time(self) -> None:
+        try:
+            self.flush()
+        except OSError:  # kept for whoever appends next
+            log.exception("a commit failed")
+
     def _commit(self) -> None:
         self._timer.cancel()
-        table = fragment_table(self._records)
         path = self.folder / f"{self.epoch:06d}-{self.writer}-{self._seq:06d}.parquet"
-        write_atomically(path, lambda aside: pq.write_table(table, aside))
+        try:
+            write_sealed(path, fragment_table(self._records))
+        except OSError as error:
+            self._failure = error
+            raise
         self._seq += 1
         self._records = []
 
 
-def read_fragments(folder: Path) -> Iterator[tuple[Path, pa.Table]]:
-    """The sound fragments in the order in which their records count, each with its `IDENTITY` columns.
+def write_retry(folder: Path, epoch: int, clips: pa.Table) -> None:
+    """Mark `clips` (columns of `RETRY`): the records that they have by now no longer count."""
+    write_sealed(folder / f"{epoch:06d}-retry-000000.retry", clips.select(RETRY.names).cast(RETRY))
 
-    What cannot be read as a fragment is set aside with a warning: its clips are done again.
+
+@dataclass(frozen=True)
+class Fragment:
+    """A sound file of the folder: records, or (`is_retry`) a mark. `table` has its `IDENTITY` or `RETRY` columns."""
+
+    path: Path
+    is_retry: bool
+    table: pa.Table
+
+
+def set_aside(path: Path, reason: str) -> None:
+    """Rename what is no fragment to `.torn`, with a warning. Only under the lease."""
+    log.warning("fragment %s is set aside and its clips are done again: %s", path.name, reason)
+    path.rename(path.with_name(path.name + ".torn"))
+
+
+def pass_over(path: Path, reason: str) -> None:
+    """Leave what is no fragment where it is, with a warning."""
+    log.warning("fragment %s does not count: %s", path.name, reason)
+
+
+def read_fragments(folder: Path, on_torn: Callable[[Path, str], None] = pass_over) -> Iterator[Fragment]:
+    """The sound files in the order in which they count.
+
+    What cannot be read as a fragment is handed to `on_torn`. Raises ValueError for one that a newer
+    recap wrote.
     """
-    for path in sorted(folder.glob("*.parquet"), key=_order):
+    for path in list_fragments(folder, on_torn):
+        is_retry = path.suffix == ".retry"
         try:
-            if pq.read_schema(path).names != FRAGMENT.names:
-                raise pa.ArrowInvalid("it has other columns than a fragment")
-            table = pq.read_table(path, columns=IDENTITY)
-        except (pa.ArrowException, OSError) as error:
-            log.warning("fragment %s is set aside and its clips are done again: %s", path.name, error)
-            path.rename(path.with_suffix(".torn"))
+            file = open_fragment(path)
+        except Torn as error:
+            on_torn(path, str(error))
         else:
-            yield path, table
+            yield Fragment(path, is_retry, file.read(RETRY.names if is_retry else IDENTITY))
 
 
-def _order(path: Path) -> tuple[int, str, int]:
-    epoch, writer, seq = path.stem.split("-")
-    return int(epoch), writer, int(seq)
+def open_fragment(path: Path) -> pq.ParquetFile:
+    """A fragment or a mark, every byte of it checked. Raises Torn and ValueError as `open_sealed` does."""
+    try:
+        file = open_sealed(path)
+    except IsADirectoryError:
+        raise Torn("it is a folder") from None
+    if file.schema_arrow.names != (RETRY if path.suffix == ".retry" else FRAGMENT).names:
+        raise Torn("it has other columns")
+    return file
+
+
+def list_fragments(folder: Path, on_torn: Callable[[Path, str], None] = pass_over) -> list[Path]:
+    """The files that are named like fragments or marks, in the order in which they count."""
+    paths = [path for path in folder.glob("*") if path.suffix in (".parquet", ".retry")]
+    for path in paths:
+        if not _NAME.fullmatch(path.name):
+            on_torn(path, "it is not named like one")
+    return sorted((path for path in paths if _NAME.fullmatch(path.name)), key=fragment_order)
+
+
+def fragment_order(path: Path) -> tuple[int, str, int]:
+    """Where a fragment stands among the others: epoch, writer, sequence."""
+    match = _NAME.fullmatch(path.name)
+    assert match, path
+    return int(match[1]), match[2], int(match[3])

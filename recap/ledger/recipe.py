@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from recap.ledger.files import read_json, write_json
-
-CONTRACT = 1
+from recap.ledger.keys import Keys
+from recap.ledger.sealed import CONTRACT, refuse_newer
 
 
 def read_manifest(output: Path) -> dict[str, Any]:
@@ -16,8 +17,22 @@ def read_manifest(output: Path) -> dict[str, Any]:
     manifest = read_json(output / "manifest.json")
     if manifest is None:
         raise ValueError(f"{output} holds no manifest.json: no run has finished there yet")
-    _refuse_newer(output, manifest)
+    refuse_newer(output, manifest["contract"])
     return manifest
+
+
+def read_recipe(output: Path) -> dict[str, Any]:
+    """Whose output this is. Raises ValueError where no run has begun, or a newer recap has."""
+    recipe = read_json(output / "recipe.json")
+    if recipe is None:
+        raise ValueError(f"{output} holds no recipe.json: no run has begun there")
+    refuse_newer(output, recipe["contract"])
+    return recipe
+
+
+def fragment_folder(output: Path, caption_key: str) -> Path:
+    """Where the records of one caption key are."""
+    return output / "fragments" / caption_key
 
 
 def check_owner(output: Path, corpus: str) -> None:
@@ -25,7 +40,7 @@ def check_owner(output: Path, corpus: str) -> None:
     recipe = read_json(output / "recipe.json")
     if recipe is None:
         return _refuse_foreign(output)
-    _refuse_newer(output, recipe)
+    refuse_newer(output, recipe["contract"])
     if recipe["corpus"] != corpus:
         raise ValueError(
             f"output.path: {output} belongs to the corpus {recipe['corpus']}, not to {corpus}; "
@@ -33,18 +48,10 @@ def check_owner(output: Path, corpus: str) -> None:
         )
 
 
-def _refuse_newer(output: Path, document: Mapping[str, Any]) -> None:
-    if document["contract"] > CONTRACT:
-        raise ValueError(
-            f"{output} was written by a newer recap (contract {document['contract']}, this one knows {CONTRACT}); "
-            "upgrade recap"
-        )
-
-
 def _refuse_foreign(output: Path) -> None:
     if output.exists() and not output.is_dir():
         raise ValueError(f"output.path: {output} is a file; name a folder")
-    mine = ("lease.lock", "run.log")
+    mine = ("lease.lock", "lease.json", "run.log")
     strangers = sorted(
         path.name for path in output.glob("*") if path.name not in mine and not path.name.startswith(".")
     )
@@ -54,9 +61,15 @@ def _refuse_foreign(output: Path) -> None:
         )
 
 
-def write_recipe(output: Path, corpus: str, keys: Mapping[str, str], settings: Mapping[str, Any]) -> None:
+def write_recipe(output: Path, corpus: str, keys: Keys, settings: Mapping[str, Any]) -> None:
     """Record the effective settings and keys, also beside the fragments that are written under them."""
-    document = {"contract": CONTRACT, "corpus": corpus, "keys": dict(keys), "settings": dict(settings)}
-    for folder in (output, output / "fragments" / keys["caption_key"]):
-        if read_json(folder / "recipe.json") != document:
+    document = {
+        "contract": CONTRACT,
+        "corpus": corpus,
+        "keys": keys.values,
+        "key_settings": dict(keys.settings),
+        "settings": dict(settings),
+    }
+    for folder in (output, fragment_folder(output, keys.values["caption_key"])):
+        if read_json(folder / "recipe.json") != json.loads(json.dumps(document)):
             write_json(folder / "recipe.json", document)

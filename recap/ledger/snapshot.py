@@ -1,8 +1,11 @@
-"""The corpus as the output knows it: append-only parts, ordinals that never move."""
+"""The corpus as the output knows it: append-only parts, ordinals that never move.
+
+In memory a clip is 30 bytes or so; its address and the caller's columns stay on the disk.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,102 +13,119 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from recap.ledger.files import write_atomically
+from recap.ledger.identity import WIDTH, identities
+from recap.ledger.rows import RowReader
+from recap.ledger.sealed import Torn, open_sealed
 from recap.records import Clip
 
 PRESENT, VANISHED = "present", "vanished"
 OWN = ("clip_id", "ordinal", "uri", "source_version", "start_s", "end_s", "state")
+PART_ROWS = 8192  # in a row group of a part
+CLIP = [name for name in OWN if name != "state"]
+_STEP = 8192
 
 
-def read_snapshot(output: Path) -> pa.Table | None:
-    """Every clip ever seen in order of ordinal, each in its last state; None before the first run."""
-    parts = [pq.read_table(part) for part in _parts(output)]
-    return _last_states(parts) if parts else None
+class Snapshot:
+    """Every clip ever seen; the i-th has ordinal i.
 
-
-def update_snapshot(output: Path, scanned: pa.Table) -> pa.Table:
-    """Append what `scanned` (from `corpus.scan`) adds or changes; return the whole snapshot.
-
-    Raises ValueError, with nothing written, when a caller's column is of another type than before.
+    `identity` is `(clips, 16)` uint8, a digest of each clip and its source version; `is_present`
+    tells which of them the corpus still has.
     """
-    known = read_snapshot(output)
-    if known is None:
-        news = snapshot = _with_ordinals(scanned, 0)
-    else:
-        _refuse_other_types(known.schema, scanned.schema)
-        news = _news(known, scanned)
-        snapshot = _last_states([known, news])
-    if len(news):
-        part = output / "snapshot" / f"part-{len(_parts(output)):05d}.parquet"
-        write_atomically(part, lambda aside: pq.write_table(news, aside))
+
+    def __init__(self, schema: pa.Schema, paths: list[Path]):
+        self.schema, self.paths, self._parts = schema, paths, 0
+        self.identity = np.zeros((0, WIDTH), np.uint8)
+        self.is_present = np.zeros(0, bool)
+        self._part = np.zeros(0, np.int32)
+        self._row = np.zeros(0, np.int32)
+
+    def __len__(self) -> int:
+        return len(self.is_present)
+
+    @property
+    def present(self) -> np.ndarray:
+        """The ordinals of the clips that the corpus still has."""
+        return np.flatnonzero(self.is_present)
+
+    @property
+    def extra_fields(self) -> list[pa.Field]:
+        """The caller's columns."""
+        return [field for field in self.schema if field.name not in OWN]
+
+    def add(self, rows: pa.Table) -> None:
+        """Take in the rows of the next part: later states overwrite earlier ones."""
+        ordinals = rows["ordinal"].to_numpy()
+        self._grow(int(ordinals.max()) + 1 if len(ordinals) else 0)
+        self.identity[ordinals] = identities(rows["clip_id"], rows["source_version"])
+        self.is_present[ordinals] = pc.equal(rows["state"], PRESENT).to_numpy()
+        self._part[ordinals], self._row[ordinals] = self._parts, np.arange(len(rows))
+        self._parts += 1
+
+    def _grow(self, size: int) -> None:
+        more = max(0, size - len(self))
+        self.identity = np.concatenate([self.identity, np.zeros((more, WIDTH), np.uint8)])
+        self.is_present, self._part, self._row = (
+            np.concatenate([array, np.zeros(more, array.dtype)]) for array in (self.is_present, self._part, self._row)
+        )
+
+    def places(self, starts: np.ndarray) -> np.ndarray:
+        """Where each clip's last state lies when the parts are laid end to end, part p beginning at `starts[p]`."""
+        return starts[self._part] + self._row
+
+    def rows(self, ordinals: np.ndarray, reader: RowReader) -> pa.Table:
+        """The last states of some clips, read with a `reader()` of this snapshot."""
+        return reader.take(self._part[ordinals], self._row[ordinals])
+
+    def reader(self, names: list[str] | None = None) -> RowReader:
+        """Reads the columns `names` (all) of the parts."""
+        schema = self.schema if names is None else pa.schema([self.schema.field(name) for name in names])
+        return RowReader(self.paths, schema)
+
+    def find(self, clip_ids: Sequence[str]) -> np.ndarray:
+        """The ordinals of some clips. Raises ValueError that names those which the corpus never had."""
+        wanted, reader = pa.array(clip_ids, pa.string()), self.reader(["clip_id"])
+        found = np.full(len(wanted), -1)
+        for start in range(0, len(self), _STEP):
+            ordinals = np.arange(start, min(start + _STEP, len(self)))
+            place = pc.index_in(wanted, self.rows(ordinals, reader)["clip_id"].combine_chunks())
+            here = pc.is_valid(place).to_numpy(zero_copy_only=False)
+            found[here] = ordinals[place.drop_null().to_numpy()]
+        if (found < 0).any():
+            raise ValueError(f"there is no clip {', '.join(wanted.filter(pa.array(found < 0)).to_pylist())}")
+        return found
+
+    def clips(self, ordinals: np.ndarray, root: Path) -> Iterator[Clip]:
+        """Some clips below `root`, read as they are asked for."""
+        reader = self.reader(CLIP)
+        for start in range(0, len(ordinals), _STEP):
+            for row in self.rows(ordinals[start : start + _STEP], reader).to_pylist():
+                yield Clip(location=str(root / row["uri"]), **row)
+
+
+def part_paths(output: Path) -> list[Path]:
+    """The parts in the order in which they were appended."""
+    return sorted((output / "snapshot").glob("part-*.parquet"), key=lambda path: int(path.stem.split("-")[1]))
+
+
+def open_part(path: Path) -> pq.ParquetFile:
+    """A part, every byte of it checked. Raises ValueError for a damaged one: ordinals cannot be made up."""
+    try:
+        return open_sealed(path)
+    except Torn as error:
+        raise ValueError(
+            f"{path} is damaged ({error}), and with it the order of the corpus; put it back from a copy, "
+            "or choose another output.path"
+        ) from None
+
+
+def read_snapshot(output: Path) -> Snapshot | None:
+    """What the output knows of its corpus; None before the first run."""
+    paths = part_paths(output)
+    if not paths:
+        return None
+    files = [open_part(path) for path in paths]
+    schema = pa.unify_schemas([file.schema_arrow for file in files], promote_options="permissive")
+    snapshot = Snapshot(schema, paths)
+    for file in files:
+        snapshot.add(file.read(["clip_id", "ordinal", "source_version", "state"]))
     return snapshot
-
-
-def _last_states(parts: list[pa.Table]) -> pa.Table:
-    rows = pa.concat_tables(parts, promote_options="permissive")
-    last = np.full(pc.max(rows["ordinal"]).as_py() + 1, -1)
-    last[rows["ordinal"].to_numpy()] = np.arange(len(rows))  # later rows overwrite earlier ones
-    return rows.take(last)
-
-
-def _refuse_other_types(known: pa.Schema, scanned: pa.Schema) -> None:
-    for field in scanned:
-        before = field.type if field.name not in known.names else known.field(field.name).type
-        if before != field.type and pa.null() not in (before, field.type):
-            raise ValueError(
-                f"corpus: column {field.name!r} held {before} when this output began and holds {field.type} now; "
-                "convert it, or give it another name"
-            )
-
-
-def present(snapshot: pa.Table) -> pa.Table:
-    """The clips that the corpus still has."""
-    return snapshot.filter(pc.equal(snapshot["state"], PRESENT))
-
-
-def clips_of(rows: pa.Table, root: Path) -> Iterator[Clip]:
-    """The rows of a snapshot as clips below `root`."""
-    for batch in rows.select(["clip_id", "ordinal", "uri", "source_version", "start_s", "end_s"]).to_batches(4096):
-        for row in batch.to_pylist():
-            yield Clip(location=str(root / row["uri"]), **row)
-
-
-def extra_fields(snapshot: pa.Table) -> list[pa.Field]:
-    """The caller's columns."""
-    return [field for field in snapshot.schema if field.name not in OWN]
-
-
-def _parts(output: Path) -> list[Path]:
-    return sorted((output / "snapshot").glob("part-*.parquet"))
-
-
-def _with_ordinals(rows: pa.Table, first: int) -> pa.Table:
-    ordinals = pa.array(np.arange(first, first + len(rows)), pa.int64())
-    return _with_state(rows.add_column(1, "ordinal", ordinals), PRESENT)
-
-
-def _with_state(rows: pa.Table, state: str) -> pa.Table:
-    values = pa.array([state] * len(rows), pa.string())
-    if "state" in rows.column_names:
-        return rows.set_column(rows.column_names.index("state"), "state", values)
-    return rows.append_column("state", values)
-
-
-def _news(known: pa.Table, scanned: pa.Table) -> pa.Table:
-    place = pc.index_in(scanned["clip_id"], known["clip_id"].combine_chunks())
-    added = scanned.filter(pc.is_null(place))
-    seen = scanned.filter(pc.is_valid(place))
-    before = known.take(place.drop_null())
-    again = _with_state(seen.add_column(1, "ordinal", before["ordinal"]), PRESENT)
-    gone = pc.invert(pc.is_in(known["clip_id"], scanned["clip_id"].combine_chunks()))
-    gone = known.filter(pc.and_(gone, pc.equal(known["state"], PRESENT)))
-    changed = again.filter(_differs(before, again))
-    parts = [changed, _with_state(gone, VANISHED), _with_ordinals(added, len(known))]
-    return pa.concat_tables([part for part in parts if len(part)] or parts[:1], promote_options="permissive")
-
-
-def _differs(before: pa.Table, after: pa.Table) -> pa.Array:
-    after = pa.concat_tables([before.slice(0, 0), after], promote_options="permissive")
-    before = pa.concat_tables([after.slice(0, 0), before], promote_options="permissive")
-    rows = zip(before.to_pylist(), after.select(before.column_names).to_pylist(), strict=True)
-    return pa.array([repr(old) != repr(new) for old, new in rows], pa.bool_())  # repr: NaN is like NaN

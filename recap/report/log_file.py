@@ -14,6 +14,7 @@ def log_file(path: Path) -> Iterator[None]:
     logger = logging.getLogger("recap")
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.handleError = lambda record: None  # a full disk is for the run to report, once
     level = logger.level
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)

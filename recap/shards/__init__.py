@@ -1,6 +1,16 @@
 """The deliverable: deterministic Parquet and WebDataset shards."""
 
-from recap.shards.generation import Shard, delete_other_generations, write_generation
+from recap.shards.generation import delete_other_generations, generation_of, write_generation
+from recap.shards.notes import Shard
 from recap.shards.settings import OutputSettings
+from recap.shards.webdataset import read_samples, samples
 
-__all__ = ["OutputSettings", "Shard", "delete_other_generations", "write_generation"]
+__all__ = [
+    "OutputSettings",
+    "Shard",
+    "delete_other_generations",
+    "generation_of",
+    "read_samples",
+    "samples",
+    "write_generation",
+]

@@ -20,6 +20,8 @@ class OutputSettings:
     """Captioned clips in one shard."""
     commit_every_s: float = 30.0
     """Seconds of finished captions that a crash may cost; shorter writes more, smaller fragments."""
+    grace_s: float = 25.0
+    """Seconds that a run may take, once it is asked to stop, to finish and commit what is in flight."""
     include_video: bool = False
     """Put each clip's own file into the WebDataset shards."""
 
@@ -30,5 +32,7 @@ class OutputSettings:
             raise ValueError("output.formats is empty: name parquet, webdataset or both")
         if self.commit_every_s <= 0:
             raise ValueError("output.commit_every_s must be above 0")
+        if self.grace_s < 0:
+            raise ValueError("output.grace_s must be 0 or more")
         if self.include_video and "webdataset" not in self.formats:
             raise ValueError("output.include_video needs webdataset among output.formats")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import math
+import tarfile
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,22 @@ log = logging.getLogger(__name__)
 def write_webdataset(rows: pa.Table, path: Path, video_root: Path | None = None) -> None:
     """One tar with a sample for each row; with `video_root`, each clip's own file too."""
     with open(path, "wb") as file, TarWriter(file, encoder=False, mtime=0, user="", group="") as tar:
-        for record in rows.to_pylist():
-            tar.write(dict(_sample(record, video_root)))
+        for sample in samples(rows, video_root):
+            tar.write(sample)
+
+
+def samples(rows: pa.Table, video_root: Path | None = None) -> Iterator[dict[str, Any]]:
+    """Each row as `__key__` and the content of its files by extension."""
+    for record in rows.to_pylist():
+        yield dict(_sample(record, video_root))
+
+
+def read_samples(path: Path) -> Iterator[dict[str, Any]]:
+    """What a tar holds, in its order: neighbours with one key are a sample."""
+    with tarfile.open(path) as archive:
+        for key, members in groupby(archive, lambda member: member.name.partition(".")[0]):
+            files = {member.name.partition(".")[2]: archive.extractfile(member) for member in members}
+            yield {"__key__": key} | {name: file.read() for name, file in files.items() if file is not None}
 
 
 def _sample(record: dict[str, Any], video_root: Path | None) -> Iterator[tuple[str, Any]]:
@@ -42,7 +58,10 @@ def _video(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _json(record: dict[str, Any]) -> str:
-    return json.dumps(_finite(record), ensure_ascii=False, default=str, allow_nan=False)
+    try:
+        return json.dumps(record, ensure_ascii=False, default=str, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(record), ensure_ascii=False, default=str, allow_nan=False)
 
 
 def _finite(value: Any) -> Any:

@@ -12,7 +12,7 @@ import pytest
 from recap.engines import EngineSettings, ModelSettings, PromptSettings
 from recap.graph.plan import WorkPlan
 from recap.graph.settings import RaySettings
-from recap.graph.stages import CaptionStage, DecodeStage
+from recap.graph.stages import WITHHELD, CaptionStage, DecodeStage
 from recap.ledger.fragments import read_fragments
 from recap.records import CAPTIONED, QUARANTINED, Clip, ClipError, FrameRequest, Frames
 from recap.video import DecodeSettings
@@ -47,20 +47,70 @@ def frames(value: int = 0, count: int = 2) -> Frames:
 
 
 def committed(folder) -> list[str]:
-    return [clip_id for _, table in read_fragments(folder) for clip_id in table["clip_id"].to_pylist()]
+    return [clip_id for fragment in read_fragments(folder) for clip_id in fragment.table["clip_id"].to_pylist()]
+
+
+class Gate:
+    """Answers as it was told to."""
+
+    def __init__(self, last: bool, closed: bool = False):
+        self.last, self.closed = last, closed
+
+    async def is_last(self) -> bool:
+        return self.last
+
+    async def is_closed(self) -> bool:
+        return self.closed
+
+
+def bad(number: int) -> tuple[Clip, ClipError]:
+    return clip(number), ClipError("probe", "empty_file", "the file is empty")
 
 
 def test_the_last_call_in_flight_commits_and_the_others_do_not_wait(plan, tmp_path):
     stage = CaptionStage(plan, "w")
 
     async def two_calls():
-        slow = asyncio.create_task(stage.caption_beside([(clip(1), frames(1)), (clip(2), frames(2))]))
-        quick = await stage.caption_beside([(clip(3), ClipError("probe", "empty_file", "the file is empty"))])
+        slow = asyncio.create_task(stage.caption_beside([(clip(1), frames(1)), (clip(2), frames(2))], Gate(last=True)))
+        quick = await stage.caption_beside([bad(3)], Gate(last=True))
         return [*quick, *await slow]
 
     receipts = asyncio.run(two_calls())
     assert [receipt.status for receipt in receipts] == [QUARANTINED, CAPTIONED, CAPTIONED]
     assert sorted(committed(tmp_path)) == [clip(n).clip_id for n in (1, 2, 3)]
+    stage.close()
+
+
+def test_an_idle_stage_waits_for_its_writer_and_not_for_every_call(plan, tmp_path, monkeypatch):
+    monkeypatch.setattr("recap.graph.stages.LOOK_EVERY_S", 0.01)
+    stage = CaptionStage(replace(plan, commit_every_s=0.5), "w")
+
+    async def one_after_the_other():
+        waiting = [asyncio.create_task(stage.caption_beside([bad(0)], Gate(last=False)))]
+        for number in range(1, 5):
+            await asyncio.sleep(0.05)
+            assert not all(call.done() for call in waiting), "nothing stands for what is not committed"
+            waiting.append(asyncio.create_task(stage.caption_beside([bad(number)], Gate(last=False))))
+        await asyncio.gather(*waiting)
+
+    asyncio.run(one_after_the_other())
+    assert len(committed(tmp_path)) == 5 and len(list(tmp_path.iterdir())) == 1
+    stage.close()
+
+
+def test_a_closed_gate_admits_nothing_and_every_call_commits(plan, tmp_path):
+    stage, gate = CaptionStage(plan, "w"), Gate(last=False)
+
+    async def closes_meanwhile():
+        early = asyncio.create_task(stage.caption_beside([(clip(1), frames(1)), (clip(2), None)], gate))
+        await asyncio.sleep(0)
+        gate.closed = True
+        late = await stage.caption_beside([(clip(3), frames(3)), bad(4)], gate)
+        return [*await early, *late]
+
+    receipts = asyncio.run(closes_meanwhile())
+    assert [receipt.status for receipt in receipts] == [CAPTIONED, WITHHELD, WITHHELD, WITHHELD]
+    assert committed(tmp_path) == [clip(1).clip_id]
     stage.close()
 
 

@@ -7,11 +7,12 @@ from hashlib import sha256
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 import webdataset
 
 from recap.ledger.schema import fragment_table
 from recap.records import CAPTIONED, QUARANTINED, Caption, Clip, Record
-from recap.shards import OutputSettings, delete_other_generations, write_generation
+from recap.shards import OutputSettings, delete_other_generations, generation, write_generation
 
 
 def records(count, bad=()):
@@ -102,6 +103,82 @@ def test_every_prompt_has_its_text_and_the_video_its_place(tmp_path):
         files = {member.name.split(".", 1)[1]: archive.extractfile(member).read() for member in archive}
         assert {(member.mtime, member.uid, member.uname) for member in archive} == {(0, 0, "")}
     assert files["txt"] == b"long" and files["short.txt"] == b"brief" and files["mp4"] == b"video bytes"
+
+
+class Died(BaseException):
+    """Stands for a process that dies."""
+
+
+@pytest.fixture
+def writes(monkeypatch):
+    """The names of the shards that are written, in order; the one at `die_at` is left half written."""
+
+    class Writes(list):
+        die_at = None
+
+    done = Writes()
+
+    def watched(write):
+        def wrapper(rows, path, *rest):
+            done.append(f"{path.parent.name}/{path.name}")
+            if len(done) - 1 == done.die_at:
+                path.write_bytes(b"half")
+                raise Died
+            write(rows, path, *rest)
+
+        return wrapper
+
+    for name in ("write_parquet", "write_webdataset"):
+        monkeypatch.setattr(generation, name, watched(getattr(generation, name)))
+    return done
+
+
+@pytest.mark.parametrize("die_at", range(7))
+def test_an_attempt_that_died_is_taken_up_where_it_stopped(tmp_path, writes, die_at):
+    rows = records(10, bad={3})
+    _, whole = write_generation(tmp_path / "whole", [rows], settings(tmp_path))
+    assert len(writes) == len(whole) == 7
+    writes.clear()
+    writes.die_at = die_at
+    with pytest.raises(Died):
+        write_generation(tmp_path / "out", [rows], settings(tmp_path))
+    before = list(writes)
+    writes.clear()
+    writes.die_at = None
+    _, again = write_generation(tmp_path / "out", [rows], settings(tmp_path))
+    assert again == whole and contents(tmp_path / "out") == contents(tmp_path / "whole")
+    assert not set(before[:-1]) & set(writes) and len(writes) == 7 - die_at
+
+
+def test_other_records_take_nothing_from_an_attempt_that_died(tmp_path, writes):
+    writes.die_at = 5
+    with pytest.raises(Died):
+        write_generation(tmp_path, [records(10)], settings(tmp_path))
+    writes.die_at = None
+    generation_, shards = write_generation(tmp_path, [records(5, bad={0})], settings(tmp_path))
+    assert {path.relative_to(tmp_path).as_posix() for path in (tmp_path / "shards").rglob("*.*") if path.is_file()} == {
+        shard.path for shard in shards
+    }
+    assert write_generation(tmp_path / "fresh", [records(5, bad={0})], settings(tmp_path))[0] == generation_
+
+
+def test_a_shard_that_was_damaged_since_is_not_taken_up(tmp_path, writes):
+    writes.die_at = 5
+    with pytest.raises(Died):
+        write_generation(tmp_path / "out", [records(10)], settings(tmp_path))
+    writes.die_at = None
+    for path in (tmp_path / "out" / "shards").rglob("*.parquet"):
+        path.write_bytes(b"rotten")
+    write_generation(tmp_path / "out", [records(10)], settings(tmp_path))
+    write_generation(tmp_path / "whole", [records(10)], settings(tmp_path))
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_nan_in_a_callers_column_is_null_in_json(tmp_path):
+    rows = records(1).append_column("score", pa.array([float("nan")]))
+    _, shards = write_generation(tmp_path, [rows], settings(tmp_path, formats=("webdataset",)))
+    (sample,) = webdataset.WebDataset([str(tmp_path / shards[0].path)], shardshuffle=False)
+    assert json.loads(sample["json"])["score"] is None
 
 
 def test_no_records_give_no_shards(tmp_path):

@@ -1,0 +1,170 @@
+"""What a corpus has become since the output last saw it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recap.ledger.sealed import write_sealed
+from recap.ledger.snapshot import (
+    PART_ROWS,
+    PRESENT,
+    VANISHED,
+    Snapshot,
+    open_part,
+    part_paths,
+    read_snapshot,
+)
+
+_STEP = 4096
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Clips that are new, whose file changed, that went, and that came back; `rows` is the part that says so."""
+
+    new: int
+    changed: int
+    vanished: int
+    returned: int
+    rows: pa.Table = field(repr=False)
+
+
+def update_snapshot(output: Path, scanned: pa.Table) -> tuple[Snapshot, Growth]:
+    """Append what `scanned` (from `corpus.scan`) adds or changes.
+
+    Raises ValueError, with nothing written, when a caller's column is of another type than before.
+    """
+    growth = compare(output, scanned)
+    if len(growth.rows):
+        part = output / "snapshot" / f"part-{len(part_paths(output)):05d}.parquet"
+        write_sealed(part, growth.rows, row_group=PART_ROWS)
+    snapshot = read_snapshot(output)
+    assert snapshot is not None, output
+    return snapshot, growth
+
+
+def foresee_snapshot(output: Path, scanned: pa.Table) -> tuple[Snapshot, Growth]:
+    """What `update_snapshot` would give, with nothing written: its rows cannot be read."""
+    growth = compare(output, scanned)
+    snapshot = read_snapshot(output) or Snapshot(growth.rows.schema, [])
+    snapshot.add(growth.rows)
+    return snapshot, growth
+
+
+def compare(output: Path, scanned: pa.Table) -> Growth:
+    """How `scanned` differs from what the output knows. Raises ValueError for a column of another type."""
+    snapshot = read_snapshot(output)
+    if snapshot is None:
+        rows = _with_ordinals(scanned, 0)
+        return Growth(len(rows), 0, 0, 0, rows)
+    _refuse_other_types(snapshot.schema, scanned.schema)
+    return _compare(_Known(snapshot), scanned)
+
+
+class _Known:
+    """A snapshot read column by column, each in order of ordinal."""
+
+    def __init__(self, snapshot: Snapshot):
+        self.snapshot = snapshot
+        self._files = [open_part(path) for path in snapshot.paths]
+
+    def column(self, name: str, ordinals: np.ndarray | pa.Array) -> pa.ChunkedArray:
+        """Values of some clips."""
+        chunks = [
+            file.read([name])[name]
+            if name in file.schema_arrow.names
+            else pa.chunked_array([pa.nulls(file.metadata.num_rows)])
+            for file in self._files
+        ]
+        kind = self.snapshot.schema.field(name).type
+        values = pa.chunked_array([part for chunk in chunks for part in chunk.cast(kind).chunks], kind)
+        return values.take(pa.array(self._places()).take(pa.array(ordinals)))
+
+    def _places(self) -> np.ndarray:
+        starts = np.cumsum([0, *(file.metadata.num_rows for file in self._files)])[:-1]
+        return self.snapshot.places(starts)
+
+
+def _compare(known: _Known, scanned: pa.Table) -> Growth:
+    snapshot = known.snapshot
+    everyone = np.arange(len(snapshot))
+    ids = known.column("clip_id", everyone).combine_chunks()
+    place = pc.index_in(scanned["clip_id"], ids)
+    is_seen = pc.is_valid(place)
+    seen, before = scanned.filter(is_seen), place.drop_null().to_numpy()
+    is_gone = snapshot.is_present.copy()
+    is_gone[before] = False
+    was_present = snapshot.is_present[before]
+    is_changed = _differs(known, "source_version", before, seen)
+    is_news = is_changed | ~was_present
+    for name in {*scanned.column_names, *snapshot.schema.names} - {"clip_id", "ordinal", "source_version", "state"}:
+        is_news |= _differs(known, name, before, seen)
+    changed = seen.filter(pa.array(is_news)).add_column(1, "ordinal", pa.array(before[is_news]))
+    gone = _gone(known, np.flatnonzero(is_gone))
+    added = _with_ordinals(scanned.filter(pc.invert(is_seen)), len(snapshot))
+    parts = [part for part in (_with_state(changed, PRESENT), gone, added) if len(part)] or [added]
+    rows = pa.concat_tables(parts, promote_options="permissive")
+    return Growth(len(added), int(is_changed.sum()), len(gone), int((~was_present).sum()), rows)
+
+
+def _gone(known: _Known, ordinals: np.ndarray) -> pa.Table:
+    names = known.snapshot.schema.names
+    return _with_state(pa.table([known.column(name, ordinals) for name in names], names=names), VANISHED)
+
+
+def _differs(known: _Known, name: str, ordinals: np.ndarray, seen: pa.Table) -> np.ndarray:
+    """Where a column of `seen` is not what it was; a column that went, or came, counts as null."""
+    blank = pa.chunked_array([pa.nulls(len(seen))])
+    after = seen[name] if name in seen.column_names else blank
+    before = known.column(name, ordinals) if name in known.snapshot.schema.names else blank
+    if pa.types.is_null(after.type) or pa.types.is_null(before.type):
+        return pc.xor(pc.is_null(after), pc.is_null(before)).to_numpy()
+    return _unequal(before, after)
+
+
+def _unequal(before: pa.ChunkedArray, after: pa.ChunkedArray) -> np.ndarray:
+    """Where two columns of one type differ; null is like null, NaN like NaN."""
+    try:
+        differs = pc.fill_null(pc.not_equal(before, after), False)
+    except pa.ArrowNotImplementedError:  # lists and structs
+        return _unequal_nested(before, after)
+    if pa.types.is_floating(after.type):
+        both_nan = pc.fill_null(pc.and_(pc.is_nan(before), pc.is_nan(after)), False)
+        differs = pc.and_not(differs, both_nan)
+    return pc.or_(differs, pc.xor(pc.is_null(before), pc.is_null(after))).to_numpy()
+
+
+def _unequal_nested(before: pa.ChunkedArray, after: pa.ChunkedArray) -> np.ndarray:
+    result = np.zeros(len(after), bool)
+    for start in range(0, len(after), _STEP):
+        part = slice(start, start + _STEP)
+        pairs = zip(before[part].to_pylist(), after[part].to_pylist(), strict=True)
+        result[part] = [repr(old) != repr(new) for old, new in pairs]
+    return result
+
+
+def _refuse_other_types(known: pa.Schema, scanned: pa.Schema) -> None:
+    for field_ in scanned:
+        before = field_.type if field_.name not in known.names else known.field(field_.name).type
+        if before != field_.type and pa.null() not in (before, field_.type):
+            raise ValueError(
+                f"corpus: column {field_.name!r} held {before} when this output began and holds {field_.type} now; "
+                "convert it, or give it another name"
+            )
+
+
+def _with_ordinals(rows: pa.Table, first: int) -> pa.Table:
+    ordinals = pa.array(np.arange(first, first + len(rows)), pa.int64())
+    return _with_state(rows.add_column(1, "ordinal", ordinals), PRESENT)
+
+
+def _with_state(rows: pa.Table, state: str) -> pa.Table:
+    values = pa.repeat(pa.scalar(state), len(rows))
+    if "state" in rows.column_names:
+        return rows.set_column(rows.column_names.index("state"), "state", values)
+    return rows.append_column("state", values)

@@ -1,0 +1,66 @@
+"""Rows of many Parquet files, in any order, without holding the files."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+OPEN_FILES = 16
+HELD_ROWS = 131_072
+
+
+class RowReader:
+    """Reads single row groups and keeps the latest: at most `held_rows` rows and `OPEN_FILES` files.
+
+    What is asked for in about the order in which it was written is read from the disk once.
+    """
+
+    def __init__(self, paths: Sequence[Path], schema: pa.Schema, held_rows: int = HELD_ROWS):
+        self.paths, self.schema, self.held_rows = paths, schema, held_rows
+        self._files: OrderedDict[int, tuple[pq.ParquetFile, np.ndarray]] = OrderedDict()
+        self._groups: OrderedDict[tuple[int, int], pa.Table] = OrderedDict()
+        self._rows = 0
+
+    def take(self, file: np.ndarray, row: np.ndarray) -> pa.Table:
+        """Row `row[i]` of `paths[file[i]]` for every i, with the columns of `schema`; null where a file lacks one."""
+        order = np.lexsort((row, file))
+        pieces = [self.schema.empty_table()]
+        for number in np.unique(file):
+            pieces += self._from_file(int(number), row[order][file[order] == number])
+        rows = pa.concat_tables(pieces, promote_options="permissive")
+        return rows.take(pa.array(np.argsort(order, kind="stable")))
+
+    def _from_file(self, number: int, rows: np.ndarray) -> list[pa.Table]:
+        starts = self._open(number)[1]
+        groups = np.searchsorted(starts, rows, side="right") - 1
+        return [
+            self._group(number, int(group)).take(pa.array(rows[groups == group] - starts[group]))
+            for group in np.unique(groups)
+        ]
+
+    def _open(self, number: int) -> tuple[pq.ParquetFile, np.ndarray]:
+        if number not in self._files:
+            file = pq.ParquetFile(self.paths[number])
+            sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+            self._files[number] = file, np.cumsum([0, *sizes])[:-1]
+            if len(self._files) > OPEN_FILES:
+                self._files.popitem(last=False)[1][0].close()
+        self._files.move_to_end(number)
+        return self._files[number]
+
+    def _group(self, number: int, group: int) -> pa.Table:
+        key = number, group
+        if key not in self._groups:
+            file = self._open(number)[0]
+            names = [name for name in self.schema.names if name in file.schema_arrow.names]
+            self._groups[key] = file.read_row_group(group, columns=names)
+            self._rows += len(self._groups[key])
+            while self._rows > self.held_rows and len(self._groups) > 1:
+                self._rows -= len(self._groups.popitem(last=False)[1])
+        self._groups.move_to_end(key)
+        return self._groups[key]

@@ -1,0 +1,69 @@
+"""What a shard is, and notes about those of an unfinished generation, so that none is written twice."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+import pyarrow as pa
+
+import recap
+from recap.ledger import read_json, write_json
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A line of the manifest. `path` is relative to the output folder."""
+
+    path: str
+    kind: str
+    rows: int
+    bytes: int
+    sha256: str
+    first_clip_id: str
+    last_clip_id: str
+
+
+@dataclass(frozen=True)
+class Note:
+    """Beside an unfinished generation: which rows, written by which versions, a finished shard holds."""
+
+    path: Path
+    rows: str
+
+    @classmethod
+    def of(cls, folder: Path, name: str, rows: pa.Table) -> Note:
+        """The note about the shard `name` of the generation in `folder`, were it to hold `rows`."""
+        digest = blake2b(f"{recap.__version__} {pa.__version__}".encode(), digest_size=16)
+        with pa.output_stream(_Hashing(digest)) as sink, pa.ipc.new_stream(sink, rows.schema) as stream:
+            stream.write_table(rows)
+        return cls(folder / (name.replace("/", "-") + ".note"), digest.hexdigest())
+
+    def read(self) -> Shard | None:
+        """The shard, when one was finished with these rows."""
+        document = read_json(self.path)
+        return Shard(**document["shard"]) if document is not None and document["rows"] == self.rows else None
+
+    def write(self, shard: Shard) -> None:
+        """Only once the shard is on the disk."""
+        write_json(self.path, {"rows": self.rows, "shard": asdict(shard)})
+
+
+class _Hashing:
+    """A file to write to, which keeps nothing."""
+
+    closed = False
+
+    def __init__(self, digest: blake2b):
+        self.digest = digest
+
+    def write(self, data: bytes) -> int:
+        self.digest.update(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def close(self) -> None:
+        """Nothing is open."""

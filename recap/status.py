@@ -1,0 +1,66 @@
+"""Where a running or a dead run stands, read from beside it."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from recap import ledger
+from recap.records import STATUSES
+
+
+@dataclass(frozen=True)
+class Status:
+    """The books of an output as its fragments have them now.
+
+    `state` is `running` (somebody holds the lease), `died` (its holder never gave it back), `stopped`
+    (clips remain) or `complete`. `holder` has epoch, pid, host and since. `last_commit_s` is how many
+    seconds ago the newest fragment was written, `generation` what readers see; None where there is none.
+    """
+
+    output: str
+    state: str
+    holder: dict[str, Any] | None
+    books: dict[str, int]
+    reasons: dict[str, int]
+    last_commit_s: float | None
+    generation: str | None
+
+
+def status(output: Path) -> Status:
+    """Look at an output without taking its lease. Raises ValueError where no run has begun."""
+    recipe = ledger.read_recipe(output)
+    who, is_held = ledger.holder(output)
+    folder = ledger.fragment_folder(output, recipe["keys"]["caption_key"])
+    snapshot = ledger.read_snapshot(output)
+    committed = None if snapshot is None else ledger.observe(snapshot, folder)
+    books = dict.fromkeys(("clips", *STATUSES, "remaining"), 0) if committed is None else committed.books()
+    manifest = ledger.read_json(output / "manifest.json")
+    return Status(
+        output=str(output),
+        state=_state(who is not None, is_held, books),
+        holder=None if who is None else asdict(who),
+        books=books,
+        reasons={} if committed is None else dict(sorted(committed.reasons().items())),
+        last_commit_s=_last_commit_s(folder),
+        generation=None if manifest is None else manifest["generation"],
+    )
+
+
+def _state(has_holder: bool, is_held: bool, books: dict[str, int]) -> str:
+    if is_held:
+        return "running"
+    if has_holder:
+        return "died"
+    return "complete" if books["clips"] and not books["remaining"] else "stopped"
+
+
+def _last_commit_s(folder: Path) -> float | None:
+    times = []
+    for path in folder.glob("*.parquet"):
+        with suppress(FileNotFoundError):  # merged away meanwhile
+            times.append(path.stat().st_mtime)
+    return round(max(0.0, time.time() - max(times)), 1) if times else None

@@ -1,0 +1,164 @@
+"""Is an output what its manifest says, and does the manifest say what was committed?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from recap import ledger, shards
+from recap.records import CAPTIONED
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that is not as it must be. `where` is a path below the output."""
+
+    where: str
+    what: str
+
+
+def verify(output: Path) -> list[Difference]:
+    """Every difference that a read of every byte finds; none for a sound output.
+
+    Takes no lease, so that a run that is at work, or was stopped before its end, differs too. Memory
+    holds the rows of one shard. Raises ValueError where no run has finished.
+    """
+    manifest = ledger.read_manifest(output)
+    files = [shards.Shard(**line) for line in manifest["shards"]]
+    found = [*_fragments(output), *_manifest(manifest, files), *_files(output, files)]
+    broken = {difference.where for difference in found}
+    try:
+        snapshot = ledger.read_snapshot(output)
+    except ValueError as error:
+        return [*found, Difference("snapshot", str(error))]
+    if snapshot is None:
+        return [*found, Difference("snapshot", "it is missing")]
+    committed = ledger.observe(snapshot, ledger.fragment_folder(output, manifest["caption_key"]))
+    found += _books(manifest, committed)
+    for kind in dict.fromkeys(("quarantine", *(shard.kind for shard in files))):
+        some = [shard for shard in files if shard.kind == kind]
+        found += _content(output, kind, some, broken, Expected(kind, committed))
+    return found
+
+
+def _fragments(output: Path) -> Iterator[Difference]:
+    torn: list[Difference] = []
+
+    def on_torn(path: Path, reason: str) -> None:
+        torn.append(Difference(path.relative_to(output).as_posix(), reason))
+
+    for folder in sorted((output / "fragments").glob("*")):
+        for _ in ledger.read_fragments(folder, on_torn):
+            pass
+    yield from torn
+
+
+def _manifest(manifest: dict[str, Any], files: list[shards.Shard]) -> Iterator[Difference]:
+    generation = manifest["generation"]
+    names = [shard.path.removeprefix(f"shards/{generation}/") for shard in files]
+    lines = (f"{name} {shard.sha256}" for name, shard in zip(names, files, strict=True))
+    if shards.generation_of(lines) != generation:
+        yield Difference("manifest.json", "its generation is not that of its shards")
+    books = manifest["reconciliation"]
+    if books["clips"] != sum(books[name] for name in ("captioned", "quarantined", "filtered", "remaining")):
+        yield Difference("manifest.json", f"its books do not balance: {books}")
+
+
+def _files(output: Path, files: list[shards.Shard]) -> Iterator[Difference]:
+    for shard in files:
+        path = output / shard.path
+        if not path.is_file():
+            yield Difference(shard.path, "it is missing")
+        elif path.stat().st_size != shard.bytes:
+            yield Difference(shard.path, f"it has {path.stat().st_size} bytes, not {shard.bytes}")
+        else:
+            with open(path, "rb") as file:
+                if file_digest(file, "sha256").hexdigest() != shard.sha256:
+                    yield Difference(shard.path, "its sha256 is not the manifest's")
+
+
+def _books(manifest: dict[str, Any], committed: ledger.Committed) -> Iterator[Difference]:
+    vanished = len(committed.snapshot) - len(committed.snapshot.present)
+    fresh = {"reconciliation": committed.books() | {"vanished": vanished}, "reasons": dict(committed.reasons())}
+    for name, now in fresh.items():
+        for part, (before, after) in ledger.differences(manifest[name], now).items():
+            yield Difference("manifest.json", f"{name} says {part} {before}, the fragments say {after}")
+
+
+class Expected:
+    """The rows that the shards of one kind must hold, in their order."""
+
+    def __init__(self, kind: str, committed: ledger.Committed):
+        self._batches = self._of_kind(kind, committed)
+        self._rows: list[pa.Table] = []
+
+    @staticmethod
+    def _of_kind(kind: str, committed: ledger.Committed) -> Iterator[pa.Table]:
+        for batch in committed.batches():
+            is_captioned = pc.equal(batch["status"], CAPTIONED)
+            yield batch.filter(pc.invert(is_captioned) if kind == "quarantine" else is_captioned)
+
+    def take(self, count: int) -> pa.Table | None:
+        """The next `count` rows, or what is left of them; None where nothing is."""
+        while sum(map(len, self._rows)) < count and (batch := next(self._batches, None)) is not None:
+            self._rows.append(batch)
+        if not any(map(len, self._rows)):
+            return None
+        rows = pa.concat_tables(self._rows)
+        self._rows = [rows.slice(count)]
+        return rows.slice(0, count).combine_chunks()
+
+
+def _content(
+    output: Path, kind: str, files: list[shards.Shard], broken: set[str], expected: Expected
+) -> Iterator[Difference]:
+    """Where the shards of a kind, read in order, are not what the fragments say."""
+    for shard in files:
+        rows = expected.take(shard.rows)
+        if shard.path in broken:
+            continue
+        if rows is None or len(rows) < shard.rows:
+            yield Difference(shard.path, "it holds more rows than the fragments")
+            return
+        ids = rows["clip_id"]
+        if (ids[0].as_py(), ids[-1].as_py()) != (shard.first_clip_id, shard.last_clip_id):
+            yield Difference(shard.path, "it does not hold the clips that the fragments say; none behind is compared")
+            return
+        compare = _tar if kind == "webdataset" else _parquet
+        yield from (Difference(shard.path, what) for what in compare(output / shard.path, rows))
+    if (rest := expected.take(1)) is not None:
+        first = rest["clip_id"][0].as_py()
+        yield Difference(f"shards ({kind})", f"committed records are in none, the first that of clip {first}")
+
+
+def _parquet(path: Path, rows: pa.Table) -> Iterator[str]:
+    actual = pq.read_table(path)
+    if actual.equals(rows):
+        return
+    if len(actual) != len(rows):
+        yield f"it has {len(actual)} rows, not {len(rows)}"
+    for is_, must in zip(actual.to_pylist(), rows.to_pylist(), strict=False):
+        if repr(is_) != repr(must):  # NaN is like NaN
+            names = [name for name in must if repr(is_.get(name)) != repr(must[name])]
+            yield f"clip {must['clip_id']} has another {', '.join(names)} than its fragment"
+
+
+def _tar(path: Path, rows: pa.Table) -> Iterator[str]:
+    samples = shards.read_samples(path)
+    for must in shards.samples(rows):
+        is_ = next(samples, None)
+        if is_ is None or is_["__key__"] != must["__key__"]:
+            yield f"the files of {must['__key__']} are not in their place, side by side"
+            return
+        names = [name for name in must if is_.get(name) != must[name]]
+        if names:
+            yield f"clip {must['__key__']} has another {', '.join(names)} than its fragment"
+    if (more := next(samples, None)) is not None:
+        yield f"it has the sample {more['__key__']} too many"

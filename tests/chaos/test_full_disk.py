@@ -1,0 +1,46 @@
+"""A disk that really is full: the run says so, what it committed is sound, and the next run goes on."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(280)]
+FILL = 64 * 1024
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of two megabytes; skips where none can be mounted."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def fill(place: Path) -> Path:
+    """Leave a few tens of kilobytes free."""
+    ballast = place / "ballast"
+    free = shutil.disk_usage(place).free
+    ballast.write_bytes(b"0" * (free - FILL))
+    return ballast
+
+
+def test_a_full_disk_ends_the_run_with_a_message_and_the_next_one_goes_on(
+    small_disk, pipeline, tmp_path, recap_on, deliverable
+):
+    output = f"output.path={small_disk / 'out'}"
+    ballast = fill(small_disk)
+    full = subprocess.run(recap_on("ray", "run", pipeline, output), capture_output=True, text=True)
+    assert full.returncode == 3 and "No space left on device; make room" in full.stderr, full.stderr
+    assert "Traceback" not in full.stderr
+    ballast.unlink()
+    for arguments in ((pipeline, output), (pipeline,)):
+        subprocess.run(recap_on("loop", "run", *arguments), check=True, capture_output=True)
+    assert deliverable(small_disk / "out") == deliverable(tmp_path / "out")

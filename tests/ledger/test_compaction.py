@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import pytest
+
+from recap import ledger
+from recap.ledger import compaction
+from recap.ledger.fragments import list_fragments
+
+NAMES = [f"c{n:02d}" for n in range(24)]
+
+
+@pytest.fixture
+def many(output):
+    """Twenty-four fragments of one record each, by three writers in two epochs, and a later one that comes too late."""
+    output.see(*NAMES)
+    for n, name in enumerate(NAMES):
+        output.commit(1 + n // 12, "xyz"[n % 3], output.caption(name, f"text of {name}"), seq=n)
+    output.commit(3, "x", output.caption(NAMES[0], "too late"))
+    return output
+
+
+EXPECTED = {name: f"text of {name}" for name in NAMES}
+
+
+def test_many_small_fragments_become_few_with_the_same_records(many):
+    assert ledger.compact(many.fragments, many=8, merged_rows=10) == 25 - 3
+    assert [len(list_fragments(many.fragments)), many.captions()] == [3, EXPECTED]
+
+
+def test_few_fragments_and_large_ones_stay(many):
+    before = list_fragments(many.fragments)
+    assert ledger.compact(many.fragments) == 0 and list_fragments(many.fragments) == before
+    ledger.compact(many.fragments, many=8, merged_rows=10)
+    merged = list_fragments(many.fragments)
+    assert ledger.compact(many.fragments, many=1, merged_rows=10) == 0
+    assert list_fragments(many.fragments) == merged
+
+
+class Died(BaseException):
+    """Stands for a process that dies."""
+
+
+@pytest.mark.parametrize("steps", range(12))
+def test_dying_at_any_step_loses_nothing_and_the_next_run_finishes(many, monkeypatch, steps):
+    left = steps
+
+    def step(path):
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Died
+
+    write, unlink = compaction.write_sealed, type(many.fragments).unlink
+    monkeypatch.setattr(compaction, "write_sealed", lambda path, table: (step(path), write(path, table)))
+    monkeypatch.setattr(type(many.fragments), "unlink", lambda path, **k: (step(path), unlink(path, **k)))
+    with pytest.raises(Died):
+        ledger.compact(many.fragments, many=8, merged_rows=10)
+    monkeypatch.undo()
+    assert many.captions() == EXPECTED
+    ledger.compact(many.fragments, many=0, merged_rows=10)
+    assert many.captions() == EXPECTED and len(list_fragments(many.fragments)) <= 4
+
+
+def test_no_record_moves_across_a_retry_mark(output):
+    output.see("a", "b")
+    output.commit(1, "x", output.failure("a"))
+    output.commit(1, "y", output.failure("b"))
+    ledger.write_retry(output.fragments, 2, output.scanned("a"))
+    output.commit(3, "x", output.caption("a", "again"))
+    output.commit(3, "y", output.caption("b", "too late"))
+    ledger.compact(output.fragments, many=0)
+    assert output.captions() == {"a": "again", "b": ""}
+    assert len(list_fragments(output.fragments)) == 3
+
+
+def test_a_torn_fragment_is_left_to_the_reader(many, caplog):
+    torn = list_fragments(many.fragments)[3]
+    torn.write_bytes(torn.read_bytes()[:-1])
+    ledger.compact(many.fragments, many=8, merged_rows=10)
+    assert torn.exists()
+    assert len(many.missing()) == 1 and not torn.exists()

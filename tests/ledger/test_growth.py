@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from recap import ledger
+
+
+def counts(growth: ledger.Growth) -> tuple[int, int, int, int]:
+    return growth.new, growth.changed, growth.vanished, growth.returned
+
+
+def parts(output) -> int:
+    return len(list((output.path / "snapshot").iterdir()))
+
+
+def test_ordinals_never_move_and_vanished_clips_keep_theirs(output):
+    assert counts(output.see("b", "c")) == (2, 0, 0, 0)
+    assert counts(output.see("a", "c")) == (1, 0, 1, 0)
+    assert output.rows("uri", "ordinal", "state") == [("b", 0, "vanished"), ("c", 1, "present"), ("a", 2, "present")]
+    assert output.snapshot.present.tolist() == [1, 2]
+    assert counts(output.see("a", "b", "c")) == (0, 0, 0, 1)
+    assert output.rows("uri", "state") == [("b", "present"), ("c", "present"), ("a", "present")]
+
+
+def test_a_vanished_clip_is_counted_as_going_once(output):
+    output.see("a", "b")
+    assert counts(output.see("a")) == (0, 0, 1, 0)
+    assert counts(output.see("a")) == (0, 0, 0, 0)
+
+
+def test_an_unchanged_corpus_appends_nothing(output):
+    output.see("a", "b", score=[1, 2])
+    assert counts(output.see("a", "b", score=[1, 2])) == (0, 0, 0, 0)
+    assert parts(output) == 1
+
+
+def test_changed_files_and_columns_are_seen_and_only_files_count_as_changed(output):
+    output.see("a", "b", score=[1, 2])
+    assert counts(output.see("a", "b", version="2", score=[1, 3])) == (0, 2, 0, 0)
+    assert counts(output.see("a", "b", version="2", score=[1, 4])) == (0, 0, 0, 0)
+    assert output.rows("source_version", "score") == [("2", 1), ("2", 4)]
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "differs"),
+    [
+        ([1.0, NAN, None], [1.0, NAN, None], [0, 0, 0]),
+        ([1.0, NAN, None], [NAN, None, 1.0], [1, 1, 1]),
+        (["x", None], ["x", "y"], [0, 1]),
+        ([[1.0, 2.0], [NAN], None], [[1.0, 2.0], [NAN], []], [0, 0, 1]),
+        ([{"a": 1}, {"a": None}], [{"a": 2}, {"a": None}], [1, 0]),
+        ([True, False], [True, True], [0, 1]),
+        ([None, None], [None, "y"], [0, 1]),
+        (["x", None], [None, None], [1, 0]),
+    ],
+)
+def test_every_type_of_column_is_compared_with_nan_like_nan_and_null_like_null(output, before, after, differs):
+    names = [str(number) for number in range(len(before))]
+    output.see(*names, value=before)
+    growth = output.see(*names, value=after)
+    assert sorted(growth.rows["ordinal"].to_pylist()) == [n for n, differ in enumerate(differs) if differ]
+    assert repr([value for (value,) in output.rows("value")]) == repr(after)
+
+
+def test_a_column_that_went_is_null_and_one_that_came_is_filled(output):
+    output.see("a", note=["x"])
+    output.see("a", score=[1.0])
+    assert output.rows("note", "score") == [(None, 1.0)]
+
+
+def test_a_column_of_another_type_is_refused_and_nothing_is_written(output):
+    output.see("a", score=[1])
+    with pytest.raises(ValueError, match=r"'score' held int64 .* holds string now"):
+        output.see("a", score=["high"])
+    assert parts(output) == 1
+    output.see("a", score=[1])
+
+
+def test_foreseeing_counts_the_same_and_writes_nothing(output):
+    output.see("a", "b")
+    snapshot, growth = ledger.foresee_snapshot(output.path, output.scanned("b", "c", version="2"))
+    assert counts(growth) == (1, 1, 1, 0) and parts(output) == 1
+    assert snapshot.present.tolist() == [1, 2]
+    later, _ = ledger.update_snapshot(output.path, output.scanned("b", "c", version="2"))
+    assert (later.identity == snapshot.identity).all()
+
+
+def test_a_damaged_snapshot_is_refused(output):
+    output.see("a")
+    (part,) = (output.path / "snapshot").iterdir()
+    data = bytearray(part.read_bytes())
+    data[len(data) // 2] ^= 1
+    part.write_bytes(data)
+    with pytest.raises(ValueError, match=r"part-00000\.parquet is damaged"):
+        ledger.read_snapshot(output.path)
+
+
+def test_clips_are_read_in_the_order_asked_for(output):
+    output.see(*"abcdef")
+    output.see(*"bcdef", version="2")
+    clips = list(output.snapshot.clips(pa.array([4, 1, 3]).to_numpy(), output.path))
+    assert [(clip.uri, clip.ordinal, clip.source_version) for clip in clips] == [
+        ("e", 4, "2"),
+        ("b", 1, "2"),
+        ("d", 3, "2"),
+    ]
+    assert clips[0].location == str(output.path / "e")

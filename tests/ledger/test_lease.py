@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import fcntl
+import subprocess
+import sys
+from threading import Timer
+
+import pytest
+
+from recap import ledger
+
+HOLD = """
+import sys
+from threading import Timer
+from pathlib import Path
+from recap import ledger
+with ledger.lease(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_one_writer_at_a_time_and_every_run_has_its_epoch(tmp_path):
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(ValueError, match=r"another run \(pid \d+ on .*\) is writing"), ledger.lease(tmp_path):
+            pass
+        other.kill()
+    with ledger.lease(tmp_path) as epoch:
+        assert epoch == 2
+
+
+def test_an_output_that_cannot_be_written_says_so(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="cannot write"), ledger.lease(tmp_path / "file" / "out"):
+        pass
+
+
+def test_a_dead_runs_lease_is_told_from_a_held_one_and_from_a_free_one(tmp_path):
+    assert ledger.holder(tmp_path) == (None, False)
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        other.stdout.readline()
+        who, is_held = ledger.holder(tmp_path)
+        assert (who.pid, who.epoch, is_held) == (other.pid, 1, True)
+        other.kill()
+    assert ledger.holder(tmp_path) == (who, False)
+    with ledger.lease(tmp_path):
+        assert ledger.holder(tmp_path)[0].epoch == 2
+    assert ledger.holder(tmp_path) == (None, False)
+
+
+def test_a_glance_at_the_lease_keeps_nobody_out(tmp_path):
+    with ledger.lease(tmp_path):
+        pass
+    with open(tmp_path / "lease.lock") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        Timer(0.3, lambda: fcntl.flock(lock, fcntl.LOCK_UN)).start()
+        with ledger.lease(tmp_path) as epoch:
+            assert epoch == 2
+
+
+def test_a_lost_lock_gives_no_epoch_twice(output):
+    output.see("a")
+    output.commit(7, "x", output.caption("a"))
+    with ledger.lease(output.path) as epoch:
+        assert epoch == 8

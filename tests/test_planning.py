@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import io
+import os
+import shutil
+
+import pytest
+from rich.console import Console
+
+from recap import jobs
+from recap.planning import plan
+from recap.report.plan import print_plan
+
+
+def shown(planned) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    print_plan(planned, console)
+    return console.file.getvalue()
+
+
+def test_a_first_plan_finds_everything_new_and_writes_nothing(rehearsal, tmp_path):
+    planned = plan(rehearsal())
+    assert (planned.clips, planned.new, planned.to_do, sum(planned.done.values())) == (6, 6, 6, 0)
+    assert planned.stale == {} and planned.settings == {}
+    assert plan(rehearsal(), limit=3).to_do == 3
+    assert not (tmp_path / "out").exists()
+
+
+def test_growth_changed_files_and_vanished_ones_are_told_apart(rehearsal, corpus, tmp_path):
+    (corpus / "bad.mp4").touch()
+    jobs.run(rehearsal(), runner="loop")
+    first, second, third = sorted(corpus.glob("*-*.mp4"))[:3]
+    shutil.copy(first, corpus / "new.mp4")
+    os.utime(second)
+    third.unlink()
+    before = sorted((tmp_path / "out").rglob("*"))
+    planned = plan(rehearsal())
+    assert (planned.clips, planned.new, planned.changed, planned.vanished, planned.returned) == (7, 1, 1, 1, 0)
+    assert planned.done == {"captioned": 4, "quarantined": 1, "filtered": 0} and planned.to_do == 2
+    assert planned.reasons == {"probe/empty_file": 1}
+    assert sorted((tmp_path / "out").rglob("*")) == before
+    summary = jobs.run(rehearsal(), runner="loop")
+    assert (summary.captioned_now, summary.vanished) == (planned.to_do, 1)
+
+
+@pytest.mark.parametrize(
+    ("override", "keys", "setting"),
+    [
+        ("frames.count=8", ["view_key", "caption_key", "review_key"], "request.count"),
+        ("prompt.instruction=short", ["caption_key", "review_key"], "prompts"),
+        ("engine.max_new_tokens=8", ["caption_key", "review_key"], "engine.max_new_tokens"),
+    ],
+)
+def test_the_settings_that_make_captions_stale_are_named(rehearsal, override, keys, setting):
+    jobs.run(rehearsal(), runner="loop")
+    planned = plan(rehearsal(override))
+    assert list(planned.stale) == keys and planned.to_do == 6
+    assert list(planned.stale[keys[0]]) == [setting]
+    assert list(planned.settings) == [override.split("=")[0]]
+    text = shown(planned)
+    assert f"{keys[0]} changed ({setting})" in text and "captioned again" in text
+
+
+def test_settings_in_no_key_rerun_nothing(rehearsal):
+    jobs.run(rehearsal(), runner="loop")
+    planned = plan(rehearsal("output.rows_per_shard=2"))
+    assert (planned.stale, planned.to_do) == ({}, 0)
+    assert planned.settings == {"output.rows_per_shard": (4, 2)}
+    assert "no key changed" in shown(planned)
+    assert "since the last run" not in shown(plan(rehearsal()))
+
+
+def test_what_a_run_would_refuse_is_refused(rehearsal, corpus):
+    jobs.run(rehearsal(), runner="loop")
+    shutil.copytree(corpus, corpus.parent / "other")
+    with pytest.raises(ValueError, match="belongs to the corpus"):
+        plan(rehearsal(f"corpus.path={corpus.parent / 'other'}"))

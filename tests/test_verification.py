@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import tarfile
+from hashlib import sha256
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from recap import jobs
+from recap.shards import generation_of
+from recap.verification import verify
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, home):
+    """An output with captioned and quarantined clips, in several shards of each kind."""
+    from recap.pipeline import load_pipeline
+
+    folder = tmp_path_factory.mktemp("verified")
+    corpus = folder / "clips"
+    corpus.mkdir()
+    for clip in sorted((home / "pipelines/demo/clips/shapes").iterdir())[:5]:
+        shutil.copy(clip, corpus)
+    (corpus / "bad.mp4").touch()
+    path = folder / "p.yaml"
+    path.write_text(
+        f"corpus: {{path: {corpus}}}\nengine: {{kind: rehearsal, max_new_tokens: 9}}\n"
+        f"output: {{path: {folder / 'out'}, rows_per_shard: 2}}\n"
+    )
+    jobs.run(load_pipeline(path), runner="loop")
+    return folder / "out"
+
+
+@pytest.fixture
+def output(finished, tmp_path):
+    """A copy to spoil."""
+    return shutil.copytree(finished, tmp_path / "out")
+
+
+def shard(output, kind, number=0):
+    return sorted(output.glob(f"shards/*/{kind}/*"))[number]
+
+
+def differences(output) -> list[str]:
+    return [f"{found.where}: {found.what}" for found in verify(output)]
+
+
+def rewrite_manifest(output, change):
+    """Let the manifest speak of the shards as they are now, after `change` had a go at it."""
+    document = json.loads((output / "manifest.json").read_text())
+    change(document)
+    old = output / "shards" / document["generation"]
+    for line in document["shards"]:
+        data = (output / line["path"]).read_bytes()
+        line |= {"bytes": len(data), "sha256": sha256(data).hexdigest()}
+    prefix = f"shards/{document['generation']}/"
+    generation = generation_of(f"{s['path'].removeprefix(prefix)} {s['sha256']}" for s in document["shards"])
+    for line in document["shards"]:
+        line["path"] = line["path"].replace(document["generation"], generation)
+    document["generation"] = generation
+    old.rename(output / "shards" / generation)
+    (output / "manifest.json").write_text(json.dumps(document))
+
+
+def test_a_sound_output_has_no_difference(output):
+    assert differences(output) == []
+
+
+@pytest.mark.parametrize("pattern", ["shards/*/parquet/*", "shards/*/quarantine/*", "shards/*/webdataset/*"])
+def test_a_flipped_bit_and_a_lost_file_in_any_shard_are_named(output, pattern):
+    for path in sorted(output.glob(pattern)):
+        sound = path.read_bytes()
+        path.write_bytes(sound[:9] + bytes([sound[9] ^ 4]) + sound[10:])
+        assert differences(output) == [f"{path.relative_to(output)}: its sha256 is not the manifest's"]
+        path.write_bytes(sound[:-1])
+        assert differences(output) == [f"{path.relative_to(output)}: it has {len(sound) - 1} bytes, not {len(sound)}"]
+        path.unlink()
+        assert differences(output) == [f"{path.relative_to(output)}: it is missing"]
+        path.write_bytes(sound)
+
+
+def test_a_flipped_bit_in_a_fragment_or_in_the_snapshot_is_named(output):
+    (fragment,) = output.glob("fragments/*/*.parquet")
+    sound = fragment.read_bytes()
+    fragment.write_bytes(sound[:99] + bytes([sound[99] ^ 4]) + sound[100:])
+    assert f"{fragment.relative_to(output)}: its checksum does not match" in differences(output)
+    assert fragment.exists()
+    fragment.write_bytes(sound)
+    (part,) = output.glob("snapshot/*")
+    part.write_bytes(part.read_bytes()[:-1])
+    (found,) = differences(output)
+    assert found.startswith("snapshot: ") and "part-00000.parquet is damaged" in found
+
+
+def test_a_row_that_its_fragment_does_not_say_is_named_though_every_sum_is_right(output):
+    path = shard(output, "parquet", 1)
+    table = pq.read_table(path)
+    captions = pa.array(["another text", *table["caption"].to_pylist()[1:]])
+    pq.write_table(table.set_column(table.column_names.index("caption"), "caption", captions), path)
+    rewrite_manifest(output, lambda document: None)
+    path = shard(output, "parquet", 1).relative_to(output)
+    clip = table["clip_id"][0].as_py()
+    assert differences(output) == [f"{path}: clip {clip} has another caption than its fragment"]
+
+
+@pytest.mark.parametrize("spoil", ["text", "order", "missing", "foreign"])
+def test_a_tar_that_its_fragments_do_not_say_is_named(output, spoil):
+    path = shard(output, "webdataset")
+    with tarfile.open(path) as archive:
+        files = [(member.name, archive.extractfile(member).read()) for member in archive]
+    if spoil == "text":
+        files[0] = files[0][0], b"another text"
+    elif spoil == "order":
+        files[0], files[2] = files[2], files[0]
+    elif spoil == "missing":
+        del files[1]
+    else:
+        files.append(("stranger.txt", b"hello"))
+    with tarfile.open(path, "w") as archive:
+        for name, data in files:
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    rewrite_manifest(output, lambda document: None)
+    wanted = {"text": "another json", "order": "side by side", "missing": "another txt", "foreign": "too many"}
+    (found,) = differences(output)
+    assert wanted[spoil] in found and "train-000000.tar" in found
+
+
+def test_books_that_are_not_the_fragments_are_named(output):
+    def change(document):
+        document["reconciliation"] |= {"captioned": 4, "remaining": 1}
+        document["reasons"] = {}
+
+    rewrite_manifest(output, change)
+    text = "\n".join(differences(output))
+    for wanted in ("captioned 4, the fragments say 5", "remaining 1, the fragments say 0", "probe/empty_file None"):
+        assert wanted in text
+
+
+def test_books_that_do_not_balance_and_a_wrong_generation_are_named(output):
+    document = json.loads((output / "manifest.json").read_text())
+    document["reconciliation"]["filtered"] = 3
+    document["shards"][0]["sha256"] = "0" * 64
+    (output / "manifest.json").write_text(json.dumps(document))
+    text = "\n".join(differences(output))
+    assert "do not balance" in text and "generation is not that of its shards" in text
+
+
+def test_records_that_no_shard_holds_yet_are_a_difference(output):
+    for kind in ("parquet", "webdataset"):
+        last = sorted(output.glob(f"shards/*/{kind}/*"))[-1].relative_to(output).as_posix()
+        document = json.loads((output / "manifest.json").read_text())
+        document["shards"] = [line for line in document["shards"] if line["path"] != last]
+        (output / "manifest.json").write_text(json.dumps(document))
+    text = "\n".join(differences(output))
+    assert "shards (parquet): committed records are in none" in text and "shards (webdataset)" in text
+
+
+def test_an_output_without_a_manifest_or_with_a_newer_one_is_refused(output):
+    document = json.loads((output / "manifest.json").read_text())
+    (output / "manifest.json").write_text(json.dumps(document | {"contract": 2}))
+    with pytest.raises(ValueError, match="newer recap"):
+        verify(output)
+    (output / "manifest.json").unlink()
+    with pytest.raises(ValueError, match="no run has finished"):
+        verify(output)
