@@ -225,6 +225,20 @@ def make(folder: Path, clips: int | None, pictures: int | None, seed: int, wider
             make_pictures(folder, pictures, seed, on_made=lambda _: bar.update(1))
 
 
+@pocket.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--pictures", type=click.Path(path_type=Path), required=True, help="What `make --pictures` wrote.")
+@click.option("--steps", type=click.IntRange(min=1), default=5000, show_default=True, help="Of 64 pictures each.")
+@click.option("--seed", default=42, show_default=True, help="Where weights and order are drawn from.")
+def tower(folder: Path, pictures: Path, steps: int, seed: int) -> None:
+    """Write to FOLDER an untrained LLaVA whose vision tower has learnt to see PICTURES."""
+    from recap.pocket.tower import train_tower
+
+    with click.progressbar(length=steps, label=str(folder), file=sys.stderr) as bar:
+        loss = train_tower(folder, pictures, steps=steps, seed=seed, on_step=lambda _, __: bar.update(1))
+    click.echo(f"{folder}: loss {loss:.4f}")
+
+
 @main.group()
 def model() -> None:
     """Look after checkpoints."""

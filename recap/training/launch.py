@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import json
+from pathlib import Path
 from typing import Any
 
 from recap.training.recipe import Recipe
-from recap.training.run import Trained, train
+from recap.training.run import SUMMARY, Trained, train
 
 
 def launch(recipe: Recipe) -> Trained:
@@ -34,15 +35,14 @@ def _on_ray(recipe: Recipe) -> Trained:
             scaling_config=ScalingConfig(
                 num_workers=recipe.ray.workers, use_gpu=bool(gpus), resources_per_worker=resources
             ),
-            run_config=RunConfig(name="recap-train", storage_path=recipe.output.path),
+            run_config=RunConfig(name="ray", storage_path=recipe.output.path),
         )
-        return Trained(**trainer.fit().metrics)
+        trainer.fit()
     finally:
         if ours:
             ray.shutdown()
+    return Trained(**json.loads((Path(recipe.output.path) / SUMMARY).read_text(encoding="utf-8")))
 
 
 def _worker(config: dict[str, Any]) -> None:
-    import ray.train
-
-    ray.train.report(asdict(train(config["recipe"])))
+    train(config["recipe"])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from recap.training.scratch import write_untrained
 from recap.training.states import deepspeed_file, fetch_start
 from recap.training.trainer import PllavaTrainer, Watch
 
-STATES, START, BAD = "states", "start", "bad_samples.jsonl"
+STATES, START, BAD, SUMMARY = "states", "start", "bad_samples.jsonl", "trained.json"
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,13 @@ def train(recipe: Recipe) -> Trained:
     result = trainer.train(resume_from_checkpoint=state)
     folders = _save(recipe, output, trainer, learner, base, strategy)
     learns, size = trainable_counts(learner)
+    trained = Trained(
+        result.global_step, result.training_loss, len(samples), len(bad_log.read()), learns, size, folders
+    )
     if trainer.is_world_process_zero():
         Curve(output, result.global_step).draw()
-    return Trained(result.global_step, result.training_loss, len(samples), len(bad_log.read()), learns, size, folders)
+        (output / SUMMARY).write_text(json.dumps(asdict(trained), indent=2) + "\n", encoding="utf-8")
+    return trained
 
 
 def _arguments(recipe: Recipe, output: Path) -> TrainingArguments:

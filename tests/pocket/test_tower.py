@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import load_file
+
+from recap.cli import main
+from recap.pllava import load_pllava
+from recap.pocket import Facts, Thing, make_pictures
+from recap.pocket.facts import COLOURS, PLACES, SHAPES
+from recap.pocket.tower import HEADS, UNKNOWN, loss_of, target, train_tower
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tower") / "pictures"
+    make_pictures(folder, 6, seed=1)
+    return folder
+
+
+def test_targets_name_what_each_colour_is():
+    facts = Facts((Thing("large", "red", "ring", "middle"),), "light", "dotted")
+    answers = target(facts)
+    place = len(HEADS) * COLOURS.index("red")
+    assert answers[place : place + 3] == [1, SHAPES.index("ring"), PLACES.index("middle")]
+    assert answers[:3] == [2, UNKNOWN, UNKNOWN] and answers[-2:] == [1, 3]
+
+
+def test_the_right_answer_costs_least():
+    wanted = torch.tensor([target(Facts((Thing("small", "blue", "bar", "top"),), "dark", "plain"))])
+    widths = [*HEADS.values()] * len(COLOURS) + [2, 4]
+    right = torch.cat([torch.eye(width)[max(0, answer)] for width, answer in zip(widths, wanted[0], strict=True)])
+    assert loss_of(9 * right[None], wanted) < 0.01 < loss_of(torch.zeros(1, sum(widths)), wanted)
+
+
+def test_only_the_tower_learns_and_one_seed_gives_one_tower(pictures, tmp_path):
+    for name, steps in (("one", 2), ("two", 2), ("less", 1)):
+        train_tower(tmp_path / name, pictures, steps=steps, seed=3)
+    one, two, less = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two", "less"))
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    changed = {key.split(".")[0] for key in one if not torch.equal(one[key], less[key])}
+    assert changed == {"vision_tower"}
+    assert load_pllava(tmp_path / "one").config.pooling_shape == (1, 3, 3)
+
+
+def test_the_command_says_how_well_it_learnt(pictures, tmp_path):
+    command = ["pocket", "tower", str(tmp_path / "t"), "--pictures", str(pictures), "--steps", "1"]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 0 and "loss" in result.output
