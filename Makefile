@@ -8,6 +8,7 @@ DEMO_OUT := demo-output
 demo: .venv/installed  ## caption the 24 demo clips and show the first captions
 	$(BIN)/recap run pipelines/demo.yaml output.path=$(DEMO_OUT)
 	@$(BIN)/recap view $(DEMO_OUT) --rows 5
+	@$(BIN)/recap view $(DEMO_OUT) --rows 6 --sheet $(DEMO_OUT)/report/sheet.png
 
 test: .venv/installed  ## the whole suite
 	$(BIN)/ruff check .

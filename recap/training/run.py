@@ -21,7 +21,7 @@ from recap.training.dataset import BadLog, Conversations, collate
 from recap.training.learner import Learner, make_trainable, trainable_counts
 from recap.training.recipe import Recipe
 from recap.training.samples import Sample, read_sets
-from recap.training.saving import provenance, save_adapter, save_full
+from recap.training.saving import provenance, rescaled, save_adapter, save_full
 from recap.training.scratch import write_untrained
 from recap.training.states import deepspeed_file, fetch_start
 from recap.training.trainer import PllavaTrainer, Watch
@@ -196,6 +196,7 @@ def _save(
     state = trainer.whole_state()
     if not trainer.is_world_process_zero():
         return {}
+    state = rescaled(state, recipe.train.lora.alpha, recipe.output.lora_alpha)
     trained = [name.removeprefix("pllava.") for name, weight in learner.named_parameters() if weight.requires_grad]
     changes = _changes(recipe, learner, base)
     folders = {kind: output / kind for kind in recipe.output.save}

@@ -46,6 +46,12 @@ def save_adapter(
     _write({published_key(name): state[name] for name in trained}, folder, base, dtype, changes)
 
 
+def rescaled(state: Mapping[str, Tensor], trained: float, stored: float | None) -> Mapping[str, Tensor]:
+    """The same model for a LoRA that is mixed in at `stored` instead of at the alpha it was trained with."""
+    factor = trained / (stored or trained)
+    return {name: weight * factor if ".lora_B." in name else weight for name, weight in state.items()}
+
+
 def provenance(base: Sequence[Path], lora: LoraSettings | None) -> dict[str, Any]:
     """Where a trained checkpoint comes from, for its config.json."""
     trained = {"lora_rank": lora.rank, "lora_alpha": lora.alpha} if lora else {}

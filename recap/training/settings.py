@@ -189,6 +189,9 @@ class TrainOutputSettings:
     """`full` is the whole model in the published layout; `adapter` holds what was trained on top of the base."""
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     """The type that weights are stored in."""
+    lora_alpha: float | None = None
+    """At which `model.lora_alpha` of a pipeline the stored LoRA is as strong as it was trained; `train.lora.alpha`
+    when absent."""
     keep_states: int = 1
     """How many states to go on from are kept."""
 

@@ -14,7 +14,12 @@ def test_every_template_equals_the_reference(golden):
         template, _, filled = key.partition("+")
         slots = {"pre": "PRE", "post": "\n", "answer": "\nANSWER"} if filled else {}
         assert render_prompt(template, "SYSTEM", "INSTRUCTION", **slots) == text
-    assert {key.partition("+")[0] for key in expected} == set(TEMPLATES)
+    assert {key.partition("+")[0] for key in expected} | {"plain_human"} == set(TEMPLATES)
+
+
+def test_the_papers_probe_has_other_role_tags():
+    ours, theirs = (render_prompt(name, "", "Go.") for name in ("plain", "plain_human"))
+    assert theirs == ours.replace("USER", "Human").replace("ASSISTANT", "Assistant")
 
 
 def test_an_answer_brings_its_line_breaks():

@@ -59,6 +59,14 @@ def test_full_and_adapter_load_as_the_same_model(trained, base):
     assert len(load_file(out / "adapter" / "model.safetensors")) == 8 + 4
 
 
+def test_a_lora_can_be_stored_for_another_alpha(trained, recipe, base, clips, tmp_path):
+    out, _ = trained
+    train(recipe(LORA, ("output.lora_alpha=2",), BASE=base, DATA=clips, OUT=tmp_path))
+    torch.testing.assert_close(
+        logits(load_pllava(tmp_path / "full", lora_alpha=2)), logits(load_pllava(out / "full", lora_alpha=8))
+    )
+
+
 def test_the_curve_falls_and_is_drawn(trained, losses):
     out, _ = trained
     values = [float(loss) for loss in losses(out)]
