@@ -5,7 +5,7 @@ DEMO_OUT := demo-output
 
 .PHONY: demo test chaos test-deepspeed lint schema clean
 
-demo: .venv/installed  ## caption the 24 demo clips and show the first captions
+demo: .venv/installed  ## caption the 24 demo clips, show the first captions and draw them beside their frames
 	$(BIN)/recap run pipelines/demo.yaml output.path=$(DEMO_OUT)
 	@$(BIN)/recap view $(DEMO_OUT) --rows 5
 	@$(BIN)/recap view $(DEMO_OUT) --rows 6 --sheet $(DEMO_OUT)/report/sheet.png
