@@ -94,8 +94,12 @@ class CaptionStage:
         try:
             admitted = [] if await gate.is_closed() else [pair for pair in decoded if pair[1] is not None]
             receipts = {receipt.clip_id: receipt for receipt in await self.caption(admitted)}
-            while self.writer.pending and (self.in_flight == 1 or await gate.is_closed()):
-                if await gate.is_last() or await gate.is_closed():
+            while self.writer.pending:
+                closed = await gate.is_closed()
+                # Nothing is awaited from here to the return: of calls that end together the last one stays.
+                if self.in_flight > 1 and not closed:
+                    break
+                if closed or await gate.is_last():
                     self.writer.flush()
                 else:
                     await asyncio.sleep(LOOK_EVERY_S)

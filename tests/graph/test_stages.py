@@ -81,6 +81,25 @@ def test_the_last_call_in_flight_commits_and_the_others_do_not_wait(plan, tmp_pa
     stage.close()
 
 
+class SlowGate(Gate):
+    """Takes its time to answer, as an actor somewhere else does."""
+
+    async def is_closed(self) -> bool:
+        await asyncio.sleep(0.05)
+        return self.closed
+
+
+def test_of_calls_that_end_together_one_stays_to_commit(plan, tmp_path):
+    stage = CaptionStage(plan, "w")
+
+    async def together():
+        await asyncio.gather(*(stage.caption_beside([bad(number)], SlowGate(last=True)) for number in range(4)))
+
+    asyncio.run(together())
+    assert len(committed(tmp_path)) == 4
+    stage.close()
+
+
 def test_an_idle_stage_waits_for_its_writer_and_not_for_every_call(plan, tmp_path, monkeypatch):
     monkeypatch.setattr("recap.graph.stages.LOOK_EVERY_S", 0.01)
     stage = CaptionStage(replace(plan, commit_every_s=0.5), "w")
