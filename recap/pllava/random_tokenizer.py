@@ -34,6 +34,11 @@ def random_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(models.Unigram(list(zip(vocabulary(), scores, strict=True)), unk_id=0))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
     tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
+    return wrapped(tokenizer)
+
+
+def wrapped(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
+    """`tokenizer` with `SPECIALS` in their roles and `<s>` before every text."""
     tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from transformers import CLIPVisionModel, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -17,7 +17,7 @@ from recap.pllava.config import parse_config
 from recap.pllava.keymap import published_key
 from recap.pllava.model import Projector
 from recap.pllava.prompts import IMAGE, INSTRUCTIONS, SYSTEMS
-from recap.pllava.random_tokenizer import SPECIALS, caption_words
+from recap.pllava.random_tokenizer import SPECIALS, caption_words, wrapped
 from recap.training.samples import Sample
 from recap.training.settings import ScratchSettings
 
@@ -46,17 +46,7 @@ def make_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizer
     tokenizer.decoder = decoders.Sequence(
         [decoders.ByteFallback(), decoders.Metaspace(prepend_scheme="always"), decoders.Fuse()]
     )
-    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        unk_token="<unk>",
-        bos_token="<s>",
-        eos_token="</s>",
-        pad_token="<pad>",
-        additional_special_tokens=[IMAGE],
-        padding_side="left",
-        clean_up_tokenization_spaces=False,
-    )
+    return wrapped(tokenizer)
 
 
 def _texts(samples: Iterable[Sample]) -> Iterator[str]:
