@@ -1,14 +1,14 @@
-"""Which samples there are: conversations about videos and pictures, from JSON files in VideoChat2's form."""
+"""Which samples there are: conversations about videos and pictures, in VideoChat2's form."""
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from recap.training.annotations import annotation_files, read_annotations
 from recap.training.conversation import Turn
 from recap.training.settings import DataSet
 
@@ -52,26 +52,18 @@ def read_sets(sets: Sequence[DataSet]) -> tuple[list[Sample], list[Bad]]:
 
 
 def _read(data_set: DataSet) -> Iterator[Sample]:
-    path = Path(data_set.path).expanduser()
-    root = Path(data_set.root).expanduser() if data_set.root else path.parent
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"data.sets: there is no file {path}") from None
-    except (ValueError, OSError) as error:
-        raise ValueError(f"data.sets: {path} cannot be read as JSON: {error}") from None
-    if not isinstance(entries, list):
-        raise ValueError(f"data.sets: {path} must hold a list of conversations")
-    for number, entry in enumerate(entries):
-        try:
-            yield _sample(entry, root)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"data.sets: entry {number} of {path} is no conversation ({error!r})") from None
+    for file in annotation_files(Path(data_set.path).expanduser()):
+        root = Path(data_set.root).expanduser() if data_set.root else file.parent
+        for number, entry in enumerate(read_annotations(file)):
+            try:
+                yield _sample(entry, root)
+            except (KeyError, TypeError, ValueError) as error:
+                raise ValueError(f"data.sets: entry {number} of {file} is no conversation ({error!r})") from None
 
 
 def _sample(entry: dict[str, Any], root: Path) -> Sample:
     kind: Literal["video", "image"] = "video" if "video" in entry else "image"
-    turns = tuple(Turn(turn["q"], turn["a"], turn.get("i", "")) for turn in entry["QA"])
+    turns = tuple(Turn(turn["q"], turn["a"], turn.get("i") or "") for turn in entry["QA"])
     start, end = (None if entry.get(name) is None else float(entry[name]) for name in ("start", "end"))
     return Sample(str(root / entry[kind]), kind, turns, start, end)
 

@@ -66,12 +66,13 @@ class StartSettings:
 
 @dataclass(frozen=True)
 class DataSet:
-    """One file of conversations and the folder that its media lie in."""
+    """Conversations, and the folder that their media lie in."""
 
     __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
 
     path: str
-    """A JSON list of `{video or image, QA: [{i, q, a}], optional start, end}`."""
+    """A JSON list of `{video or image, QA: [{i, q, a}], optional start, end}`, or a folder with such files at any
+    depth; or a manifest of one conversation a row: jsonl, or csv and parquet with columns `q` and `a`."""
     root: str | None = None
     """What its media are relative to; the file's own folder when absent."""
     weight: float = 1.0

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import json
 
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
 import pytest
 
 from recap.training.samples import read_sets
@@ -47,11 +50,54 @@ def test_missing_files_and_empty_answers_are_named(tmp_path):
     ]
 
 
+def test_a_folder_is_every_json_file_below_it(tmp_path):
+    for name in ("b", "a"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name, [entry(f"{name}.mp4")])
+    (tmp_path / "notes.jsonl").write_text("{}")
+    samples, bad = read_sets([DataSet(str(tmp_path))])
+    assert [sample.path for sample in samples] == [str(tmp_path / "a/a.mp4"), str(tmp_path / "b/b.mp4")] and not bad
+
+
+def test_a_folder_without_conversations_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"no \.json file below"):
+        read_sets([DataSet(str(tmp_path))])
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+def test_a_manifest_holds_one_conversation_a_row(tmp_path, suffix):
+    rows = [
+        {"video": "1.mp4", "image": None, "q": "How many?", "a": "12", "start": 1.0, "end": 2.5},
+        {"video": None, "image": "2.jpg", "q": "And here?", "a": "3", "start": None, "end": None},
+    ]
+    for name in ("1.mp4", "2.jpg"):
+        (tmp_path / name).touch()
+    manifest = tmp_path / f"rows{suffix}"
+    WRITERS[suffix](rows, manifest)
+    (clip, picture), bad = read_sets([DataSet(str(manifest))])
+    assert (clip.kind, clip.start_s, clip.end_s) == ("video", 1.0, 2.5)
+    assert [turn.answer for sample in (clip, picture) for turn in sample.turns] == ["12", "3"]
+    assert (picture.kind, picture.start_s) == ("image", None) and not bad
+
+
+def conversations(rows, path):
+    kept = [{name: row[name] for name in ("video", "image", "start", "end") if row[name] is not None} for row in rows]
+    lines = [{**row, "QA": [{"q": all_of["q"], "a": all_of["a"]}]} for row, all_of in zip(kept, rows, strict=True)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+WRITERS = {
+    ".jsonl": conversations,
+    ".csv": lambda rows, path: pyarrow.csv.write_csv(pa.Table.from_pylist(rows), path),
+    ".parquet": lambda rows, path: pyarrow.parquet.write_table(pa.Table.from_pylist(rows), path),
+}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("{}", "must hold a list"),
-        ("[", "cannot be read as JSON"),
+        ("[", "cannot be read"),
         ('[{"video": "a"}]', "entry 0 .* is no conversation"),
     ],
 )
