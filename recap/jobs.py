@@ -20,6 +20,7 @@ from recap.planning import check, check_view, derive_keys
 from recap.records import CAPTIONED, FILTERED, QUARANTINED, FrameRequest
 from recap.report.log_file import log_file
 from recap.report.progress import Progress
+from recap.report.speed import SpeedAccount, speed_account
 from recap.work import Runner, Work
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class Summary:
     complete: bool
     shards: list[dict] = field(repr=False)
     stopped_by: int | None = None  # the signal that ended the run before its time
+    speed: SpeedAccount | None = field(default=None, repr=False)
 
     @property
     def clips_per_second(self) -> float:
@@ -86,7 +88,8 @@ def run(
             work.caption(runner, bars)
         summary = _finalize(pipeline, work)
         log.info("run %d: %d captioned now, %d remaining", epoch, summary.captioned_now, summary.remaining)
-        ledger.write_json(output / "telemetry" / f"{epoch:06d}.json", asdict(summary))
+        for place in (f"telemetry/{epoch:06d}.json", "report/report.json"):
+            ledger.write_json(output / place, asdict(summary))
         return summary
 
 
@@ -193,11 +196,12 @@ def _check_shards(shard_list: list[shards.Shard], books: dict[str, int]) -> None
 
 
 def _summary(output: Path, manifest: dict[str, Any], work: Work) -> Summary:
-    books = manifest["reconciliation"]
+    books, engine = manifest["reconciliation"], work.plan.engine
     return Summary(
         **books,
         captioned_now=books[CAPTIONED] - work.captioned_before,
         seconds=round(work.seconds, 3),
+        speed=speed_account(work.seconds, work.graphs, engine.actors * engine.gpus_per_actor, engine.actors),
         reasons=manifest["reasons"],
         complete=not len(work.committed.missing(work.limit)),
         stopped_by=work.stopped_by,

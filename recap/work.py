@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -14,10 +15,13 @@ import numpy as np
 
 from recap import ledger
 from recap.graph.plan import WorkPlan
+from recap.graph.sizing import Machine
 from recap.graph.stages import WITHHELD, Receipt, WorkerLost
 from recap.graph.stopping import GraceOver, Stop, stopping
 from recap.records import CAPTIONED, Clip
 from recap.report.progress import Progress
+from recap.report.speed import GraphBooks
+from recap.timing import Spent
 
 log = logging.getLogger(__name__)
 Runner = Literal["ray", "loop"]
@@ -36,6 +40,7 @@ class Work:
         self.committed = self._read()
         self.captioned_before = self.committed.counts()[CAPTIONED]
         self.seconds = 0.0
+        self.graphs: list[GraphBooks] = []
 
     def caption(self, runner: Runner, bars: Progress) -> None:
         """Run the graph until nothing is missing, a round makes no progress, the rounds are used up, or a signal.
@@ -71,7 +76,7 @@ class Work:
                 return
             clips = list(self.snapshot.clips(missing[start : start + GRAPH_CLIPS], self.root))
             try:
-                for receipt in run_graph(clips, lambda decoded, start=start: bars.set_decoded(start + decoded)):
+                for receipt in run_graph(clips, _Watcher(bars, start, self.graphs)):
                     if receipt.status != WITHHELD:
                         bars.add(receipt.status)
             except WorkerLost as error:
@@ -79,6 +84,19 @@ class Work:
                 log.info("what it said", exc_info=error)
             except GraceOver:
                 log.warning("%g s were not enough to finish what was in flight", self.grace_s)
+
+
+@dataclass
+class _Watcher:
+    bars: Progress
+    before: int
+    graphs: list[GraphBooks]
+
+    def on_decoded(self, clips: int) -> None:
+        self.bars.set_decoded(self.before + clips)
+
+    def on_spent(self, spents: Sequence[Spent], machine: Machine) -> None:
+        self.graphs.append(GraphBooks(spents, machine))
 
 
 @contextmanager

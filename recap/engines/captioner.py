@@ -13,6 +13,7 @@ from recap.engines.base import Completion, Engine, EngineStalled, Request
 from recap.engines.front import Front, refused
 from recap.engines.watchdog import Watchdog
 from recap.records import Caption, ClipError, Frames
+from recap.timing import Timing
 
 MAX_REOPENINGS = 3
 _JOIN_S = 0.1
@@ -55,9 +56,11 @@ class Captioner:
         *,
         reopen: Callable[[], Engine] | None = None,
         stall_s: float = 600.0,
+        timing: Timing | None = None,
     ):
         self._engine, self._front, self._reopen = engine, front, reopen
         self._reopenings = 0
+        self._timing = timing or Timing("caption")
         self._wake = threading.Condition()
         self._arrivals: deque[_Job] = deque()
         self._jobs: set[_Job] = set()
@@ -108,15 +111,21 @@ class Captioner:
 
     def _wait_for_work(self) -> bool:
         with self._wake:
-            self._wake.wait_for(lambda: self._closing or self._arrivals or self._engine.pending)
+            if not self._has_work():
+                with self._timing.phase("waiting_for_frames"):
+                    self._wake.wait_for(self._has_work)
             return not self._closing
+
+    def _has_work(self) -> bool:
+        return self._closing or bool(self._arrivals) or self._engine.pending > 0
 
     def _admit(self) -> None:
         """Make the next clips' requests, as many as the front looks at together; the engine waits no longer."""
         jobs = self._next_arrivals()
         if not jobs:
             return
-        made = self._front.requests([(job.clip_id, job.frames) for job in jobs])
+        with self._timing.phase("vision"):
+            made = self._front.requests([(job.clip_id, job.frames) for job in jobs])
         for job, requests in zip(jobs, made, strict=True):
             job.frames = None
             if isinstance(requests, ClipError):
@@ -142,6 +151,7 @@ class Captioner:
             for place, request in enumerate(requests):
                 self._engine.submit(request)
                 self._asked[request.request_id] = _Asked(job, place, request)
+                self._timing.counts["prompt_tokens"] += request.length
         except (ValueError, ClipError) as error:
             self._fail(job, error)
 
@@ -167,6 +177,7 @@ class Captioner:
 
     def _deliver(self, completion: Completion) -> None:
         asked = self._asked.pop(completion.request_id)
+        self._timing.counts["output_tokens"] += len(completion.token_ids)
         job = asked.job
         if job not in self._jobs:
             return

@@ -12,28 +12,34 @@ from recap.engines.settings import EngineSettings, ModelSettings, PromptSettings
 from recap.pllava.sizes import read_sizes
 from recap.pllava.visual import check_context, get_strategy
 from recap.records import WINDOWS, FrameRequest
+from recap.timing import Timing
 
 _REHEARSAL_SIZE = 64
 
 
 def open_captioner(
-    model: ModelSettings, prompt: PromptSettings, engine: EngineSettings, request: FrameRequest
+    model: ModelSettings,
+    prompt: PromptSettings,
+    engine: EngineSettings,
+    request: FrameRequest,
+    timing: Timing | None = None,
 ) -> Captioner:
     """Load what the settings name and start it; torch is imported only where there is a model.
 
-    `request` is what each clip's frames were asked for. Raises `ValueError` for settings that do not
-    fit the checkpoint.
+    `request` is what each clip's frames were asked for; `timing` is told what the time went into. Raises
+    `ValueError` for settings that do not fit the checkpoint.
     """
+    timing = timing or Timing("caption")
     if engine.kind == "rehearsal":
         front = RehearsalFront(prompt, engine, request)
 
         def reopen() -> Engine:
-            return RehearsalEngine(batch_size=engine.batch_size)
+            return RehearsalEngine(batch_size=engine.batch_size, timing=timing)
     else:
         from recap.engines.pllava_front import open_pllava
 
-        reopen, front = open_pllava(model, prompt, engine, request)
-    return Captioner(reopen(), front, reopen=reopen, stall_s=engine.stall_s)
+        reopen, front = open_pllava(model, prompt, engine, request, timing)
+    return Captioner(reopen(), front, reopen=reopen, stall_s=engine.stall_s, timing=timing)
 
 
 def frame_request(model: ModelSettings, engine: EngineSettings, count: int, view: str) -> FrameRequest:

@@ -16,12 +16,13 @@ from recap.engines.transformers_engine import TransformersEngine
 from recap.pllava import Pllava, load_pllava, normalise
 from recap.pllava.visual import Strategy, get_strategy
 from recap.records import Caption, ClipError, FrameRequest, Frames
+from recap.timing import Timing
 
 CLIPS_TOGETHER = 4  # in one call of the vision tower on a GPU
 
 
 def open_pllava(
-    model: ModelSettings, prompt: PromptSettings, engine: EngineSettings, request: FrameRequest
+    model: ModelSettings, prompt: PromptSettings, engine: EngineSettings, request: FrameRequest, timing: Timing
 ) -> tuple[Callable[[], TransformersEngine], PllavaFront]:
     """What opens a fetched checkpoint's engine, and its front; on a GPU where `engine.gpus_per_actor` grants one."""
     pllava = load_pllava(
@@ -37,7 +38,9 @@ def open_pllava(
 
     def open_engine() -> TransformersEngine:
         ends = pllava.config.eos_token_ids
-        return TransformersEngine(pllava.language_model, end_token_ids=ends, batch_size=engine.batch_size)
+        return TransformersEngine(
+            pllava.language_model, end_token_ids=ends, batch_size=engine.batch_size, timing=timing
+        )
 
     return open_engine, front
 

@@ -11,6 +11,7 @@ from hashlib import blake2b
 import numpy as np
 
 from recap.engines.base import Completion, Request
+from recap.timing import Timing
 
 _ADJECTIVES = (
     "red",
@@ -77,9 +78,17 @@ class RehearsalEngine:
     anything that numpy can read. `latency_s` is slept in every step that has work.
     """
 
-    def __init__(self, *, batch_size: int = 4, tokens_per_step: int = 8, latency_s: float = 0.0):
+    def __init__(
+        self,
+        *,
+        batch_size: int = 4,
+        tokens_per_step: int = 8,
+        latency_s: float = 0.0,
+        timing: Timing | None = None,
+    ):
         assert batch_size >= 1 and tokens_per_step >= 1 and latency_s >= 0
         self._batch_size, self._tokens_per_step, self._latency_s = batch_size, tokens_per_step, latency_s
+        self._timing = timing or Timing("caption")
         self._requests: dict[str, _Active] = {}
         self._closed = False
 
@@ -93,6 +102,10 @@ class RehearsalEngine:
         self._requests[request.request_id] = _Active(request)
 
     def step(self) -> list[Completion]:
+        with self._timing.phase("decode_steps"):
+            return self._advance()
+
+    def _advance(self) -> list[Completion]:
         served = list(self._requests.values())[: self._batch_size]
         if served and self._latency_s:
             time.sleep(self._latency_s)

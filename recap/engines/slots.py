@@ -63,6 +63,8 @@ class Slots:
         self._inputs[rows], self._lengths[rows] = prompts[:, -1], known
         self._texts += [Text(request) for request in requests]
         self._decoding = None
+        if self._inputs.is_cuda:
+            torch.cuda.synchronize()  # else its time would be booked as the next decode step's
 
     def decode(self) -> list[Completion]:
         """Write one token of every text; those that it finishes leave."""

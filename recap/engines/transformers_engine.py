@@ -13,6 +13,7 @@ from recap.engines.attention import use_grouped_attention
 from recap.engines.base import Completion, Request
 from recap.engines.memory import rows_that_fit
 from recap.engines.slots import BOUND_STEP, Slots, round_up
+from recap.timing import Timing
 
 PREFILL_POSITIONS = 4096  # more in one prefill would not make an accelerator any busier
 
@@ -26,12 +27,20 @@ class TransformersEngine:
     memory runs out there are half as many slots from then on, and what was being written starts again.
     """
 
-    def __init__(self, model: PreTrainedModel, *, end_token_ids: Collection[int], batch_size: int = 16):
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        *,
+        end_token_ids: Collection[int],
+        batch_size: int = 16,
+        timing: Timing | None = None,
+    ):
         assert end_token_ids and batch_size >= 1
         self._model = model.eval()
         use_grouped_attention(model)
         self._ends = frozenset(end_token_ids)
         self._batch_size = batch_size
+        self._timing = timing or Timing("caption")
         self._waiting: dict[str, Request] = {}
         self._slots: Slots | None = None
         self._closed = False
@@ -85,11 +94,15 @@ class TransformersEngine:
         if not self._written():
             self._make_room()
         if batch := self._next_prompts():
-            self._slots.prefill(batch)
+            with self._timing.phase("prefill"):
+                self._slots.prefill(batch)
             for request in batch:
                 del self._waiting[request.request_id]
             return []
-        return self._slots.decode()
+        self._timing.counts["steps"] += 1
+        self._timing.counts["texts_stepped"] += len(self._written())
+        with self._timing.phase("decode_steps"):
+            return self._slots.decode()
 
     def _make_room(self) -> None:
         """Slots that hold whatever waits, once those there are have run empty."""

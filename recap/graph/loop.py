@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from itertools import islice
 from uuid import uuid4
 
 from recap.graph.plan import WorkPlan
+from recap.graph.sizing import Machine, local_resources
 from recap.graph.stages import CaptionStage, DecodeStage, Receipt
 from recap.graph.stopping import Stop
+from recap.graph.watcher import Watcher
 from recap.records import Clip
 
 
-def loop_round(
-    clips: Iterable[Clip], on_decoded: Callable[[int], None], stop: Stop, *, plan: WorkPlan
-) -> Iterator[Receipt]:
-    """Decode and caption `clips` in order, `engine.batch_size` at a time; a receipt for each, until `stop`.
-
-    `on_decoded` is told how many clips have been decoded so far.
-    """
+def loop_round(clips: Iterable[Clip], watcher: Watcher, stop: Stop, *, plan: WorkPlan) -> Iterator[Receipt]:
+    """Decode and caption `clips` in order, `engine.batch_size` at a time; a receipt for each, until `stop`."""
     clips, decoded = iter(clips), 0
     with (
         closing(DecodeStage(plan)) as decode,
@@ -30,5 +27,8 @@ def loop_round(
         while not stop and (batch := list(islice(clips, plan.engine.batch_size))):
             pairs = [(clip, decode.decode(clip)) for clip in batch]
             decoded += len(pairs)
-            on_decoded(decoded)
+            watcher.on_decoded(decoded)
             yield from runner.run(caption.caption(pairs))
+        if not stop:
+            runner.run(caption.calibrate())
+        watcher.on_spent([decode.spent(), caption.spent()], Machine(*local_resources(plan.engine.gpus_per_actor)))

@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 from uuid import uuid4
@@ -21,11 +21,13 @@ from ray.exceptions import RayError
 
 from recap.engines import EngineSettings
 from recap.graph.plan import WorkPlan
-from recap.graph.sizing import Pools, local_resources, size_pools
+from recap.graph.sizing import Machine, Pools, local_resources, size_pools
 from recap.graph.stages import CaptionStage, DecodeStage, Receipt, WorkerLost
 from recap.graph.stopping import Stop
+from recap.graph.watcher import Watcher
 from recap.ledger import OUTPUT_ERRORS, OutputFailed
 from recap.records import Clip
+from recap.timing import Spent
 from recap.video import DecodeSettings
 
 MAX_BLOCK_CLIPS = 4  # more would hold frames back from an idle engine
@@ -72,24 +74,27 @@ def _require_cluster(address: str | None) -> None:
 
 def size_cluster(decode: DecodeSettings, engine: EngineSettings) -> Pools:
     """The pools for the cluster that is joined; ValueError when they cannot run on it."""
-    have = ray.cluster_resources()
+    machine = joined_machine()
     return size_pools(
-        have.get("CPU", 0),
-        have.get("GPU", 0),
+        machine.cpus,
+        machine.gpus,
         decode_workers=decode.workers,
         caption_actors=engine.actors,
         gpus_per_actor=engine.gpus_per_actor,
     )
 
 
-def ray_round(
-    clips: Sequence[Clip], on_decoded: Callable[[int], None], stop: Stop, *, plan: WorkPlan
-) -> Iterator[Receipt]:
+def joined_machine() -> Machine:
+    """What the joined cluster has in all."""
+    have = ray.cluster_resources()
+    return Machine(have.get("CPU", 0), have.get("GPU", 0))
+
+
+def ray_round(clips: Sequence[Clip], watcher: Watcher, stop: Stop, *, plan: WorkPlan) -> Iterator[Receipt]:
     """Decode and caption `clips` on the joined cluster; receipts come as clips are finished.
 
-    `on_decoded` is told how many clips have been decoded so far. After `stop` the rest comes back
-    withheld. Raises WorkerLost when a worker died more often than it is restarted, and OutputFailed when
-    it could not commit; what was committed until then stays.
+    After `stop` the rest comes back withheld. Raises WorkerLost when a worker died more often than it is
+    restarted, and OutputFailed when it could not commit; what was committed until then stays.
     """
     counter = ray.remote(num_cpus=0)(_Counter).remote(len(clips))
     asked = 0.0
@@ -100,13 +105,15 @@ def ray_round(
         for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             if time.monotonic() - asked >= COUNT_EVERY_S:
                 asked = time.monotonic()
-                on_decoded(ray.get(counter.total.remote()))
+                watcher.on_decoded(ray.get(counter.total.remote()))
             yield from (Receipt(**row) for row in batch.to_pylist())
     except RayError as error:
         _raise_output_failed(error)
         raise WorkerLost(str(error).strip().splitlines()[-1]) from error
     finally:
         over.set()
+        with suppress(RayError):
+            watcher.on_spent(ray.get(counter.spents.remote()), joined_machine())
         ray.kill(counter)
 
 
@@ -171,10 +178,11 @@ def _blocks(clips: Iterable[Clip], pools: Pools) -> Iterator[pa.Table]:
 
 
 class _Counter:
-    """How many of a graph's clips have been decoded, and whether it is to stop."""
+    """How many of a graph's clips have been decoded, what its workers did, and whether it is to stop."""
 
     def __init__(self, clips: int):
         self.clips, self.count, self.closed = clips, 0, False
+        self.books: dict[str, Spent] = {}
 
     def close(self) -> None:
         self.closed = True
@@ -185,6 +193,12 @@ class _Counter:
     def add(self, number: int) -> None:
         self.count += number
 
+    def book(self, worker: str, spent: Spent) -> None:
+        self.books[worker] = spent
+
+    def spents(self) -> list[Spent]:
+        return list(self.books.values())
+
     def total(self) -> int:
         return self.count
 
@@ -194,13 +208,14 @@ class _Counter:
 
 class _Decode:
     def __init__(self, plan: WorkPlan, counter: ray.actor.ActorHandle):
-        self.stage, self.counter = DecodeStage(plan), counter
+        self.stage, self.counter, self.name = DecodeStage(plan), counter, uuid4().hex
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
         is_closed = ray.get(self.counter.is_closed.remote())
         clips = block["clip"].to_pylist()
         frames = [None if is_closed else self.stage.decode(pickle.loads(clip)) for clip in clips]
         self.counter.add.remote(len(frames))
+        self.counter.book.remote(self.name, self.stage.spent())
         pickled = [pickle.dumps(each, protocol=5) for each in frames]
         yield block.append_column("frames", pa.array(pickled, pa.large_binary()))
 
@@ -209,12 +224,14 @@ class _Caption:
     def __init__(self, plan: WorkPlan, counter: ray.actor.ActorHandle):
         self.counter = counter
         # An actor that Ray restarts keeps its id: only a fresh name cannot overwrite a fragment.
-        self.stage = CaptionStage(plan, uuid4().hex)
+        self.name = uuid4().hex
+        self.stage = CaptionStage(plan, self.name)
 
     async def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
         columns = (block[name].to_pylist() for name in ("clip", "frames"))
         decoded = [(pickle.loads(clip), pickle.loads(frames)) for clip, frames in zip(*columns, strict=True)]
         receipts = await self.stage.caption_beside(decoded, self)
+        await self.counter.book.remote(self.name, self.stage.spent())
         yield pa.Table.from_pylist([{"clip_id": it.clip_id, "status": it.status} for it in receipts])
 
     async def is_last(self) -> bool:

@@ -13,6 +13,14 @@ MIN_CPUS = 0.1
 
 
 @dataclass(frozen=True)
+class Machine:
+    """What there is to compute with, on one machine or all of a cluster's together."""
+
+    cpus: float
+    gpus: float
+
+
+@dataclass(frozen=True)
 class Pools:
     """Sizes of the two pools and what each actor reserves."""
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from recap.engines import open_captioner
+from recap.graph.calibration import Calibrator
 from recap.graph.plan import WorkPlan
 from recap.ledger import FragmentWriter
 from recap.records import CAPTIONED, QUARANTINED, Caption, Clip, ClipError, Frames, Record
+from recap.timing import Calibration, Spent, Timing
 from recap.video import open_reader
 
+log = logging.getLogger(__name__)
 LOOK_EVERY_S = 0.5
+WAITING = "waiting_for_engine"
 
 
 WITHHELD = "withheld"
@@ -48,13 +53,24 @@ class DecodeStage:
     def __init__(self, plan: WorkPlan):
         self.request = plan.request
         self.reader = open_reader(plan.decode)
+        self.timing = Timing("decode", lambda: self.reader.core_s)
+        self.timing.begin(WAITING)
 
     def decode(self, clip: Clip) -> Frames | ClipError:
         """Never raises for a bad file: the error is the result."""
+        self.timing.end(WAITING)
+        self.timing.counts["clips"] += 1
         try:
-            return self.reader.read(clip.location, self.request, start_s=clip.start_s, end_s=clip.end_s)
+            with self.timing.phase("decoding"):
+                return self.reader.read(clip.location, self.request, start_s=clip.start_s, end_s=clip.end_s)
         except ClipError as error:
             return error
+        finally:
+            self.timing.begin(WAITING)
+
+    def spent(self) -> Spent:
+        """What this stage's time went into, up to now."""
+        return self.timing.spent()
 
     def close(self) -> None:
         """Let the decoder go."""
@@ -66,8 +82,12 @@ class CaptionStage:
 
     def __init__(self, plan: WorkPlan, writer: str):
         self.plan = plan
-        self.captioner = open_captioner(plan.model, plan.prompt, plan.engine, plan.request)
-        self.writer = FragmentWriter(plan.fragments, plan.epoch, writer, plan.commit_every_s)
+        self.timing = Timing("caption")
+        with self.timing.phase("starting"):
+            self.captioner = open_captioner(plan.model, plan.prompt, plan.engine, plan.request, self.timing)
+        self.calibrator = Calibrator(self.captioner, self.timing, plan.engine.batch_size)
+        self.calibrations: tuple[Calibration, ...] = ()
+        self.writer = FragmentWriter(plan.fragments, plan.epoch, writer, plan.commit_every_s, timing=self.timing)
         self.in_flight = 0
 
     async def caption(self, decoded: Sequence[tuple[Clip, Frames | ClipError]]) -> list[Receipt]:
@@ -103,9 +123,26 @@ class CaptionStage:
                     self.writer.flush()
                 else:
                     await asyncio.sleep(LOOK_EVERY_S)
+            if self.in_flight == 1 and await gate.is_last() and not await gate.is_closed():
+                await self.calibrate()
             return [receipts.get(clip.clip_id, Receipt(clip.clip_id, WITHHELD)) for clip, _ in decoded]
         finally:
             self.in_flight -= 1
+
+    async def calibrate(self) -> None:
+        """Measure the engine alone, once; a failure costs no more than the figure."""
+        if self.calibrations:
+            return
+        try:
+            measured = await self.calibrator.measure()
+        except Exception:
+            log.info("the engine could not be calibrated", exc_info=True)
+        else:
+            self.calibrations = (measured,) if measured else ()
+
+    def spent(self) -> Spent:
+        """What this stage's time went into so far."""
+        return self.timing.spent(*self.calibrations)
 
     async def _one(self, clip: Clip, frames: Frames | ClipError) -> Receipt:
         record = await self._record(clip, frames)
@@ -120,6 +157,8 @@ class CaptionStage:
             captions = await asyncio.wrap_future(future)
         except ClipError as error:
             return self._quarantined(clip, ClipError(error.stage, error.kind, error.message, _facts(frames)))
+        self.timing.counts["clips"] += 1
+        self.calibrator.keep(clip.clip_id, frames)
         captions = tuple(replace(caption, model=self.plan.model_name) for caption in captions)
         return self._with_keys(clip, CAPTIONED, captions=captions, **_facts(frames))
 

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from recap.ledger.schema import FRAGMENT, fragment_table
 from recap.ledger.sealed import Torn, open_sealed, write_sealed
 from recap.records import Record
+from recap.timing import Timing
 
 log = logging.getLogger(__name__)
 IDENTITY = ["clip_id", "source_version", "status", "error_stage", "error_kind"]
@@ -30,10 +31,19 @@ class FragmentWriter:
     file for many records.
     """
 
-    def __init__(self, folder: Path, epoch: int, writer: str, flush_s: float, flush_rows: int = 4096):
+    def __init__(
+        self,
+        folder: Path,
+        epoch: int,
+        writer: str,
+        flush_s: float,
+        flush_rows: int = 4096,
+        timing: Timing | None = None,
+    ):
         assert "-" not in writer, writer
         self.folder, self.epoch, self.writer = folder, epoch, writer
         self.flush_s, self.flush_rows = flush_s, flush_rows
+        self._timing = timing or Timing("caption")
         self._records: list[Record] = []
         self._failure: OSError | None = None
         self._timer = Timer(0, self.flush)
@@ -86,7 +96,8 @@ class FragmentWriter:
         self._timer.cancel()
         path = self.folder / f"{self.epoch:06d}-{self.writer}-{self._seq:06d}.parquet"
         try:
-            write_sealed(path, fragment_table(self._records))
+            with self._timing.phase("commit"):
+                write_sealed(path, fragment_table(self._records))
         except OSError as error:
             self._failure = error
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -9,6 +10,9 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from recap.jobs import Summary
+    from recap.report.speed import Pool, SpeedAccount
+
+SHOWN = 0.005
 
 
 def print_summary(summary: Summary, console: Console) -> None:
@@ -17,6 +21,28 @@ def print_summary(summary: Summary, console: Console) -> None:
     for label, value in _rows(summary):
         table.add_row(label, str(value))
     console.print(table, highlight=False)
+
+
+def _speed(speed: SpeedAccount) -> Iterator[tuple[str, str]]:
+    yield "  starting", f"{speed.starting_s:.1f}"
+    yield "  calibrating", f"{speed.calibrating_s:.1f}"
+    yield "  working", f"{speed.working_s:.1f}"
+    yield "clips/s", f"{speed.clips_per_s:.2f}"
+    if speed.ceiling:
+        yield "  ceiling", f"{speed.ceiling.clips_per_s:.2f}, bound by {speed.ceiling.bound_by}"
+        yield "  reached", f"{speed.ceiling.share:.0%}"
+    yield "tokens/s", f"{speed.prompt_tokens_per_s:.0f} prompt, {speed.output_tokens_per_s:.0f} output"
+    if speed.clips_per_gpu_hour_held and speed.clips_per_gpu_hour_provisioned:
+        held, provisioned = speed.clips_per_gpu_hour_held, speed.clips_per_gpu_hour_provisioned
+        yield "clips per GPU-hour", f"{held:.0f} held, {provisioned:.0f} provisioned"
+    for name, pool in speed.pools.items():
+        yield f"{name} pool", f"{pool.busy:.0%} busy: " + ", ".join(_shares(pool))
+
+
+def _shares(pool: Pool) -> Iterator[str]:
+    for name, share in pool.shares.items():
+        if share >= SHOWN:
+            yield f"{name.replace('_', ' ')} {share:.0%}"
 
 
 def _rows(summary: Summary):
@@ -30,6 +56,9 @@ def _rows(summary: Summary):
     if summary.vanished:
         yield "vanished", summary.vanished
     yield "seconds", f"{summary.seconds:.1f}"
-    yield "clips/s", f"{summary.clips_per_second:.2f}"
+    if summary.speed:
+        yield from _speed(summary.speed)
+    else:
+        yield "clips/s", f"{summary.clips_per_second:.2f}"
     for kind in dict.fromkeys(shard["kind"] for shard in summary.shards):
         yield kind, f"{summary.output}/shards/{summary.generation}/{kind}"

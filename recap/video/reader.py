@@ -30,6 +30,9 @@ def stage_of(facts: Mapping[str, Any]) -> str:
 class Reader(Protocol):
     """Anything that turns an address into frames."""
 
+    core_s: float
+    """Core-seconds that processes beside this one have taken for it."""
+
     def read(
         self,
         location: str,
@@ -49,6 +52,8 @@ class InProcessReader:
 
     `on_facts` is told of what a file says about itself as soon as it is known.
     """
+
+    core_s = 0.0
 
     def __init__(self, settings: DecodeSettings, on_facts: OnFacts | None = None):
         self.settings, self.on_facts = settings, on_facts

@@ -27,6 +27,7 @@ class SandboxedReader:
     def __init__(self, settings: DecodeSettings, command: Sequence[str] | None = None):
         self.settings, self.command = settings, tuple(command or COMMAND)
         self._child: DecoderProcess | None = None
+        self._replaced_core_s = 0.0
 
     def read(
         self,
@@ -54,11 +55,20 @@ class SandboxedReader:
             return result
         raise last
 
+    @property
+    def core_s(self) -> float:
+        """Core-seconds that children have taken so far."""
+        return self._replaced_core_s + (self._child.core_s if self._child else 0.0)
+
     def close(self) -> None:
         """End the child."""
         if self._child:
-            self._child.close()
+            self._end(self._child)
             self._child = None
+
+    def _end(self, child: DecoderProcess) -> None:
+        self._replaced_core_s += child.core_s
+        child.close()
 
     def _attempt(self, location: str, request: FrameRequest, span: Span) -> Frames | ClipError:
         """Raises Strike. Whatever is raised, an interrupt too, the child does not see another clip."""
@@ -66,12 +76,12 @@ class SandboxedReader:
         try:
             result = child.read(location, request, span)
         except BaseException:
-            child.close()
+            self._end(child)
             raise
         if child.clips < CLIPS_PER_CHILD:
             self._child = child
         else:
-            child.close()
+            self._end(child)
         return result
 
     def _start(self) -> DecoderProcess:

@@ -1,0 +1,130 @@
+"""The speed account: how fast a run was, how fast it could have been, and what it waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from recap.graph.sizing import Machine
+from recap.timing import Spent, together
+
+ENGINE = ("vision", "prefill", "decode_steps")
+PHASES = {"decode": ("decoding", "waiting_for_engine"), "caption": (*ENGINE, "waiting_for_frames", "commit")}
+BUSY = {"decode": ("decoding",), "caption": ENGINE}
+
+
+@dataclass(frozen=True)
+class GraphBooks:
+    """What one graph's workers did, and on what."""
+
+    spents: Sequence[Spent]
+    machine: Machine
+
+    @property
+    def working_s(self) -> float:
+        """Seconds for which there was an engine ready to caption."""
+        ready = (s.alive_s - s.seconds.get("starting", 0.0) for s in self.spents if s.role == "caption")
+        return max(ready, default=0.0)
+
+    @property
+    def calibrating_s(self) -> float:
+        """Seconds that went into measuring the ceiling."""
+        return max((sum(each.seconds for each in s.calibrations) for s in self.spents), default=0.0)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Shares of its workers' lives after their start, 0 to 1: `busy` is what computed, `shares` its parts and waits."""
+
+    workers: int
+    busy: float
+    shares: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """What the machine could do, in clips/s, the share of it that was reached, and what it is bound by."""
+
+    clips_per_s: float
+    share: float
+    bound_by: str
+    calibration_clips: int
+
+
+@dataclass(frozen=True)
+class SpeedAccount:
+    """Seconds, rates per second of `working_s`, and shares. GPU figures are None where there are none.
+
+    `starting_s` is all of a run in which no engine was ready: Ray, loading, and their ends. A GPU is held by
+    a caption actor, and provisioned where the cluster has it.
+    """
+
+    seconds: float
+    starting_s: float
+    calibrating_s: float
+    working_s: float
+    clips_per_s: float
+    prompt_tokens_per_s: float
+    output_tokens_per_s: float
+    texts_per_step: float
+    clips_per_gpu_hour_held: float | None
+    clips_per_gpu_hour_provisioned: float | None
+    pools: dict[str, Pool]
+    ceiling: Ceiling | None
+
+
+def speed_account(seconds: float, graphs: Sequence[GraphBooks], gpus_held: float, actors: int) -> SpeedAccount | None:
+    """The account of a run that took `seconds`; None where nothing was captioned."""
+    spents = [spent for graph in graphs for spent in graph.spents]
+    decode, caption = together("decode", spents), together("caption", spents)
+    working_s, clips = sum(graph.working_s for graph in graphs), caption.counts.get("clips", 0)
+    if not clips or not working_s:
+        return None
+    calibrating_s = sum(graph.calibrating_s for graph in graphs)
+    machine, pace = graphs[-1].machine, clips / working_s
+    return SpeedAccount(
+        seconds=seconds,
+        starting_s=max(0.0, seconds - working_s - calibrating_s),
+        calibrating_s=calibrating_s,
+        working_s=working_s,
+        clips_per_s=pace,
+        prompt_tokens_per_s=caption.counts.get("prompt_tokens", 0) / working_s,
+        output_tokens_per_s=caption.counts.get("output_tokens", 0) / working_s,
+        texts_per_step=caption.counts.get("texts_stepped", 0) / max(1, caption.counts.get("steps", 0)),
+        clips_per_gpu_hour_held=_per_hour(clips, gpus_held * seconds),
+        clips_per_gpu_hour_provisioned=_per_hour(clips, machine.gpus * seconds),
+        pools={"decode": _pool(decode), "caption": _pool(caption)},
+        ceiling=_ceiling(decode, caption, machine, actors, pace),
+    )
+
+
+def _per_hour(clips: int, gpu_seconds: float) -> float | None:
+    return 3600 * clips / gpu_seconds if gpu_seconds else None
+
+
+def _pool(spent: Spent) -> Pool:
+    life = max(spent.alive_s - spent.seconds.get("starting", 0.0), 1e-9)
+    shares = {name: spent.seconds.get(name, 0.0) / life for name in PHASES[spent.role]}
+    return Pool(spent.workers, sum(shares[name] for name in BUSY[spent.role]), shares)
+
+
+def _ceiling(decode: Spent, caption: Spent, machine: Machine, actors: int, pace: float) -> Ceiling | None:
+    measured = sum(each.clips for each in caption.calibrations)
+    decoded = decode.counts.get("clips", 0)
+    if not measured or not decoded:
+        return None
+    engine_s = sum(each.seconds for each in caption.calibrations) / measured
+    engine_core_s = sum(each.core_seconds for each in caption.calibrations) / measured
+    decode_core_s = decode.core_seconds.get("decoding", 0.0) / decoded
+    bounds = dict(_bounds(machine, actors, engine_s, engine_core_s, decode_core_s))
+    bound_by = min(bounds, key=bounds.__getitem__)
+    return Ceiling(bounds[bound_by], pace / bounds[bound_by], bound_by, measured)
+
+
+def _bounds(
+    machine: Machine, actors: int, engine_s: float, engine_core_s: float, decode_core_s: float
+) -> Iterator[tuple[str, float]]:
+    """Clips/s that no scheduler can beat: engines that never wait, and cores that are never idle."""
+    yield "engine", actors / engine_s
+    most = "decoding" if decode_core_s > engine_core_s else "engine"
+    yield f"CPU cores, mostly {most}", machine.cpus / (engine_core_s + decode_core_s)

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import pytest
+
+from recap.graph.sizing import Machine
+from recap.report.speed import GraphBooks, speed_account
+from recap.timing import Calibration, Spent
+
+CALIBRATED = (Calibration(8, 4.0, 2.0),)
+
+
+def caption(clips=100, alive_s=110.0, calibrations=CALIBRATED):
+    seconds = {"starting": 10.0, "vision": 20.0, "prefill": 30.0, "decode_steps": 40.0, "waiting_for_frames": 9.0}
+    counts = {"clips": clips, "prompt_tokens": 1000, "output_tokens": 500, "steps": 50, "texts_stepped": 400}
+    return Spent("caption", 1, alive_s, seconds, {}, counts, tuple(calibrations))
+
+
+def decode(core_s=50.0):
+    seconds = {"decoding": 60.0, "waiting_for_engine": 30.0}
+    return Spent("decode", 1, 90.0, seconds, {"decoding": core_s}, {"clips": 100})
+
+
+def account(*graphs, seconds=130.0, gpus=0.0, actors=1):
+    books = [GraphBooks(spents, Machine(4, 2 * gpus)) for spents in graphs]
+    return speed_account(seconds, books, gpus, actors)
+
+
+def test_rates_are_over_the_time_in_which_an_engine_was_ready():
+    speed = account([caption(), decode()])
+    assert (speed.working_s, speed.calibrating_s, speed.starting_s) == (100.0, 4.0, 26.0)
+    assert (speed.clips_per_s, speed.prompt_tokens_per_s, speed.output_tokens_per_s) == (1.0, 10.0, 5.0)
+    assert speed.texts_per_step == 8
+    assert speed.clips_per_gpu_hour_held is None
+
+
+def test_a_pool_says_what_it_did_and_what_it_waited_for():
+    pools = account([caption(), decode()]).pools
+    assert pools["caption"].busy == pytest.approx(0.9) and pools["caption"].shares["waiting_for_frames"] == 0.09
+    assert pools["decode"].busy == pytest.approx(2 / 3) and pools["decode"].shares["waiting_for_engine"] == 1 / 3
+
+
+def test_the_ceiling_is_the_narrowest_of_engines_and_cores():
+    bound = account([caption(), decode()]).ceiling
+    assert (bound.bound_by, bound.clips_per_s, bound.share, bound.calibration_clips) == ("engine", 2.0, 0.5, 8)
+    bound = account([caption(), decode(core_s=375.0)]).ceiling
+    assert bound.bound_by == "CPU cores, mostly decoding"
+    assert bound.clips_per_s == pytest.approx(4 / (0.25 + 3.75)) and bound.share == pytest.approx(1.0)
+    assert account([caption(), decode(core_s=375.0)], actors=3).ceiling.clips_per_s == pytest.approx(1.0)
+
+
+def test_gpu_hours_are_those_held_and_those_provisioned():
+    speed = account([caption(), decode()], seconds=360.0, gpus=0.5)
+    assert speed.clips_per_gpu_hour_held == pytest.approx(100 / 0.05)
+    assert speed.clips_per_gpu_hour_provisioned == pytest.approx(100 / 0.1)
+
+
+def test_graphs_one_after_the_other_add_up():
+    speed = account([caption(), decode()], [caption(calibrations=()), decode()], seconds=250.0)
+    assert (speed.working_s, speed.clips_per_s, speed.starting_s) == (200.0, 1.0, 46.0)
+
+
+def test_there_is_no_account_where_nothing_was_captioned_and_no_ceiling_uncalibrated():
+    assert account() is None and account([caption(clips=0), decode()]) is None
+    assert account([caption(calibrations=()), decode()]).ceiling is None
