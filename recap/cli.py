@@ -149,20 +149,33 @@ def verify(output: Path, as_json: bool) -> None:
 @PIPELINE
 @OVERRIDES
 @click.option("--limit", type=click.IntRange(min=1), help="As for `recap run`.")
+@click.option(
+    "--probe",
+    type=click.IntRange(min=0),
+    default=8,
+    show_default=True,
+    help="Clips to caption for a forecast; 0: none.",
+)
 @JSON
-def plan(pipeline: Path, overrides: tuple[str, ...], limit: int | None, as_json: bool) -> None:
-    """Say what `recap run` would do, and what has changed since the last one. Writes nothing."""
+def plan(pipeline: Path, overrides: tuple[str, ...], limit: int | None, probe: int, as_json: bool) -> None:
+    """Say what `recap run` would do and take, and what has changed since the last one. Writes nothing."""
     from rich.console import Console
 
-    from recap import planning
+    from recap.forecast import foresee
     from recap.pipeline import load_pipeline
-    from recap.report.plan import print_plan
+    from recap.planning import plan
+    from recap.report.plan import print_forecast, print_plan
 
-    planned = planning.plan(load_pipeline(pipeline, overrides), limit=limit)
+    settings = load_pipeline(pipeline, overrides)
+    planned = plan(settings, limit=limit)
+    forecast = foresee(settings, planned.to_do, probe)
     if as_json:
-        click.echo(json.dumps(asdict(planned)))
+        click.echo(
+            json.dumps(asdict(planned) | {"forecast": forecast if isinstance(forecast, str) else asdict(forecast)})
+        )
     else:
         print_plan(planned, Console())
+        print_forecast(forecast, Console())
 
 
 @main.command()

@@ -14,10 +14,9 @@ import numpy as np
 
 from recap import engines, ledger, shards
 from recap.corpus import corpus_identity, corpus_root
-from recap.graph.plan import WorkPlan
 from recap.pipeline import Pipeline, from_recipe
-from recap.planning import check, check_view, derive_keys
-from recap.records import CAPTIONED, FILTERED, QUARANTINED, FrameRequest
+from recap.planning import check, check_view, derive_keys, work_plan
+from recap.records import CAPTIONED, FILTERED, QUARANTINED
 from recap.report.log_file import log_file
 from recap.report.progress import Progress
 from recap.report.speed import SpeedAccount, speed_account
@@ -82,7 +81,7 @@ def run(
         ledger.write_recipe(output, corpus_identity(pipeline.corpus), keys, pipeline.as_dict())
         snapshot, _ = ledger.update_snapshot(output, scanned)
         del scanned  # from here on the snapshot's few bytes a clip are all that is held
-        plan = _work_plan(pipeline, model, request, keys, epoch)
+        plan = work_plan(pipeline, model, request, keys, epoch)
         work = Work(snapshot, corpus_root(pipeline.corpus).resolve(), plan, limit, pipeline.output.grace_s)
         with progress or Progress() as bars:
             work.caption(runner, bars)
@@ -130,25 +129,6 @@ def _mark(output: Path, epoch: int, reason: str | None, clip_ids: Sequence[str])
     rows = snapshot.rows(ordinals, snapshot.reader(["clip_id", "source_version"]))
     ledger.write_retry(folder, epoch, rows)
     log.info("retry %d: %d clips count as missing", epoch, len(ordinals))
-
-
-def _work_plan(
-    pipeline: Pipeline, model: engines.ModelSettings, request: FrameRequest, keys: ledger.Keys, epoch: int
-) -> WorkPlan:
-    output = Path(pipeline.output.path).resolve()
-    return WorkPlan(
-        request=request,
-        decode=pipeline.decode,
-        model=model,
-        model_name=engines.model_name(pipeline.model),
-        prompt=pipeline.prompt,
-        engine=pipeline.engine,
-        ray=pipeline.ray,
-        fragments=ledger.fragment_folder(output, keys.values["caption_key"]),
-        commit_every_s=pipeline.output.commit_every_s,
-        epoch=epoch,
-        **keys.values,
-    )
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from recap import engines, ledger
 from recap.corpus import caller_columns, corpus_identity, scan
+from recap.graph.plan import WorkPlan
 from recap.graph.sizing import local_resources, size_pools
 from recap.pipeline import Pipeline
 from recap.records import STATUSES, FrameRequest
@@ -153,3 +154,23 @@ def derive_keys(pipeline: Pipeline, model: engines.ModelSettings, request: Frame
     }
     view = {"request": asdict(request)} | {name: getattr(pipeline.decode, name) for name in PIXELS}
     return ledger.Keys({"view_key": view, "caption_key": caption, "review_key": {}})
+
+
+def work_plan(
+    pipeline: Pipeline, model: engines.ModelSettings, request: FrameRequest, keys: ledger.Keys, epoch: int
+) -> WorkPlan:
+    """What the stages need to know of a checked pipeline with its fetched model."""
+    output = Path(pipeline.output.path).resolve()
+    return WorkPlan(
+        request=request,
+        decode=pipeline.decode,
+        model=model,
+        model_name=engines.model_name(pipeline.model),
+        prompt=pipeline.prompt,
+        engine=pipeline.engine,
+        ray=pipeline.ray,
+        fragments=ledger.fragment_folder(output, keys.values["caption_key"]),
+        commit_every_s=pipeline.output.commit_every_s,
+        epoch=epoch,
+        **keys.values,
+    )

@@ -21,6 +21,16 @@ class Calibration:
     seconds: float
     core_seconds: float
 
+    @property
+    def clip_s(self) -> float:
+        """Seconds a clip."""
+        return self.seconds / self.clips
+
+    @property
+    def clip_core_s(self) -> float:
+        """Core-seconds a clip."""
+        return self.core_seconds / self.clips
+
 
 @dataclass(frozen=True)
 class Spent:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from recap.forecast import Forecast
     from recap.planning import Plan
 
 RERUNS = {
@@ -55,6 +58,30 @@ def _changes(plan: Plan) -> Iterator[str]:
             yield f"{key} changed ({', '.join(settings)}): {RERUNS[key]}"
     if not plan.stale:
         yield "no key changed: nothing is captioned again for these settings"
+
+
+def print_forecast(forecast: Forecast | str, console: Console) -> None:
+    """What the clips to do would take, or why that is not known."""
+    if isinstance(forecast, str):
+        console.print(escape(f"no forecast: {forecast}"), highlight=False, soft_wrap=True)
+        return
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for label, text in _foreseen(forecast):
+        table.add_row(label, text)
+    console.print(table, highlight=False)
+
+
+def _foreseen(forecast: Forecast) -> Iterator[tuple[str, str]]:
+    least, expected, most = (str(timedelta(seconds=round(seconds))) for seconds in forecast.seconds)
+    yield f"after {forecast.probed} clips", f"{forecast.clips_per_s:.2f} clips/s, bound by {forecast.bound_by}"
+    yield "  time", f"{expected}, from {least} to {most}"
+    yield "  decoding", f"{forecast.decode_cores:.1f} cores keep the engine busy"
+    if forecast.gpu_hours:
+        yield "  GPU-hours", f"{forecast.gpu_hours:.2f}"
+    if forecast.gpu_hours and forecast.cost is not None:
+        yield "  cost", f"{forecast.cost:.2f}"
+    yield "  reads", decimal(forecast.read_bytes)
+    yield "  writes", decimal(forecast.written_bytes)
 
 
 def _short(value: Any) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from recap.graph.sizing import Machine
-from recap.timing import Spent, together
+from recap.timing import Calibration, Spent, together
 
 ENGINE = ("vision", "prefill", "decode_steps")
 PHASES = {"decode": ("decoding", "waiting_for_engine"), "caption": (*ENGINE, "waiting_for_frames", "commit")}
@@ -109,22 +109,21 @@ def _pool(spent: Spent) -> Pool:
 
 
 def _ceiling(decode: Spent, caption: Spent, machine: Machine, actors: int, pace: float) -> Ceiling | None:
-    measured = sum(each.clips for each in caption.calibrations)
     decoded = decode.counts.get("clips", 0)
-    if not measured or not decoded:
+    if not caption.calibrations or not decoded:
         return None
-    engine_s = sum(each.seconds for each in caption.calibrations) / measured
-    engine_core_s = sum(each.core_seconds for each in caption.calibrations) / measured
-    decode_core_s = decode.core_seconds.get("decoding", 0.0) / decoded
-    bounds = dict(_bounds(machine, actors, engine_s, engine_core_s, decode_core_s))
-    bound_by = min(bounds, key=bounds.__getitem__)
-    return Ceiling(bounds[bound_by], pace / bounds[bound_by], bound_by, measured)
+    sums = (sum(getattr(each, name) for each in caption.calibrations) for name in ("clips", "seconds", "core_seconds"))
+    engine = Calibration(*sums)
+    bound_by, most = narrowest(machine, actors, engine, decode.core_seconds.get("decoding", 0.0) / decoded)
+    return Ceiling(most, pace / most, bound_by, engine.clips)
 
 
-def _bounds(
-    machine: Machine, actors: int, engine_s: float, engine_core_s: float, decode_core_s: float
-) -> Iterator[tuple[str, float]]:
-    """Clips/s that no scheduler can beat: engines that never wait, and cores that are never idle."""
-    yield "engine", actors / engine_s
-    most = "decoding" if decode_core_s > engine_core_s else "engine"
-    yield f"CPU cores, mostly {most}", machine.cpus / (engine_core_s + decode_core_s)
+def narrowest(machine: Machine, actors: int, engine: Calibration, decode_core_s: float) -> tuple[str, float]:
+    """What `actors` engines are bound by on `machine`, and clips/s that no scheduler can beat.
+
+    That is engines that never wait, or cores that are never idle, where a clip takes `decode_core_s` core-seconds
+    of decoding.
+    """
+    most = "decoding" if decode_core_s > engine.clip_core_s else "engine"
+    cores = machine.cpus / (engine.clip_core_s + decode_core_s)
+    return min(("engine", actors / engine.clip_s), (f"CPU cores, mostly {most}", cores), key=lambda bound: bound[1])

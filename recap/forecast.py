@@ -1,0 +1,166 @@
+"""What a run would take: a few clips of the corpus go the whole way here, into a folder that is thrown away."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from recap import engines, ledger, shards
+from recap.corpus import corpus_root, scan
+from recap.graph.plan import WorkPlan
+from recap.graph.sizing import Machine, local_resources
+from recap.graph.stages import CaptionStage, DecodeStage
+from recap.pipeline import Pipeline
+from recap.planning import check_view, derive_keys, work_plan
+from recap.records import Clip, ClipError
+from recap.report.speed import narrowest
+from recap.timing import Calibration
+
+RAY_START_S = 8.0  # until the first worker of a local session takes its first block, on two cores
+REACHED = (1.0, 0.85, 0.7)  # of the ceiling, by runs of more than a few minutes: best, usual, worst
+RESAMPLES, PERCENTILES = 400, (95, 50, 5)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What clips cost alone: core-seconds of decoding each, output tokens of each, and an engine's time for them."""
+
+    decode_core_s: np.ndarray
+    output_tokens: np.ndarray
+    engine: Calibration
+    opening_s: float
+    written_bytes: float
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What captioning `clips` more takes on this machine. `seconds` is the least, the expected and the most.
+
+    `decode_cores` is how many cores of decoding keep the engines busy. Bytes are of all the clips. GPU-hours and
+    `cost` are 0 where the engines hold no GPU; `cost` is None without `ray.price_per_gpu_hour`.
+    """
+
+    clips: int
+    probed: int
+    seconds: tuple[float, float, float]
+    clips_per_s: float
+    bound_by: str
+    decode_cores: float
+    gpu_hours: float
+    cost: float | None
+    read_bytes: int
+    written_bytes: int
+
+
+def foresee(pipeline: Pipeline, clips: int, probe: int) -> Forecast | str:
+    """`forecast`, or why there is none."""
+    if not probe or not clips:
+        return "nothing was probed" if clips else "nothing is to do"
+    try:
+        return forecast(pipeline, clips, probe=probe)
+    except ValueError as error:
+        return str(error)
+
+
+def forecast(pipeline: Pipeline, clips: int, *, probe: int) -> Forecast:
+    """What `clips` clips like `probe` ones, spread over the corpus, would take.
+
+    Raises ValueError where this machine cannot caption, or none of the clips can be captioned.
+    """
+    scanned = scan(pipeline.corpus)
+    places = np.unique(np.linspace(0, len(scanned) - 1, min(probe, len(scanned))).round().astype(int))
+    chosen = scanned.take(pa.array(places))
+    with tempfile.TemporaryDirectory(prefix="recap-plan-") as folder:
+        found = _probe(replace(pipeline, output=replace(pipeline.output, path=folder)), chosen)
+    machine = Machine(*local_resources(pipeline.engine.gpus_per_actor))
+    return project(pipeline, found, machine, clips, _read_bytes(chosen) / len(chosen))
+
+
+def _probe(pipeline: Pipeline, chosen: pa.Table) -> Probe:
+    output = Path(pipeline.output.path)
+    model, request = engines.fetch(pipeline.model, pipeline.engine), check_view(pipeline)
+    keys = derive_keys(pipeline, model, request)
+    plan = work_plan(pipeline, model, request, keys, epoch=1)
+    snapshot, _ = ledger.update_snapshot(output, chosen)
+    clips = list(snapshot.clips(snapshot.present, corpus_root(pipeline.corpus).resolve()))
+    decode_core_s, engine, opening_s = _caption(plan, clips)
+    committed = ledger.Committed(snapshot, plan.fragments)
+    tokens = [row["captions"] for batch in committed.batches() for row in batch.to_pylist()]
+    root = corpus_root(pipeline.corpus)
+    _, written = shards.write_generation(output, committed.batches(), pipeline.output, root)
+    return Probe(
+        np.array(decode_core_s),
+        np.array([sum(caption["output_tokens"] for caption in captions) for captions in tokens if captions]),
+        engine,
+        opening_s,
+        sum(shard.bytes for shard in written) / len(clips),
+    )
+
+
+def _caption(plan: WorkPlan, clips: list[Clip]) -> tuple[list[float], Calibration, float]:
+    """Core-seconds of each decoding, the engine alone, and the seconds until it was open."""
+    start = time.monotonic()
+    with (
+        closing(CaptionStage(plan, "probe")) as caption,
+        closing(DecodeStage(plan)) as decode,
+        asyncio.Runner() as runner,
+    ):
+        opening_s = time.monotonic() - start
+        pairs, decoded_at = [], [0.0]
+        for clip in clips:
+            pairs.append((clip, decode.decode(clip)))
+            decoded_at.append(decode.spent().core_seconds["decoding"])
+        if all(isinstance(frames, ClipError) for _, frames in pairs):
+            raise ValueError(f"none of the {len(pairs)} clips that were probed can be decoded: {pairs[0][1]}")
+        runner.run(caption.caption(pairs))
+        runner.run(caption.calibrate())
+        calibrations = caption.calibrations
+    if not calibrations:
+        raise ValueError("the engine is too slow here for a second look at its clips; probe fewer of them")
+    return list(np.diff(decoded_at)), calibrations[0], opening_s
+
+
+def project(pipeline: Pipeline, probe: Probe, machine: Machine, clips: int, clip_bytes: float) -> Forecast:
+    """From what some clips cost to what `clips` of `clip_bytes` each will."""
+    actors, decode_core_s = pipeline.engine.actors, float(probe.decode_core_s.mean())
+    paces = np.percentile(_paces(probe, machine, actors), PERCENTILES) * REACHED
+    seconds = tuple(float(RAY_START_S + probe.opening_s + clips / pace) for pace in paces)
+    gpu_hours, price = actors * pipeline.engine.gpus_per_actor * seconds[1] / 3600, pipeline.ray.price_per_gpu_hour
+    return Forecast(
+        clips=clips,
+        probed=len(probe.decode_core_s),
+        seconds=seconds,
+        clips_per_s=float(paces[1]),
+        bound_by=narrowest(machine, actors, probe.engine, decode_core_s)[0],
+        decode_cores=actors / probe.engine.clip_s * decode_core_s,
+        gpu_hours=gpu_hours,
+        cost=None if price is None else price * gpu_hours,
+        read_bytes=round(clip_bytes * clips),
+        written_bytes=round(probe.written_bytes * clips),
+    )
+
+
+def _paces(probe: Probe, machine: Machine, actors: int) -> list[float]:
+    """Clips/s at the ceiling, were the corpus like one drawing of the probed clips or another."""
+    chance, paces = np.random.default_rng(0), []
+    for _ in range(RESAMPLES):
+        decode = chance.choice(probe.decode_core_s, len(probe.decode_core_s)).mean()
+        longer = chance.choice(probe.output_tokens, len(probe.output_tokens)).mean() / probe.output_tokens.mean()
+        engine = replace(
+            probe.engine, seconds=probe.engine.seconds * longer, core_seconds=probe.engine.core_seconds * longer
+        )
+        paces.append(narrowest(machine, actors, engine, float(decode))[1])
+    return paces
+
+
+def _read_bytes(chosen: pa.Table) -> int:
+    """Of the clips' files, as their source versions tell."""
+    sizes = (version.split("-")[0] for version in chosen["source_version"].to_pylist())
+    return sum(int(size) for size in sizes if size.isdigit())

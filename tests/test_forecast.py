@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from recap.forecast import RAY_START_S, Forecast, Probe, forecast, foresee, project
+from recap.graph.sizing import Machine
+from recap.report.plan import print_forecast
+from recap.timing import Calibration
+
+PROBE = Probe(np.array([1.0, 2.0, 3.0]), np.array([90, 100, 110]), Calibration(3, 6.0, 3.0), 2.0, 4000.0)
+
+
+def shown(foreseen) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    print_forecast(foreseen, console)
+    return console.file.getvalue()
+
+
+def test_clips_are_probed_and_nothing_is_written(rehearsal, tmp_path):
+    foreseen = forecast(rehearsal(), 1000, probe=3)
+    assert (foreseen.clips, foreseen.probed, foreseen.gpu_hours) == (1000, 3, 0)
+    least, expected, most = foreseen.seconds
+    assert RAY_START_S < least < expected < most
+    assert expected == pytest.approx(1000 / foreseen.clips_per_s, abs=RAY_START_S + 60)
+    assert foreseen.read_bytes > 1000 * 1000 and foreseen.written_bytes > 1000 * 100
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_bottleneck_is_named_with_the_cores_that_would_mend_it(rehearsal):
+    many, few = (project(rehearsal(), PROBE, Machine(cores, 0), 100, 10.0) for cores in (64, 1))
+    assert (many.bound_by, few.bound_by) == ("engine", "CPU cores, mostly decoding")
+    assert many.decode_cores == few.decode_cores == pytest.approx(1.0)
+    assert many.read_bytes == 1000 and many.written_bytes == 400_000
+    assert few.seconds[1] > many.seconds[1] > RAY_START_S + 2.0 + 100 * 2.0
+
+
+def test_gpu_hours_and_their_cost_follow_the_expected_time(rehearsal):
+    pipeline = rehearsal("ray.price_per_gpu_hour=2.5")
+    pipeline = replace(pipeline, engine=replace(pipeline.engine, gpus_per_actor=0.5))
+    foreseen = project(pipeline, PROBE, Machine(64, 1), 1000, 10.0)
+    assert foreseen.gpu_hours == pytest.approx(foreseen.seconds[1] / 7200)
+    assert foreseen.cost == pytest.approx(2.5 * foreseen.gpu_hours)
+    assert "GPU-hours" in shown(foreseen) and "cost" in shown(foreseen)
+
+
+def test_what_cannot_be_foreseen_is_said(rehearsal, corpus):
+    assert foresee(rehearsal(), 0, 8) == "nothing is to do"
+    assert foresee(rehearsal(), 5, 0) == "nothing was probed"
+    for path in corpus.glob("*.mp4"):
+        path.write_bytes(b"no video")
+    assert "none of the 6 clips that were probed can be decoded" in shown(foresee(rehearsal(), 6, 8))
+
+
+def test_a_forecast_is_shown_with_its_interval(rehearsal):
+    text = shown(Forecast(1, 8, (60.0, 3661.0, 7322.0), 1.5, "engine", 0.4, 0, None, 2_000_000, 3000))
+    assert "1.50 clips/s, bound by engine" in text and "1:01:01, from 0:01:00 to 2:02:02" in text
+    assert "2.0 MB" in text and "GPU" not in text
