@@ -43,8 +43,9 @@ class Probe:
 class Forecast:
     """What captioning `clips` more takes on this machine. `seconds` is the least, the expected and the most.
 
-    `decode_cores` is how many cores of decoding keep the engines busy. Bytes are of all the clips. GPU-hours and
-    `cost` are 0 where the engines hold no GPU; `cost` is None without `ray.price_per_gpu_hour`.
+    `clip_core_s` is what a clip takes of the cores, `decode_cores` how many cores of decoding keep the engines
+    busy. Bytes are of all the clips. GPU-hours and `cost` are 0 where the engines hold no GPU; `cost` is None
+    without `ray.price_per_gpu_hour`.
     """
 
     clips: int
@@ -52,6 +53,7 @@ class Forecast:
     seconds: tuple[float, float, float]
     clips_per_s: float
     bound_by: str
+    clip_core_s: float
     decode_cores: float
     gpu_hours: float
     cost: float | None
@@ -139,6 +141,7 @@ def project(pipeline: Pipeline, probe: Probe, machine: Machine, clips: int, clip
         seconds=seconds,
         clips_per_s=float(paces[1]),
         bound_by=narrowest(machine, actors, probe.engine, decode_core_s)[0],
+        clip_core_s=probe.engine.clip_core_s + decode_core_s,
         decode_cores=actors / probe.engine.clip_s * decode_core_s,
         gpu_hours=gpu_hours,
         cost=None if price is None else price * gpu_hours,

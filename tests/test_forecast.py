@@ -57,6 +57,6 @@ def test_what_cannot_be_foreseen_is_said(rehearsal, corpus):
 
 
 def test_a_forecast_is_shown_with_its_interval(rehearsal):
-    text = shown(Forecast(1, 8, (60.0, 3661.0, 7322.0), 1.5, "engine", 0.4, 0, None, 2_000_000, 3000))
+    text = shown(Forecast(1, 8, (60.0, 3661.0, 7322.0), 1.5, "engine", 0.1, 0.4, 0, None, 2_000_000, 3000))
     assert "1.50 clips/s, bound by engine" in text and "1:01:01, from 0:01:00 to 2:02:02" in text
     assert "2.0 MB" in text and "GPU" not in text

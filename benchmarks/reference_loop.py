@@ -1,0 +1,164 @@
+"""recap against the way captioning scripts do it: one clip at a time, on the same clips, model and cores.
+
+    python benchmarks/reference_loop.py [--model pocket|real] [--clips 300] [--work FOLDER] [--json]
+
+The loop reads sixteen full-resolution frames with decord, brings them to model size with Pillow, and asks
+`generate` for one caption at a time; texts are kept to the end. `pocket` is the model that ships with recap on
+its own clips. `real` is a random model on spans of a real 720p clip, sized so that captioning one costs about
+as much as decoding it. `ratio` compares the times from a loaded model on, `ratio_with_start` whole commands.
+`efficiency` is the core-seconds of decoding alone and of the engine alone, per core and second of the run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import yaml
+
+HOME = Path(__file__).parents[1]
+REAL_CLIP = HOME / "pipelines/demo/clips/cockatoo.mp4"
+SPAN_S, SPANS = 8.0, 12.0  # the length of a span, and the part of the file that spans lie in
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", choices=("pocket", "real"), default="pocket")
+    parser.add_argument("--clips", type=int, default=300)
+    parser.add_argument("--actors", type=int, default=len(os.sched_getaffinity(0)), help="copies of the model")
+    parser.add_argument("--work", type=Path, help="keep the clips and the outputs here")
+    parser.add_argument("--json", action="store_true", help="print the JSON object only")
+    parser.add_argument("--loop", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.loop:
+        print(json.dumps(loop(arguments.loop)))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        work = arguments.work or Path(folder)
+        work.mkdir(parents=True, exist_ok=True)
+        result = compare(write_pipeline(work, arguments))
+    if not arguments.json:
+        for name, value in result.items():
+            print(f"{name:22} {value}")
+    print(json.dumps(result))
+
+
+def write_pipeline(work: Path, arguments: argparse.Namespace) -> Path:
+    """The clips, the model and a pipeline YAML for both ways."""
+    settings = {"pocket": pocket, "real": real}[arguments.model](work, arguments.clips)
+    settings["engine"] |= {"actors": arguments.actors}
+    settings["output"] = {"path": str(work / f"{arguments.model}-out")}
+    path = work / f"{arguments.model}.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    return path
+
+
+def pocket(work: Path, clips: int) -> dict:
+    from recap.pocket import make_clips
+
+    corpus = work / f"pocket-{clips}"
+    if not corpus.is_dir():
+        make_clips(corpus, clips, seed=77, on_made=lambda _: None)
+    return {
+        "corpus": {"path": str(corpus)},
+        "model": {"checkpoint": "pocket"},
+        "prompt": {"template": "plain", "instruction": {"detail": "Describe the video."}},
+        "engine": {"batch_size": 16, "max_new_tokens": 48},
+    }
+
+
+def real(work: Path, clips: int) -> dict:
+    from recap.pllava.random_checkpoint import write_random_checkpoint
+
+    model, manifest = work / "random-pllava", work / f"spans-{clips}.jsonl"
+    write_random_checkpoint(model, seed=0, grid=16, pooling_shape=(16, 4, 4), hidden_size=256, layers=8)
+    starts = [round(number * (SPANS - SPAN_S) / clips, 3) for number in range(clips)]
+    rows = [{"path": REAL_CLIP.name, "start": start, "end": round(start + SPAN_S, 3)} for start in starts]
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    columns = {"column": "path", "start_column": "start", "end_column": "end"}
+    return {
+        "corpus": {"kind": "manifest", "path": str(manifest), "root": str(REAL_CLIP.parent)} | columns,
+        "model": {"checkpoint": str(model)},
+        "prompt": {"template": "plain", "instruction": {"detail": "Describe the video."}},
+        "engine": {"batch_size": 8, "max_new_tokens": 64},
+    }
+
+
+def compare(path: Path) -> dict:
+    """Run both, one after the other, and what clips cost alone."""
+    start = time.perf_counter()
+    looped = json.loads(_python(__file__, "--loop", path))
+    looped_s = time.perf_counter() - start
+    start = time.perf_counter()
+    ran = json.loads(_python("-m", "recap", "run", path, "--json"))
+    ran_s = time.perf_counter() - start
+    assert ran["captioned"] == looped["clips"] and not ran["remaining"], ran
+    alone = json.loads(_python("-m", "recap", "plan", path, "--probe", "16", "--json", f"output.path={path}-none"))
+    core_s, working_s = alone["forecast"]["clip_core_s"], ran["speed"]["working_s"]
+    return {
+        "clips": looped["clips"],
+        "ratio": round(looped["seconds"] / working_s, 3),
+        "ratio_with_start": round(looped_s / ran_s, 3),
+        "efficiency": round(core_s * looped["clips"] / (len(os.sched_getaffinity(0)) * working_s), 3),
+        "loop_clips_per_s": round(looped["clips"] / looped["seconds"], 3),
+        "recap_clips_per_s": round(ran["speed"]["clips_per_s"], 3),
+        "loop_start_s": round(looped_s - looped["seconds"], 1),
+        "recap_start_s": round(ran_s - working_s, 1),
+        "same_texts": same_texts(looped["texts"], ran),
+    }
+
+
+def loop(path: Path) -> dict:
+    """Caption the corpus one clip at a time; seconds are from the loaded model on."""
+    import numpy as np
+    import torch
+    from decord import VideoReader, cpu
+
+    from recap import load_pipeline, planning, preprocess
+    from recap.corpus import corpus_root, scan
+    from recap.engines import prompt_texts
+    from recap.pllava import load_pllava
+    from recap.pllava.hub import named_folder
+    from recap.video import frame_indices
+
+    pipeline = load_pipeline(path)
+    request = planning.check_view(pipeline)
+    model = load_pllava(named_folder(pipeline.model.checkpoint), lora_alpha=pipeline.model.lora_alpha)
+    (text,) = prompt_texts(pipeline.prompt).values()
+    ids = torch.tensor([model.tokenizer(text)["input_ids"]])
+    root, texts, start = corpus_root(pipeline.corpus), {}, time.perf_counter()
+    for clip in scan(pipeline.corpus).to_pylist():
+        video = VideoReader(str(root / clip["uri"]), ctx=cpu(0), num_threads=1)
+        span = {"start_s": clip["start_s"], "end_s": clip["end_s"]}
+        indices = frame_indices(len(video), request.count, fps=video.get_avg_fps(), **span)
+        frames = np.asarray(video.get_batch(indices).asnumpy())
+        pixels = preprocess(frames, request.view, request.size)
+        (new_ids,) = model.generate(ids, torch.ones_like(ids), pixels, pipeline.engine.max_new_tokens)
+        texts[clip["clip_id"]] = model.tokenizer.decode(new_ids, skip_special_tokens=True).strip()
+    return {"clips": len(texts), "seconds": time.perf_counter() - start, "texts": texts}
+
+
+def same_texts(texts: dict[str, str], ran: dict) -> float:
+    """The share of captions on which both agree."""
+    import pyarrow.parquet as pq
+
+    paths = [f"{ran['output']}/{shard['path']}" for shard in ran["shards"] if shard["kind"] == "parquet"]
+    rows = [row for path in paths for row in pq.read_table(path, columns=["clip_id", "caption"]).to_pylist()]
+    return round(sum(texts[row["clip_id"]] == row["caption"] for row in rows) / len(rows), 3)
+
+
+def _python(*arguments: object) -> str:
+    """The last line that a Python command prints."""
+    command = [sys.executable, *map(str, arguments)]
+    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return printed.strip().splitlines()[-1]
+
+
+if __name__ == "__main__":
+    main()
