@@ -14,12 +14,15 @@ import numpy as np
 
 from recap import engines, ledger, shards
 from recap.corpus import corpus_identity, corpus_root
+from recap.delivery import Delivery
+from recap.graph.reviewing import contexts
 from recap.pipeline import Pipeline, from_recipe
 from recap.planning import check, check_view, derive_keys, work_plan
 from recap.records import CAPTIONED, FILTERED, QUARANTINED
 from recap.report.log_file import log_file
 from recap.report.progress import Progress
 from recap.report.speed import SpeedAccount, speed_account
+from recap.rereview import review_again
 from recap.work import Runner, Work
 
 log = logging.getLogger(__name__)
@@ -38,6 +41,7 @@ class Summary:
     captioned_now: int
     seconds: float
     reasons: dict[str, int]
+    flags: dict[str, dict[str, int]]
     output: str
     generation: str
     complete: bool
@@ -127,6 +131,8 @@ def _mark(output: Path, epoch: int, reason: str | None, clip_ids: Sequence[str])
             raise ValueError(f"no clip of {output} was quarantined for {reason!r}; the reasons there are: {reasons}")
         ordinals = np.union1d(ordinals, failed)
     rows = snapshot.rows(ordinals, snapshot.reader(["clip_id", "source_version"]))
+    for overlay in (output / "overlays").glob("*"):
+        ledger.write_retry(overlay, epoch, rows)
     ledger.write_retry(folder, epoch, rows)
     log.info("retry %d: %d clips count as missing", epoch, len(ordinals))
 
@@ -146,16 +152,21 @@ def _cluster(pipeline: Pipeline, runner: Runner) -> Iterator[None]:
 
 def _finalize(pipeline: Pipeline, work: Work) -> Summary:
     output, committed = Path(pipeline.output.path), work.committed
-    books = committed.books()
+    plan = work.plan
+    verdicts = review_again(output, committed, plan.review_key, contexts(plan.review, plan.prompt), plan.epoch)
+    delivery = Delivery(committed, verdicts, plan.review, plan.review_key)
     generation, shard_list = shards.write_generation(
-        output, committed.batches(), pipeline.output, corpus_root(pipeline.corpus)
+        output, delivery.batches(), pipeline.output, corpus_root(pipeline.corpus)
     )
+    books = delivery.books()
     _check_shards(shard_list, books)
     manifest = {
         "contract": ledger.CONTRACT,
         "generation": generation,
-        "caption_key": work.plan.caption_key,
-        "review_key": work.plan.review_key,
+        "caption_key": plan.caption_key,
+        "review_key": plan.review_key,
+        "review": asdict(plan.review),
+        "flags": {name: dict(sorted(flags.items())) for name, flags in delivery.flags.items()},
         "shards": [asdict(shard) for shard in shard_list],
         "reconciliation": books | {"vanished": len(work.snapshot) - books["clips"]},
         "reasons": dict(sorted(committed.reasons().items())),
@@ -179,10 +190,11 @@ def _summary(output: Path, manifest: dict[str, Any], work: Work) -> Summary:
     books, engine = manifest["reconciliation"], work.plan.engine
     return Summary(
         **books,
-        captioned_now=books[CAPTIONED] - work.captioned_before,
+        captioned_now=work.committed.counts()[CAPTIONED] - work.captioned_before,
         seconds=round(work.seconds, 3),
         speed=speed_account(work.seconds, work.graphs, engine.actors * engine.gpus_per_actor, engine.actors),
         reasons=manifest["reasons"],
+        flags=manifest["flags"],
         complete=not len(work.committed.missing(work.limit)),
         stopped_by=work.stopped_by,
         output=str(output),

@@ -10,6 +10,7 @@ from typing import Any
 from recap.corpus.settings import CorpusSettings
 from recap.engines.settings import EngineSettings, ModelSettings, PromptSettings
 from recap.graph.settings import RaySettings
+from recap.review.settings import ReviewSettings
 from recap.shards.settings import OutputSettings
 from recap.source import SettingsSource
 from recap.typed import Typed
@@ -36,6 +37,8 @@ class Pipeline:
     """What runs the model, and how captions are decoded."""
     decode: DecodeSettings = field(default_factory=DecodeSettings)
     """How video files are read."""
+    review: ReviewSettings = field(default_factory=ReviewSettings)
+    """Which captions are fit to train on, and what happens to the others."""
     ray: RaySettings = field(default_factory=RaySettings)
     """Where the work runs."""
 

@@ -17,6 +17,14 @@ from recap.records import STATUSES, FrameRequest
 
 PIXELS = ("truncated", "fallback", "scaling")
 DECODING = ("kind", "max_new_tokens", "repetition_penalty")
+REPAIR = ("repair_penalty", "repair_length", "repair_instruction")  # what second captions are made with
+NOT_JUDGED = {
+    "repair",
+    *REPAIR,
+    "on_fail",
+    "trim_openings",
+    "duplicate_similarity",
+}  # no verdict in a fragment has them
 
 
 @dataclass(frozen=True)
@@ -151,9 +159,11 @@ def derive_keys(pipeline: Pipeline, model: engines.ModelSettings, request: Frame
         "pooling": model.pooling,
         "prompts": list(engines.prompt_texts(pipeline.prompt).items()),
         "engine": {name: getattr(pipeline.engine, name) for name in (*DECODING, *drawn)},
+        "repair": {name: getattr(pipeline.review, name) for name in REPAIR} if pipeline.review.repair else None,
     }
     view = {"request": asdict(request)} | {name: getattr(pipeline.decode, name) for name in PIXELS}
-    return ledger.Keys({"view_key": view, "caption_key": caption, "review_key": {}})
+    review = {name: value for name, value in asdict(pipeline.review).items() if name not in NOT_JUDGED}
+    return ledger.Keys({"view_key": view, "caption_key": caption, "review_key": review})
 
 
 def work_plan(
@@ -169,6 +179,7 @@ def work_plan(
         prompt=pipeline.prompt,
         engine=pipeline.engine,
         ray=pipeline.ray,
+        review=pipeline.review,
         fragments=ledger.fragment_folder(output, keys.values["caption_key"]),
         commit_every_s=pipeline.output.commit_every_s,
         epoch=epoch,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from recap import ledger
-from recap.records import STATUSES
+from recap.records import QUARANTINED, STATUSES
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,9 @@ def status(output: Path) -> Status:
     folder = ledger.fragment_folder(output, recipe["keys"]["caption_key"])
     snapshot = ledger.read_snapshot(output)
     committed = None if snapshot is None else ledger.observe(snapshot, folder)
-    books = dict.fromkeys(("clips", *STATUSES, "remaining"), 0) if committed is None else committed.books()
     manifest = ledger.read_json(output / "manifest.json")
+    cut = manifest["reconciliation"] if manifest and manifest["caption_key"] == recipe["keys"]["caption_key"] else {}
+    books = _books(committed, cut)
     return Status(
         output=str(output),
         state=_state(who is not None, is_held, books),
@@ -48,6 +50,15 @@ def status(output: Path) -> Status:
         last_commit_s=_last_commit_s(folder),
         generation=None if manifest is None else manifest["generation"],
     )
+
+
+def _books(committed: ledger.Committed | None, cut: Mapping[str, int]) -> dict[str, int]:
+    """What fragments say; which of their captions were filtered is known once shards were cut from all of them."""
+    if committed is None:
+        return dict.fromkeys(("clips", *STATUSES, "remaining"), 0)
+    books = committed.books()
+    is_same = all(books[name] == cut.get(name) for name in ("clips", QUARANTINED, "remaining"))
+    return {name: cut[name] for name in books} if is_same else books
 
 
 def _state(has_holder: bool, is_held: bool, books: dict[str, int]) -> str:

@@ -13,7 +13,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recap import ledger, shards
+from recap.delivery import Delivery
 from recap.records import CAPTIONED
+from recap.review import ReviewSettings
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,19 @@ def verify(output: Path) -> list[Difference]:
         return [*found, Difference("snapshot", str(error))]
     if snapshot is None:
         return [*found, Difference("snapshot", "it is missing")]
-    committed = ledger.observe(snapshot, ledger.fragment_folder(output, manifest["caption_key"]))
-    found += _books(manifest, committed)
+    delivery = _delivery(output, manifest, snapshot)
     for kind in dict.fromkeys(("quarantine", *(shard.kind for shard in files))):
         some = [shard for shard in files if shard.kind == kind]
-        found += _content(output, kind, some, broken, Expected(kind, committed))
-    return found
+        found += _content(output, kind, some, broken, Expected(kind, delivery))
+    return [*found, *_books(manifest, delivery)]
+
+
+def _delivery(output: Path, manifest: dict[str, Any], snapshot: ledger.Snapshot) -> Delivery:
+    """What the shards were cut from, with the settings that the manifest names."""
+    settings = {name: tuple(value) if isinstance(value, list) else value for name, value in manifest["review"].items()}
+    committed = ledger.observe(snapshot, ledger.fragment_folder(output, manifest["caption_key"]))
+    verdicts = ledger.observe(snapshot, ledger.overlay_folder(output, manifest["review_key"]))
+    return Delivery(committed, verdicts, ReviewSettings(**settings), manifest["review_key"])
 
 
 def _fragments(output: Path) -> Iterator[Difference]:
@@ -54,7 +63,7 @@ def _fragments(output: Path) -> Iterator[Difference]:
     def on_torn(path: Path, reason: str) -> None:
         torn.append(Difference(path.relative_to(output).as_posix(), reason))
 
-    for folder in sorted((output / "fragments").glob("*")):
+    for folder in sorted((*(output / "fragments").glob("*"), *(output / "overlays").glob("*"))):
         for _ in ledger.read_fragments(folder, on_torn):
             pass
     yield from torn
@@ -84,9 +93,11 @@ def _files(output: Path, files: list[shards.Shard]) -> Iterator[Difference]:
                     yield Difference(shard.path, "its sha256 is not the manifest's")
 
 
-def _books(manifest: dict[str, Any], committed: ledger.Committed) -> Iterator[Difference]:
+def _books(manifest: dict[str, Any], delivery: Delivery) -> Iterator[Difference]:
+    """Once the rows have been read."""
+    committed = delivery.committed
     vanished = len(committed.snapshot) - len(committed.snapshot.present)
-    fresh = {"reconciliation": committed.books() | {"vanished": vanished}, "reasons": dict(committed.reasons())}
+    fresh = {"reconciliation": delivery.books() | {"vanished": vanished}, "reasons": dict(committed.reasons())}
     for name, now in fresh.items():
         for part, (before, after) in ledger.differences(manifest[name], now).items():
             yield Difference("manifest.json", f"{name} says {part} {before}, the fragments say {after}")
@@ -95,13 +106,13 @@ def _books(manifest: dict[str, Any], committed: ledger.Committed) -> Iterator[Di
 class Expected:
     """The rows that the shards of one kind must hold, in their order."""
 
-    def __init__(self, kind: str, committed: ledger.Committed):
-        self._batches = self._of_kind(kind, committed)
+    def __init__(self, kind: str, delivery: Delivery):
+        self._batches = self._of_kind(kind, delivery)
         self._rows: list[pa.Table] = []
 
     @staticmethod
-    def _of_kind(kind: str, committed: ledger.Committed) -> Iterator[pa.Table]:
-        for batch in committed.batches():
+    def _of_kind(kind: str, delivery: Delivery) -> Iterator[pa.Table]:
+        for batch in delivery.batches():
             is_captioned = pc.equal(batch["status"], CAPTIONED)
             yield batch.filter(pc.invert(is_captioned) if kind == "quarantine" else is_captioned)
 

@@ -7,6 +7,7 @@ from recap.engines.front import Front, RehearsalFront, prompt_texts
 from recap.engines.opening import check_length, frame_request, open_captioner
 from recap.engines.preflight import problems
 from recap.engines.rehearsal import RehearsalEngine
+from recap.engines.second import Retry, Reviewer
 from recap.engines.settings import EngineSettings, ModelSettings, PromptSettings
 
 __all__ = [
@@ -21,6 +22,8 @@ __all__ = [
     "RehearsalEngine",
     "RehearsalFront",
     "Request",
+    "Retry",
+    "Reviewer",
     "check_fetched",
     "check_length",
     "complete",

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from recap.engines.base import Completion, Engine, EngineStalled, Request
 from recap.engines.front import Front, refused
+from recap.engines.second import Reviewer
 from recap.engines.watchdog import Watchdog
 from recap.records import Caption, ClipError, Frames
 from recap.timing import Timing
@@ -37,6 +38,7 @@ class _Asked:
     job: _Job
     place: int
     request: Request
+    first: Caption | None = None  # the attempt before this one
 
 
 class Captioner:
@@ -47,6 +49,8 @@ class Captioner:
     again, once: where the next engine dies with one of them too, where the front fails, or where a
     step takes longer than `stall_s` seconds, that is the end. Then every clip in hand fails with the
     reason, and `submit` refuses from then on. The caller bounds how much is in hand.
+
+    A `reviewer` looks at each caption, and may have it asked for once more with the same visual tokens.
     """
 
     def __init__(
@@ -56,9 +60,11 @@ class Captioner:
         *,
         reopen: Callable[[], Engine] | None = None,
         stall_s: float = 600.0,
+        reviewer: Reviewer | None = None,
         timing: Timing | None = None,
     ):
         self._engine, self._front, self._reopen = engine, front, reopen
+        self._reviewer = reviewer
         self._reopenings = 0
         self._timing = timing or Timing("caption")
         self._wake = threading.Condition()
@@ -182,12 +188,38 @@ class Captioner:
         if job not in self._jobs:
             return
         try:
-            job.captions[asked.place] = self._front.caption(completion)
+            caption = self._reviewed(asked, self._front.caption(completion))
         except (ValueError, ClipError) as error:
             self._fail(job, error)
         else:
+            job.captions[asked.place] = caption
             if all(caption is not None for caption in job.captions) and self._is_ours_to_answer(job):
                 job.future.set_result(tuple(job.captions))
+
+    def _reviewed(self, asked: _Asked, caption: Caption) -> Caption | None:
+        """The caption that stays; None where it is asked for once more."""
+        if self._reviewer is None:
+            return caption
+        with self._timing.phase("review"):
+            caption = self._reviewer.look(caption)
+        if asked.first is not None:
+            return self._reviewer.better(asked.first, caption)
+        return None if self._ask_again(asked, caption) else caption
+
+    def _ask_again(self, asked: _Asked, caption: Caption) -> bool:
+        """False where there is nothing to try, or the engine has no room for it."""
+        retry = self._reviewer.retry(caption)
+        if retry is None:
+            return False
+        try:
+            request = self._front.again(asked.request, retry)
+            self._engine.submit(request)
+        except ValueError as error:
+            log.info("%s keeps its first caption: %s", asked.request.request_id, error)
+            return False
+        self._asked[request.request_id] = _Asked(asked.job, asked.place, request, caption)
+        self._timing.counts["prompt_tokens"] += request.length
+        return True
 
     def _fail(self, job: _Job, error: ValueError | ClipError) -> None:
         if self._is_ours_to_answer(job):

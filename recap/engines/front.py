@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Protocol
 
 from recap.engines.base import Completion, Request
 from recap.engines.rehearsal import decode
+from recap.engines.second import Retry
 from recap.engines.settings import EngineSettings, PromptSettings
 from recap.pllava.prompts import render_prompt, resolve_instruction, resolve_system, template_slots
 from recap.records import Caption, ClipError, FrameRequest, Frames
@@ -26,6 +28,9 @@ class Front(Protocol):
 
     def caption(self, completion: Completion) -> Caption:
         """The completion of one of those requests as text."""
+
+    def again(self, request: Request, retry: Retry) -> Request:
+        """A second request about what `request` shows. Raises `ValueError` where there can be none."""
 
 
 class RehearsalFront:
@@ -54,6 +59,12 @@ class RehearsalFront:
     def caption(self, completion: Completion) -> Caption:
         return make_caption(completion, decode(completion.token_ids))
 
+    def again(self, request: Request, retry: Retry) -> Request:
+        ids = request.token_ids
+        if retry.instruction is not None:
+            ids = tuple(blake2b(bytes(ids) + retry.instruction.encode(), digest_size=16).digest())
+        return decoded_as(retry, request, token_ids=ids)
+
 
 def prompt_texts(prompt: PromptSettings) -> dict[str, str]:
     """What the model reads around the clip, for each prompt by its name.
@@ -65,11 +76,12 @@ def prompt_texts(prompt: PromptSettings) -> dict[str, str]:
             f"prompt.system is set, but the template {prompt.template!r} has no place for it: "
             "leave it out, put it into prompt.instruction, or choose another prompt.template"
         )
-    system = resolve_system(prompt.system)
-    return {
-        name: render_prompt(prompt.template, system, resolve_instruction(text))
-        for name, text in prompt.instructions.items()
-    }
+    return {name: prompt_text(prompt, text) for name, text in prompt.instructions.items()}
+
+
+def prompt_text(prompt: PromptSettings, instruction: str) -> str:
+    """What the model reads around the clip where it is asked `instruction`, a shipped name or words."""
+    return render_prompt(prompt.template, resolve_system(prompt.system), resolve_instruction(instruction))
 
 
 def count_windows(frames: Frames, request: FrameRequest) -> int:
@@ -98,6 +110,12 @@ def make_request(clip_id: str, prompt_name: str, engine: EngineSettings, **model
         seed=_seed(engine.seed, clip_id),
         **model_prompt,
     )
+
+
+def decoded_as(retry: Retry, request: Request, **model_prompt) -> Request:
+    """`request` once more, with its own seed, as `retry` wants it decoded."""
+    decoding = {"max_new_tokens": retry.max_new_tokens, "repetition_penalty": retry.repetition_penalty}
+    return replace(request, **decoding, **model_prompt)
 
 
 def make_caption(completion: Completion, text: str) -> Caption:

@@ -8,6 +8,7 @@ from recap.engines.base import Engine
 from recap.engines.captioner import Captioner
 from recap.engines.front import RehearsalFront, prompt_texts
 from recap.engines.rehearsal import RehearsalEngine
+from recap.engines.second import Reviewer
 from recap.engines.settings import EngineSettings, ModelSettings, PromptSettings
 from recap.pllava.sizes import read_sizes
 from recap.pllava.visual import check_context, get_strategy
@@ -22,12 +23,15 @@ def open_captioner(
     prompt: PromptSettings,
     engine: EngineSettings,
     request: FrameRequest,
+    *,
+    reviewer: Reviewer | None = None,
+    headroom: int = 0,
     timing: Timing | None = None,
 ) -> Captioner:
     """Load what the settings name and start it; torch is imported only where there is a model.
 
-    `request` is what each clip's frames were asked for; `timing` is told what the time went into. Raises
-    `ValueError` for settings that do not fit the checkpoint.
+    `request` is what each clip's frames were asked for; a `reviewer`'s second attempts may be `headroom` positions
+    longer; `timing` is told what the time went into. Raises `ValueError` for settings that do not fit the checkpoint.
     """
     timing = timing or Timing("caption")
     if engine.kind == "rehearsal":
@@ -38,8 +42,8 @@ def open_captioner(
     else:
         from recap.engines.pllava_front import open_pllava
 
-        reopen, front = open_pllava(model, prompt, engine, request, timing)
-    return Captioner(reopen(), front, reopen=reopen, stall_s=engine.stall_s, timing=timing)
+        reopen, front = open_pllava(model, prompt, engine, request, headroom, timing)
+    return Captioner(reopen(), front, reopen=reopen, stall_s=engine.stall_s, reviewer=reviewer, timing=timing)
 
 
 def frame_request(model: ModelSettings, engine: EngineSettings, count: int, view: str) -> FrameRequest:

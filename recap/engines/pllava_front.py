@@ -10,7 +10,17 @@ import torch
 from torch import Tensor
 
 from recap.engines.base import Completion, Request
-from recap.engines.front import count_windows, make_caption, make_request, prompt_texts, refused
+from recap.engines.front import (
+    PROMPT_MARK,
+    count_windows,
+    decoded_as,
+    make_caption,
+    make_request,
+    prompt_text,
+    prompt_texts,
+    refused,
+)
+from recap.engines.second import Retry
 from recap.engines.settings import EngineSettings, ModelSettings, PromptSettings
 from recap.engines.transformers_engine import TransformersEngine
 from recap.pllava import Pllava, load_pllava, normalise
@@ -22,9 +32,17 @@ CLIPS_TOGETHER = 4  # in one call of the vision tower on a GPU
 
 
 def open_pllava(
-    model: ModelSettings, prompt: PromptSettings, engine: EngineSettings, request: FrameRequest, timing: Timing
+    model: ModelSettings,
+    prompt: PromptSettings,
+    engine: EngineSettings,
+    request: FrameRequest,
+    headroom: int,
+    timing: Timing,
 ) -> tuple[Callable[[], TransformersEngine], PllavaFront]:
-    """What opens a fetched checkpoint's engine, and its front; on a GPU where `engine.gpus_per_actor` grants one."""
+    """What opens a fetched checkpoint's engine, and its front; on a GPU where `engine.gpus_per_actor` grants one.
+
+    `headroom` is how many positions a second attempt may need beyond the first.
+    """
     pllava = load_pllava(
         model.checkpoint,
         base=model.base,
@@ -39,7 +57,11 @@ def open_pllava(
     def open_engine() -> TransformersEngine:
         ends = pllava.config.eos_token_ids
         return TransformersEngine(
-            pllava.language_model, end_token_ids=ends, batch_size=engine.batch_size, timing=timing
+            pllava.language_model,
+            end_token_ids=ends,
+            batch_size=engine.batch_size,
+            headroom=headroom,
+            timing=timing,
         )
 
     return open_engine, front
@@ -64,6 +86,7 @@ class PllavaFront:
         self.request = request
         self.together = CLIPS_TOGETHER if model.device.type == "cuda" else 1
         self._model, self._engine, self._strategy = model, engine, strategy
+        self._prompt = prompt
         self._input_ids = {key: _tokenised(model, text) for key, text in prompt_texts(prompt).items()}
 
     @torch.inference_mode()
@@ -102,6 +125,17 @@ class PllavaFront:
         """The text without special tokens and outer white space, NFC."""
         text = self._model.tokenizer.decode(completion.token_ids, skip_special_tokens=True)
         return make_caption(completion, unicodedata.normalize("NFC", text.strip()))
+
+    @torch.inference_mode()
+    def again(self, request: Request, retry: Retry) -> Request:
+        """The same visual tokens, taken out of the first request's embeddings."""
+        if retry.instruction is None:
+            return decoded_as(retry, request)
+        first = self._input_ids[request.request_id.rpartition(PROMPT_MARK)[2]]
+        start = first.tolist().index(self._model.config.image_token_id)
+        visual = request.embeddings[start : start + request.length - len(first) + 1]
+        input_ids = _tokenised(self._model, prompt_text(self._prompt, retry.instruction))
+        return decoded_as(retry, request, embeddings=self._model.prompt_embeddings(input_ids, visual[None])[0])
 
 
 def _tokenised(model: Pllava, text: str) -> torch.Tensor:

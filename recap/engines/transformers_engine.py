@@ -24,7 +24,8 @@ class TransformersEngine:
     """Serves a causal language model of the Llama family, `batch_size` requests at most at a time.
 
     A step is one prefill where a slot is free and a prompt waits, else one token of every text in a slot. Where
-    memory runs out there are half as many slots from then on, and what was being written starts again.
+    memory runs out there are half as many slots from then on, and what was being written starts again. Slots
+    are made `headroom` positions longer than the first prompts need, for requests that are to come.
     """
 
     def __init__(
@@ -33,13 +34,14 @@ class TransformersEngine:
         *,
         end_token_ids: Collection[int],
         batch_size: int = 16,
+        headroom: int = 0,
         timing: Timing | None = None,
     ):
         assert end_token_ids and batch_size >= 1
         self._model = model.eval()
         use_grouped_attention(model)
         self._ends = frozenset(end_token_ids)
-        self._batch_size = batch_size
+        self._batch_size, self._headroom = batch_size, headroom
         self._timing = timing or Timing("caption")
         self._waiting: dict[str, Request] = {}
         self._slots: Slots | None = None
@@ -109,7 +111,7 @@ class TransformersEngine:
         needed = max(map(_positions, self._waiting.values()))
         if self._slots is None or needed > self._slots.capacity:
             self._slots = None
-            capacity = round_up(needed, BOUND_STEP)
+            capacity = round_up(needed + self._headroom, BOUND_STEP)
             count = rows_that_fit(self._model, capacity, self._batch_size)
             self._slots = Slots(self._model, self._ends, count, capacity)
 

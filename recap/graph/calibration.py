@@ -10,7 +10,7 @@ from recap.engines import Captioner
 from recap.records import Frames
 from recap.timing import Calibration, Spent, Timing
 
-ENGINE_PHASES = ("vision", "prefill", "decode_steps")
+ENGINE_PHASES = ("vision", "prefill", "decode_steps", "review")
 SHARE, LEAST_S, MOST_S = 0.05, 2.0, 30.0  # of the engine's own time so far
 
 

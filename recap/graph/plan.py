@@ -8,6 +8,7 @@ from pathlib import Path
 from recap.engines import EngineSettings, ModelSettings, PromptSettings
 from recap.graph.settings import RaySettings
 from recap.records import FrameRequest
+from recap.review import ReviewSettings
 from recap.video import DecodeSettings
 
 
@@ -22,6 +23,7 @@ class WorkPlan:
     prompt: PromptSettings
     engine: EngineSettings
     ray: RaySettings
+    review: ReviewSettings
     fragments: Path
     commit_every_s: float
     epoch: int

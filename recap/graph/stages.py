@@ -9,9 +9,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from recap.engines import open_captioner
+from recap.engines import Captioner, open_captioner
 from recap.graph.calibration import Calibrator
 from recap.graph.plan import WorkPlan
+from recap.graph.reviewing import CaptionReviewer
 from recap.ledger import FragmentWriter
 from recap.records import CAPTIONED, QUARANTINED, Caption, Clip, ClipError, Frames, Record
 from recap.timing import Calibration, Spent, Timing
@@ -84,7 +85,7 @@ class CaptionStage:
         self.plan = plan
         self.timing = Timing("caption")
         with self.timing.phase("starting"):
-            self.captioner = open_captioner(plan.model, plan.prompt, plan.engine, plan.request, self.timing)
+            self.captioner = _open_captioner(plan, self.timing)
         self.calibrator = Calibrator(self.captioner, self.timing, plan.engine.batch_size)
         self.calibrations: tuple[Calibration, ...] = ()
         self.writer = FragmentWriter(plan.fragments, plan.epoch, writer, plan.commit_every_s, timing=self.timing)
@@ -173,6 +174,19 @@ class CaptionStage:
         """Commit what is left and let the engine go."""
         self.writer.flush()
         self.captioner.close()
+
+
+def _open_captioner(plan: WorkPlan, timing: Timing) -> Captioner:
+    reviewer = CaptionReviewer(plan.review, plan.prompt, plan.engine)
+    return open_captioner(
+        plan.model,
+        plan.prompt,
+        plan.engine,
+        plan.request,
+        reviewer=reviewer,
+        headroom=reviewer.headroom,
+        timing=timing,
+    )
 
 
 def _facts(frames: Frames) -> dict:

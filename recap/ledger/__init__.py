@@ -7,7 +7,7 @@ from recap.ledger.fragments import FragmentWriter, pass_over, read_fragments, se
 from recap.ledger.growth import Growth, foresee_snapshot, update_snapshot
 from recap.ledger.keys import Keys, differences, key_of
 from recap.ledger.lease import Holder, holder, lease
-from recap.ledger.recipe import check_owner, fragment_folder, read_manifest, read_recipe, write_recipe
+from recap.ledger.recipe import check_owner, fragment_folder, overlay_folder, read_manifest, read_recipe, write_recipe
 from recap.ledger.schema import refuse_reserved
 from recap.ledger.sealed import CONTRACT
 from recap.ledger.snapshot import Snapshot, read_snapshot
@@ -32,6 +32,7 @@ __all__ = [
     "lease",
     "observe",
     "output_errors",
+    "overlay_folder",
     "pass_over",
     "read_fragments",
     "read_json",

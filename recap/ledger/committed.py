@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -72,16 +72,26 @@ class Committed:
         numbers = np.bincount(self._kind[(self._kind >= 0) & self.snapshot.is_present], minlength=len(self._kinds))
         yield from zip(self._kinds, (int(n) for n in numbers), strict=True)
 
+    @property
+    def done(self) -> np.ndarray:
+        """The ordinals of the clips with a record."""
+        present = self.snapshot.present
+        return present[self.where[present] >= 0]
+
     def batches(self, rows: int = BATCH_ROWS) -> Iterator[pa.Table]:
         """The records in order of ordinal, `rows` clips at a time, with the caller's columns behind."""
-        schema = shard_schema(self.snapshot.extra_fields)
-        fragments, parts = RowReader(self.paths, FRAGMENT), self.snapshot.reader()
-        done = self.snapshot.present
-        done = done[self.where[done] >= 0]
-        for start in range(0, len(done), rows):
-            ordinals = done[start : start + rows]
-            records = fragments.take(self.where[ordinals], self.row[ordinals])
+        schema, parts = shard_schema(self.snapshot.extra_fields), self.snapshot.reader()
+        for ordinals, records in self.records(self.done, FRAGMENT.names, rows):
             yield _join(records, self.snapshot.rows(ordinals, parts), schema)
+
+    def records(
+        self, ordinals: np.ndarray, names: Sequence[str], rows: int = BATCH_ROWS
+    ) -> Iterator[tuple[np.ndarray, pa.Table]]:
+        """Some columns of the records of `ordinals`, `rows` of them at a time."""
+        reader = RowReader(self.paths, pa.schema([FRAGMENT.field(name) for name in names]))
+        for start in range(0, len(ordinals), rows):
+            some = ordinals[start : start + rows]
+            yield some, reader.take(self.where[some], self.row[some])
 
     def _index(self, folder: Path, on_torn: Callable[[Path, str], None]) -> None:
         known, gathered, rows = as_arrow(self.snapshot.identity), [], 0

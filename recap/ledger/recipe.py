@@ -35,6 +35,11 @@ def fragment_folder(output: Path, caption_key: str) -> Path:
     return output / "fragments" / caption_key
 
 
+def overlay_folder(output: Path, key: str) -> Path:
+    """Where captions are that were made of, or judged anew from, those of another key."""
+    return output / "overlays" / key
+
+
 def check_owner(output: Path, corpus: str) -> None:
     """Raise ValueError when `output` belongs to another corpus, a newer recap, or somebody else."""
     recipe = read_json(output / "recipe.json")

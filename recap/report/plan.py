@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 RERUNS = {
     "view_key": "what the model sees is another thing: every clip is decoded and captioned again",
     "caption_key": "what is asked of which model is another thing: every clip is captioned again",
-    "review_key": "captions are reviewed in another way",
+    "review_key": "stored captions are judged again, and none is made",
 }
 SHOWN = 60
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from recap.graph.sizing import Machine
 from recap.timing import Calibration, Spent, together
 
-ENGINE = ("vision", "prefill", "decode_steps")
+ENGINE = ("vision", "prefill", "decode_steps", "review")
 PHASES = {"decode": ("decoding", "waiting_for_engine"), "caption": (*ENGINE, "waiting_for_frames", "commit")}
 BUSY = {"decode": ("decoding",), "caption": ENGINE}
 

@@ -52,6 +52,9 @@ def _rows(summary: Summary):
     for reason, number in summary.reasons.items():
         yield f"  {reason}", number
     yield "filtered", summary.filtered
+    for flag in sorted({*summary.flags["before"], *summary.flags["after"]}):
+        before, after = (summary.flags[when].get(flag, 0) for when in ("before", "after"))
+        yield f"  {flag}", f"{after}" if before == after else f"{after}, before repair {before}"
     yield "remaining", summary.remaining
     if summary.vanished:
         yield "vanished", summary.vanished

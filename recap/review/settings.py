@@ -60,7 +60,8 @@ class ReviewSettings:
     language_probability: float = 0.001
     """Below this probability of being in its language, by the identifier, a caption is in another one."""
     duplicate_similarity: float = 0.8
-    """Captions that share this part of their three-word pieces are near-duplicates; the first one is not flagged."""
+    """Captions that share this part of their three-word pieces are near-duplicates; the first one is not flagged. 0
+    looks for none."""
     length_ratio: tuple[float, float] = (0.5, 1.6)
     """A translation's least and most words for each word of its caption; two Chinese characters count as a word."""
     repair_penalty: float = 1.15

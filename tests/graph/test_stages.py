@@ -15,6 +15,7 @@ from recap.graph.settings import RaySettings
 from recap.graph.stages import WITHHELD, CaptionStage, DecodeStage
 from recap.ledger.fragments import read_fragments
 from recap.records import CAPTIONED, QUARANTINED, Clip, ClipError, FrameRequest, Frames
+from recap.review import ReviewSettings
 from recap.video import DecodeSettings
 
 
@@ -28,6 +29,7 @@ def plan(tmp_path):
         prompt=PromptSettings(),
         engine=EngineSettings("rehearsal"),
         ray=RaySettings(),
+        review=ReviewSettings(repair=False),
         fragments=tmp_path,
         commit_every_s=60,
         epoch=1,

@@ -48,6 +48,7 @@ def test_the_table_at_the_end_names_every_reason_and_place():
         captioned_now=4,
         seconds=2.0,
         reasons={"probe/empty_file": 2},
+        flags={"before": {"truncated": 3, "echo": 1}, "after": {"truncated": 1, "echo": 1}},
         output="out",
         generation="abc",
         complete=False,
@@ -57,4 +58,5 @@ def test_the_table_at_the_end_names_every_reason_and_place():
     print_summary(summary, target)
     rows = dict(line.split(maxsplit=1) for line in target.file.getvalue().splitlines())
     assert rows["probe/empty_file"].strip() == "2" and rows["clips/s"].strip() == "2.00"
+    assert rows["truncated"].strip() == "1, before repair 3" and rows["echo"].strip() == "1"
     assert rows["parquet"].strip() == "out/shards/abc/parquet"
