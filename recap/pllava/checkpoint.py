@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
+from recap.pllava.config import PllavaConfig
 from recap.pllava.dtypes import compute_dtype
 from recap.pllava.inventory import Inventory, open_checkpoint
 from recap.pllava.merging import check_alpha, gather, weight_blocks
@@ -44,7 +47,36 @@ def load_pllava(
     """
     check_alpha(lora_alpha)
     model, inventory = open_checkpoint(checkpoint, base)
-    placement = Placement.of(device_map if device_map is not None else {"": str(device)}, model)
+    return _load(model, inventory, lora_alpha, dtype, {"": str(device)} if device_map is None else device_map)
+
+
+def load_language_model(
+    checkpoint: str | Path,
+    *,
+    base: str | Path | None = None,
+    lora_alpha: float = 4,
+    dtype: str | torch.dtype = "auto",
+    device: str | torch.device = "cpu",
+) -> tuple[PreTrainedModel, Any, PllavaConfig]:
+    """The language model of a PLLaVA, its tokenizer and config; tower and projector stay on the disk.
+
+    As `load_pllava` otherwise, and as strict: the whole checkpoint is checked.
+    """
+    check_alpha(lora_alpha)
+    model, inventory = open_checkpoint(checkpoint, base)
+    model.vision_tower = model.projector = None
+    loaded = _load(model, inventory, lora_alpha, dtype, {"": str(device)})
+    return loaded.language_model, loaded.tokenizer, loaded.config
+
+
+def _load(
+    model: Pllava,
+    inventory: Inventory,
+    lora_alpha: float,
+    dtype: str | torch.dtype,
+    device_map: Mapping[str, str | int],
+) -> Pllava:
+    placement = Placement.of(device_map, model)
     model.tokenizer = load_tokenizer(inventory.folders, inventory.config)
     model.to(compute_dtype(dtype, inventory.config, inventory.stored_dtype))
     model.compute_device = placement.main

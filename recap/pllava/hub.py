@@ -27,7 +27,7 @@ def resolve_checkpoint(checkpoint: str, revision: str | None = None, *, weights:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    wanted = ["*.json", "*.safetensors", "*.model"] if weights else ["config.json", "tokenizer*.json"]
+    wanted = ["*.json", "*.safetensors", "*.model", "*.spm"] if weights else ["config.json", "tokenizer*.json"]
     try:
         return Path(snapshot_download(checkpoint, revision=revision, allow_patterns=wanted))
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError) as error:

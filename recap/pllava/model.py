@@ -122,13 +122,15 @@ class Pllava(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where visual tokens and prompts meet: where the projector computes."""
-        home = self.projector.linear_1.weight.device
+        part = self.language_model.get_input_embeddings() if self.projector is None else self.projector.linear_1
+        home = part.weight.device
         return self.compute_device if home.type == "meta" else home
 
     def restore_buffers(self) -> None:
         """Compute what no checkpoint holds: the tower's position ids and the rotary frequencies (float32)."""
-        embeddings = self.vision_tower.embeddings
-        embeddings.position_ids = torch.arange(embeddings.num_positions, device=self.device)[None]
+        if self.vision_tower is not None:
+            embeddings = self.vision_tower.embeddings
+            embeddings.position_ids = torch.arange(embeddings.num_positions, device=self.device)[None]
         self.language_model.model.rotary_emb = LlamaRotaryEmbedding(self.config.text).to(self.device)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
@@ -19,6 +20,7 @@ def _data(name: str) -> dict[str, Any]:
     return json.loads(files(__package__).joinpath(name).read_text(encoding="utf-8"))
 
 
+_SHOWING = re.compile(rf"(?P<role>\w+: ?|<\|im_start\|>user\n){IMAGE}\s*(?:<\|im_end\|>\n)?(?P=role)?")
 TEMPLATES: Mapping[str, Mapping[str, str]] = _data("templates.json")
 INSTRUCTIONS: Mapping[str, str] = _data("texts.json")["instruction"]
 SYSTEMS: Mapping[str, str] = _data("texts.json")["system"]
@@ -43,6 +45,16 @@ def render_prompt(template: str, system: str, instruction: str, pre: str = "", p
     if prompt.count(IMAGE) != 1:
         raise ValueError(f"the template places {IMAGE} itself: remove it from the system, instruction or other texts")
     return prompt
+
+
+def render_text_prompt(template: str, instruction: str) -> str:
+    """A prompt of that template about no clip: without the turn, or the place in one, that shows it."""
+    return _SHOWING.sub(_role_alone, render_prompt(template, "", instruction))
+
+
+def _role_alone(match: re.Match[str]) -> str:
+    role = match["role"]
+    return role if role.endswith("\n") else f"{role.rstrip()} "
 
 
 def template_slots(template: str) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Is this caption fit to train on? Pure checks, a score, and what to try instead."""
 
 from recap.review.context import Context
-from recap.review.draft import Draft
+from recap.review.draft import Draft, sentences
 from recap.review.duplicates import near_duplicates
 from recap.review.flags import FLAGS, NEAR_DUPLICATE, WEIGHTS
 from recap.review.identifier import identify_language
@@ -30,5 +30,6 @@ __all__ = [
     "review",
     "review_translation",
     "score",
+    "sentences",
     "trim_opening",
 ]

@@ -1,0 +1,89 @@
+"""The graph of the second language: stored captions in, committed translations out."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from recap.engines import ModelSettings
+from recap.graph.stopping import Stop
+from recap.ledger import FragmentWriter
+from recap.records import CAPTIONED, Caption, Clip, Record
+from recap.review import ReviewSettings
+from recap.translation import TranslationSettings, open_translator, translate_captions
+
+BLOCK_CLIPS = 256  # what a crash may cost; each block is a fragment
+Captioned = tuple[Clip, tuple[Caption, ...]]
+
+
+@dataclass(frozen=True)
+class TranslationPlan:
+    """What translating into one language needs to know; `settings.checkpoint` is a local folder by now."""
+
+    language: str
+    settings: TranslationSettings
+    translator_name: str
+    model: ModelSettings
+    template: str
+    review: ReviewSettings
+    fragments: Path
+    epoch: int
+    caption_key: str
+    review_key: str
+
+
+class TranslateStage:
+    """Captions in, committed records that hold their translations out."""
+
+    def __init__(self, plan: TranslationPlan, writer: str):
+        self.plan = plan
+        self.translator = open_translator(plan.settings, plan.model, plan.template)
+        self.writer = FragmentWriter(plan.fragments, plan.epoch, writer, flush_s=30.0)
+
+    def translate(self, clips: Sequence[Captioned]) -> int:
+        """How many clips have their translations; they are committed when this returns."""
+        plan = self.plan
+        flat = [caption for _, captions in clips for caption in captions]
+        done = iter(translate_captions(flat, plan.language, self.translator, plan.translator_name, plan.review))
+        for clip, captions in clips:
+            texts = tuple(next(done) for _ in captions)
+            self.writer.append(Record(clip, CAPTIONED, plan.caption_key, plan.review_key, texts))
+        self.writer.flush()
+        return len(clips)
+
+    def close(self) -> None:
+        """Let the model go."""
+        self.translator.close()
+
+
+def blocks(clips: Iterator[Captioned], total: int, actors: int) -> Iterator[list[Captioned]]:
+    """Some clips at a time, so that every actor has several turns."""
+    size, block = max(1, min(BLOCK_CLIPS, total // (4 * actors))), []
+    for clip in clips:
+        block.append(clip)
+        if len(block) == size:
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+def loop_translation(clips: Iterator[Captioned], total: int, stop: Stop, *, plan: TranslationPlan) -> Iterator[int]:
+    """Translate in this process; how many clips are done each time some are, until `stop`."""
+    with closing(TranslateStage(plan, uuid4().hex)) as stage:
+        for block in blocks(clips, total, actors=1):
+            if stop:
+                return
+            yield stage.translate(block)
+
+
+def packed(block: Sequence[Captioned]) -> bytes:
+    """A block on its way to an actor."""
+    return pickle.dumps(list(block))
+
+
+RunTranslation = Callable[..., Iterator[int]]

@@ -1,0 +1,19 @@
+"""The second language: captions rendered, examined, and linked to what they render. Importing this needs no torch."""
+
+from recap.translation.base import Translation, Translator
+from recap.translation.opening import fetch_translator, open_translator, translator_name
+from recap.translation.settings import TranslationSettings
+from recap.translation.text import typeset
+from recap.translation.translating import source_sha, translate_captions
+
+__all__ = [
+    "Translation",
+    "TranslationSettings",
+    "Translator",
+    "fetch_translator",
+    "open_translator",
+    "source_sha",
+    "translate_captions",
+    "translator_name",
+    "typeset",
+]

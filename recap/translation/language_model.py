@@ -1,0 +1,55 @@
+"""The captioner's own language model as a translator, asked in text only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from recap.engines import Request, complete
+from recap.engines.settings import ModelSettings
+from recap.engines.transformers_engine import TransformersEngine
+from recap.pllava.checkpoint import load_language_model
+from recap.pllava.prompts import render_text_prompt
+from recap.translation.base import Translation
+from recap.translation.names import language_name
+from recap.translation.settings import TranslationSettings
+
+SECOND_PENALTY = 1.15
+
+
+class LanguageModelTranslator:
+    """Serves the language model of a fetched PLLaVA with its LoRA merged; tower and projector are not loaded."""
+
+    def __init__(self, model: ModelSettings, template: str, settings: TranslationSettings):
+        self._settings, self._template = settings, template
+        language_model, self._tokenizer, config = load_language_model(
+            model.checkpoint,
+            base=model.base,
+            lora_alpha=model.lora_alpha,
+            dtype=model.dtype,
+            device="cuda" if settings.gpus_per_actor else "cpu",
+        )
+        self._engine = TransformersEngine(
+            language_model, end_token_ids=config.eos_token_ids, batch_size=settings.batch_size
+        )
+
+    def translate(self, texts: Sequence[str], language: str, *, second: bool = False) -> list[Translation]:
+        penalty = SECOND_PENALTY if second else 1.0
+        requests = [self._request(str(place), text, language, penalty) for place, text in enumerate(texts)]
+        done = {each.request_id: each for each in complete(self._engine, requests)}
+        return [self._translation(done[request.request_id]) for request in requests]
+
+    def instruction(self, language: str) -> str:
+        return self._settings.instruction.replace("{language}", language_name(language)).replace("{text}", "").strip()
+
+    def close(self) -> None:
+        self._engine.close()
+
+    def _request(self, name: str, text: str, language: str, penalty: float) -> Request:
+        asked = self._settings.instruction.replace("{language}", language_name(language)).replace("{text}", text)
+        ids = self._tokenizer(render_text_prompt(self._template, asked))["input_ids"]
+        return Request(name, self._settings.max_new_tokens, token_ids=tuple(ids), repetition_penalty=penalty)
+
+    def _translation(self, completion: Any) -> Translation:
+        text = self._tokenizer.decode(completion.token_ids, skip_special_tokens=True).strip()
+        return Translation(text, completion.finish_reason, len(completion.token_ids))

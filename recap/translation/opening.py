@@ -1,0 +1,61 @@
+"""From settings to a translator, and what it is called."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from recap.engines import ModelSettings, model_name
+from recap.pllava.hub import named_folder, resolve_checkpoint
+from recap.translation.base import Translator
+from recap.translation.rehearsal import RehearsalTranslator
+from recap.translation.settings import TranslationSettings
+
+POCKET = "pocket"
+SHIPPED = "pocket-translator"
+
+
+def open_translator(settings: TranslationSettings, model: ModelSettings, template: str) -> Translator:
+    """Load what fetched settings name; torch is imported only where there is a model.
+
+    `model` and `template` are the captioner's. Raises `ValueError` for what does not fit, and for a GPU that is
+    not there.
+    """
+    if settings.engine == "rehearsal":
+        return RehearsalTranslator(settings)
+    _check_gpu(settings)
+    if settings.engine == "llm":
+        from recap.translation.language_model import LanguageModelTranslator
+
+        return LanguageModelTranslator(model, template, settings)
+    from recap.translation.seq2seq import Seq2SeqTranslator
+
+    return Seq2SeqTranslator(Path(settings.checkpoint), settings)
+
+
+def fetch_translator(settings: TranslationSettings, *, weights: bool = True) -> TranslationSettings:
+    """`settings` with a folder for a checkpoint, fetched from the hub where it is not here."""
+    if settings.engine != "seq2seq":
+        return settings
+    name = SHIPPED if settings.checkpoint == POCKET else settings.checkpoint
+    return replace(settings, checkpoint=str(resolve_checkpoint(name, settings.revision, weights=weights)))
+
+
+def translator_name(settings: TranslationSettings, model: ModelSettings) -> str:
+    """What rows say of where a translation is from: the checkpoint, with a revision where one is named."""
+    if settings.engine == "llm":
+        return model_name(model)
+    if settings.engine == "rehearsal":
+        return "rehearsal"
+    name = settings.checkpoint if settings.checkpoint == POCKET else named_folder(settings.checkpoint).name
+    return f"{name}@{settings.revision}" if settings.revision else name
+
+
+def _check_gpu(settings: TranslationSettings) -> None:
+    import torch
+
+    if settings.gpus_per_actor and not torch.cuda.is_available():
+        raise ValueError(
+            f"translation.gpus_per_actor is {settings.gpus_per_actor}, but torch sees no GPU here: set it to 0, or "
+            "install the torch build for this machine's GPU"
+        )

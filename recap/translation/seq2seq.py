@@ -1,0 +1,110 @@
+"""Translation models of the sequence-to-sequence kind: MarianMT (OPUS), M2M-100, NLLB and MADLAD."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+from recap.translation.base import Translation
+from recap.translation.names import MARIAN, NLLB
+from recap.translation.settings import TranslationSettings
+from recap.translation.text import joined, pieces
+
+SECOND = {"num_beams": 4, "no_repeat_ngram_size": 4}
+
+
+class Seq2SeqTranslator:
+    """Serves one model folder. Texts are sorted by length, so that little of a batch is padding."""
+
+    def __init__(self, folder: Path, settings: TranslationSettings):
+        self._settings, self._device = settings, "cuda" if settings.gpus_per_actor else "cpu"
+        self._tokenizer = _tokenizer(folder)
+        self._model = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=self._dtype()).to(self._device).eval()
+        self._kind = self._model.config.model_type
+
+    def _dtype(self) -> str:
+        is_auto = self._settings.dtype == "auto"
+        return "float32" if is_auto and self._device == "cpu" else self._settings.dtype
+
+    def translate(self, texts: Sequence[str], language: str, *, second: bool = False) -> list[Translation]:
+        prefix, extra = self._target(language)
+        cut = [pieces(text, self._length, self._settings.piece_tokens) for text in texts]
+        flat = [prefix + piece for of_text in cut for piece in of_text]
+        order = sorted(range(len(flat)), key=lambda place: -len(flat[place]))
+        size, done = self._settings.batch_size, dict[int, Translation]()
+        for start in range(0, len(flat), size):
+            places = order[start : start + size]
+            done |= zip(places, self._batch([flat[place] for place in places], extra, second), strict=True)
+        answers = iter([done[place] for place in range(len(flat))])
+        return [_whole(list(islice(answers, len(of_text))), language) for of_text in cut]
+
+    def instruction(self, language: str) -> str:
+        return ""
+
+    def close(self) -> None:
+        del self._model
+
+    def _length(self, text: str) -> int:
+        return len(self._tokenizer(text)["input_ids"])
+
+    @torch.inference_mode()
+    def _batch(self, texts: list[str], extra: dict[str, Any], second: bool) -> Iterator[Translation]:
+        limit = self._settings.max_new_tokens
+        asked = self._tokenizer(texts, return_tensors="pt", padding=True, truncation=True).to(self._device)
+        search = SECOND if second else {"num_beams": self._settings.beams}
+        rows = self._model.generate(**asked, do_sample=False, max_new_tokens=limit, **search, **extra)
+        end, pad = self._model.generation_config.eos_token_id, self._model.generation_config.pad_token_id
+        for row in rows.tolist():
+            tokens = [token for token in row[1:] if token != pad]
+            text = self._tokenizer.decode(row, skip_special_tokens=True).strip()
+            yield Translation(text, "stop" if end in tokens else "length", len(tokens))
+
+    def _target(self, language: str) -> tuple[str, dict[str, Any]]:
+        """What stands before a text, and what `generate` is told, so that it comes out in `language`."""
+        if self._kind == "marian":
+            return _marian_sign(self._tokenizer, language), {}
+        if self._kind == "t5":
+            return self._known(f"<2{language}>") + " ", {}
+        self._tokenizer.src_lang = NLLB["en"] if self._is_nllb else "en"
+        name = NLLB.get(language, language) if self._is_nllb else f"__{language}__"
+        return "", {"forced_bos_token_id": self._tokenizer.convert_tokens_to_ids(self._known(name))}
+
+    @property
+    def _is_nllb(self) -> bool:
+        return NLLB["en"] in self._tokenizer.get_vocab()
+
+    def _known(self, sign: str) -> str:
+        if sign not in self._tokenizer.get_vocab():
+            raise ValueError(f"translation.languages: the model has no {sign}; choose another translation.checkpoint")
+        return sign
+
+
+def _tokenizer(folder: Path) -> Any:
+    try:
+        return AutoTokenizer.from_pretrained(folder)
+    except (ImportError, ValueError, OSError) as error:
+        raise ValueError(f"translation.checkpoint: the tokenizer in {folder} cannot be opened: {error}") from None
+
+
+def _marian_sign(tokenizer: Any, language: str) -> str:
+    """OPUS models for several targets know their signs; those for one take none."""
+    signs = set(tokenizer.supported_language_codes)
+    if not signs:
+        return ""
+    for code in (*MARIAN.get(language, ()), language):
+        if f">>{code}<<" in signs:
+            return f">>{code}<< "
+    raise ValueError(
+        f"translation.languages: the model translates into {', '.join(sorted(signs))}, not into {language}; "
+        "choose another translation.checkpoint"
+    )
+
+
+def _whole(parts: list[Translation], language: str) -> Translation:
+    reason = "length" if any(part.finish_reason == "length" for part in parts) else "stop"
+    return Translation(joined((part.text for part in parts), language), reason, sum(p.output_tokens for p in parts))

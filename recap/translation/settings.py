@@ -1,0 +1,61 @@
+"""The YAML's `translation` section."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+_CODE = re.compile("[a-z]{2,3}")
+
+
+@dataclass(frozen=True)
+class TranslationSettings:
+    """Which languages captions are put into, and by what."""
+
+    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    languages: tuple[str, ...] = ()
+    """Two-letter codes, such as `zh`; none translates nothing. They can be added to a finished output."""
+    engine: Literal["seq2seq", "llm", "rehearsal"] = "seq2seq"
+    """`seq2seq` takes a translation model (`translation.checkpoint`), `llm` asks the captioner's own language model in
+    text only, `rehearsal` makes something up with no model."""
+    checkpoint: str = ""
+    """For `seq2seq`: a folder or hub id of a MarianMT, M2M-100, NLLB or MADLAD model, or `pocket`, which ships with
+    recap and knows the pocket world's sentences, from English to Chinese."""
+    revision: str | None = None
+    """The hub commit or branch of `checkpoint`; ignored for a folder."""
+    instruction: str = (
+        "Translate the following description into {language}. Answer with the translation alone.\n\n{text}"
+    )
+    """What `llm` is asked; `{language}` and `{text}` stand for the language's name and the caption."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """What a `seq2seq` model computes in; `auto` is float32 on a CPU, else what its config.json says."""
+    actors: int = 1
+    """Copies of the translator, each in a process of its own."""
+    gpus_per_actor: float = 0
+    """GPUs that each copy takes; 0 computes on the CPU."""
+    batch_size: int = 16
+    """Texts that one copy translates together."""
+    beams: int = 1
+    """Beams of a `seq2seq` search; 1 is greedy."""
+    piece_tokens: int = 128
+    """A longer caption goes to a `seq2seq` model in pieces of whole sentences, up to this many tokens where it can."""
+    max_new_tokens: int = 512
+    """The longest translation of a piece (`seq2seq`) or of a caption (`llm`), in tokens."""
+
+    def __post_init__(self):
+        for code in self.languages:
+            if not _CODE.fullmatch(code) or code == "en":
+                raise ValueError(f"translation.languages: {code!r} is no code of another language, such as zh")
+        if len(set(self.languages)) < len(self.languages):
+            raise ValueError("translation.languages names a language twice")
+        if self.languages and self.engine == "seq2seq" and not self.checkpoint:
+            raise ValueError("translation.checkpoint is missing: name a folder or a hub id, or translation.engine: llm")
+        for name in ("actors", "batch_size", "beams", "piece_tokens", "max_new_tokens"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"translation.{name} must be at least 1, not {getattr(self, name)}")
+        if self.gpus_per_actor < 0:
+            raise ValueError(f"translation.gpus_per_actor must be 0 or more, not {self.gpus_per_actor}")
+        if "{text}" not in self.instruction:
+            raise ValueError("translation.instruction must hold {text}, where the caption goes")

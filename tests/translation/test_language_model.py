@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from recap.engines import ModelSettings
+from recap.pllava import load_pllava
+from recap.pllava.prompts import render_text_prompt
+from recap.pllava.random_checkpoint import write_random_checkpoint
+from recap.translation import TranslationSettings
+from recap.translation.language_model import LanguageModelTranslator
+
+TEXTS = ["A bird crosses the river.", "A red boat lies on the water, and a dog looks at it."]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return write_random_checkpoint(tmp_path_factory.mktemp("model"), seed=3, num_frames=4, pooling_shape=(4, 2, 2))
+
+
+def test_it_says_what_the_whole_model_would(checkpoint):
+    settings = TranslationSettings(("zh",), "llm", instruction="Put into {language}: {text}", max_new_tokens=60)
+    translator = LanguageModelTranslator(ModelSettings(str(checkpoint), dtype="float32"), "plain", settings)
+    pllava = load_pllava(checkpoint, dtype="float32")
+    for text, found in zip(TEXTS, translator.translate(TEXTS, "zh"), strict=True):
+        asked = pllava.tokenizer(render_text_prompt("plain", f"Put into Chinese: {text}"), return_tensors="pt")
+        row = pllava.language_model.generate(**asked, max_new_tokens=60, do_sample=False)[
+            0, asked["input_ids"].shape[1] :
+        ]
+        assert found.text == pllava.tokenizer.decode(row, skip_special_tokens=True).strip()
+    assert translator.translate(TEXTS, "zh", second=True) != translator.translate(TEXTS, "zh")
+    translator.close()
+
+
+def test_no_tower_is_loaded(checkpoint, monkeypatch):
+    from recap.pllava import checkpoint as loading
+
+    read = []
+    monkeypatch.setattr(loading, "gather", lambda blocks, into: read.append(into.shape))
+    monkeypatch.setattr(torch, "empty_like", torch.zeros_like)
+    model, _, _ = loading.load_language_model(checkpoint, dtype="float32")
+    assert len(read) == len(list(model.parameters()))
+
+
+@pytest.mark.parametrize("template", ["plain", "eval_recaption", "eval_recaption_llavanext"])
+def test_text_prompts_show_no_picture(template):
+    prompt = render_text_prompt(template, "Translate this.")
+    assert "<image>" not in prompt and prompt.count("Translate this.") == 1
+    assert prompt.count("USER") + prompt.count("user") == 1

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pytest
+
+from recap.translation.text import joined, pieces, typeset
+
+
+def words(text: str) -> int:
+    return len(text.split())
+
+
+def test_pieces_are_whole_sentences_as_long_as_there_is_room():
+    text = "One two three. Four five. Six seven eight nine ten eleven. Twelve."
+    assert pieces(text, words, 5) == ["One two three. Four five.", "Six seven eight nine ten eleven.", "Twelve."]
+    assert pieces(text, words, 100) == [text] and pieces("", words, 5) == []
+
+
+def test_pieces_are_joined_as_the_language_writes():
+    assert joined(["一只狗。", " 它跑。"], "zh") == "一只狗。它跑。"
+    assert joined(["Ein Hund.", "Er läuft. "], "de") == "Ein Hund. Er läuft."
+
+
+@pytest.mark.parametrize(
+    ("raw", "right"),
+    [
+        ("一 只 狗 在 草地 上 跑 .", "一只狗在草地上跑。"),
+        ("一只狗,两只猫;走过!", "一只狗，两只猫；走过！"),
+        ("他说: “你好 ” 。", "他说：“你好”。"),
+        ("招牌(写着 OPEN 24)很亮...", "招牌（写着 OPEN 24）很亮……"),
+        ("时间是 10:30, 比分 3.5", "时间是 10:30，比分 3.5"),
+        ("1,000 人在 St. Louis, Missouri 的街上", "1,000 人在 St. Louis, Missouri 的街上"),
+        ("cafe\u0301 在左侧。", "café 在左侧。"),
+    ],
+)
+def test_chinese_is_set_as_it_is_printed(raw, right):
+    assert typeset(raw, "zh") == right
+    assert typeset(right, "zh") == right
+
+
+def test_other_languages_keep_their_marks():
+    assert typeset(" Ein Hund, eine Katze. ", "de") == "Ein Hund, eine Katze."
