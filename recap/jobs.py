@@ -15,6 +15,7 @@ import numpy as np
 from recap import engines, ledger, shards
 from recap.corpus import corpus_identity, corpus_root
 from recap.graph.plan import WorkPlan
+from recap.graph.stopping import RayLost
 from recap.pipeline import Pipeline, from_recipe
 from recap.planning import check, check_view, derive_keys
 from recap.records import CAPTIONED, FILTERED, QUARANTINED, FrameRequest
@@ -22,6 +23,7 @@ from recap.report.log_file import log_file
 from recap.report.progress import Progress
 from recap.work import Runner, Work
 
+__all__ = ["RayLost", "Summary", "retry", "root_of", "run"]
 log = logging.getLogger(__name__)
 
 
@@ -60,7 +62,8 @@ def run(
 
     `limit` asks for the first clips of the corpus only. `runner` is Ray Data or a plain loop in
     this process. SIGTERM or Ctrl-C ends it early and in order (`Summary.stopped_by`). Raises ValueError
-    for what the user can mend, before anything is written, and OutputFailed when the disk is full.
+    for what the user can mend, before anything is written, OutputFailed when the disk is full, and
+    RayLost (after saying so) when Ray's process on this machine dies.
     """
     scanned = check(pipeline)
     request = check_view(pipeline)

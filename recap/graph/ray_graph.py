@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import signal
 import socket
 import threading
 import time
@@ -23,7 +24,7 @@ from recap.engines import EngineSettings
 from recap.graph.plan import WorkPlan
 from recap.graph.sizing import Pools, local_resources, size_pools
 from recap.graph.stages import CaptionStage, DecodeStage, Receipt, WorkerLost
-from recap.graph.stopping import Stop
+from recap.graph.stopping import Stop, deaf_children
 from recap.ledger import OUTPUT_ERRORS, OutputFailed
 from recap.records import Clip
 from recap.video import DecodeSettings
@@ -49,14 +50,24 @@ def ray_session(address: str | None) -> Iterator[None]:
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     _require_cluster(address)
     try:
-        ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **local)
+        with deaf_children(signal.SIGTERM):
+            ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **local)
     except ConnectionError as error:
         hint = "a cluster with tokens wants RAY_AUTH_MODE=token and its RAY_AUTH_TOKEN in the environment"
         raise ValueError(f"ray.address: {address} cannot be joined: {error} ({hint})") from None
     try:
         yield
     finally:
-        ray.shutdown()
+        _leave_session()
+
+
+def _leave_session() -> None:
+    """Shut Ray down. Its daemons do not hear SIGTERM, and Ray would wait a second for each: they are killed."""
+    node = ray._private.worker._global_node
+    if node is not None:
+        kill = node.kill_all_processes
+        node.kill_all_processes = lambda **how: kill(**how | {"allow_graceful": False})
+    ray.shutdown()
 
 
 def _require_cluster(address: str | None) -> None:
