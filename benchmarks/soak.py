@@ -78,7 +78,8 @@ def pipeline(folder: Path, clips: int) -> Path:
             file.write(f"{names[place]},{turn % 400 / 1000},{0.8 + turn // 400 / 1000}\n")
     path = folder / "soak.yaml"
     path.write_text(
-        f"corpus: {{kind: manifest, path: {folder / 'clips.csv'}, root: {CLIPS}, start_column: start, end_column: end}}\n"
+        f"corpus: {{kind: manifest, path: {folder / 'clips.csv'}, root: {CLIPS}, "
+        "start_column: start, end_column: end}\n"
         f"engine: {{kind: rehearsal}}\noutput: {{path: {folder / 'out'}}}\n"
     )
     return path

@@ -9,7 +9,7 @@ from itertools import islice
 from uuid import uuid4
 
 from recap.graph.plan import WorkPlan
-from recap.graph.stages import CaptionStage, DecodeStage, Receipt
+from recap.graph.stages import CaptionStage, DecodeStage, Receipt, WorkerLost
 from recap.graph.stopping import Stop
 from recap.records import Clip
 
@@ -19,7 +19,8 @@ def loop_round(
 ) -> Iterator[Receipt]:
     """Decode and caption `clips` in order, `engine.batch_size` at a time; a receipt for each, until `stop`.
 
-    `on_decoded` is told how many clips have been decoded so far.
+    `on_decoded` is told how many clips have been decoded so far. Raises WorkerLost when the engine ends, and
+    OSError when the output cannot be written.
     """
     clips, decoded = iter(clips), 0
     with (
@@ -31,4 +32,10 @@ def loop_round(
             pairs = [(clip, decode.decode(clip)) for clip in batch]
             decoded += len(pairs)
             on_decoded(decoded)
-            yield from runner.run(caption.caption(pairs))
+            try:
+                receipts = runner.run(caption.caption(pairs))
+            except OSError:
+                raise
+            except Exception as error:
+                raise WorkerLost(str(error)) from error
+            yield from receipts

@@ -114,8 +114,11 @@ def ray_round(
                 on_decoded(ray.get(counter.total.remote()))
             yield from (Receipt(**row) for row in batch.to_pylist())
     except RayError as error:
-        _raise_output_failed(error)
-        raise WorkerLost(str(error).strip().splitlines()[-1]) from error
+        *_, cause = causes = list(_causes(error))
+        failed = [each.errno for each in causes if isinstance(each, OSError) and each.errno in OUTPUT_ERRORS]
+        if failed:
+            raise OutputFailed(failed[0]) from error
+        raise WorkerLost((str(cause).strip() or repr(cause)).splitlines()[-1]) from error
     finally:
         over.set()
         ray.kill(counter)
@@ -129,11 +132,10 @@ def _pass_on(stop: Stop, over: threading.Event, counter: ray.actor.ActorHandle) 
             return
 
 
-def _raise_output_failed(error: BaseException | None) -> None:
-    """Ray wraps what a worker raised several times over."""
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Ray wraps what a worker raised several times over; that comes last."""
     while error is not None:
-        if isinstance(error, OSError) and error.errno in OUTPUT_ERRORS:
-            raise OutputFailed(error.errno) from error
+        yield error
         error = getattr(error, "cause", None) or error.__cause__
 
 

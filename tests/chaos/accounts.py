@@ -68,5 +68,5 @@ def census(output: Path) -> tuple[int, int]:
 def leftovers(output: Path) -> list[Path]:
     """What only a run that is at work may have below `output`."""
     found = [*output.rglob(".*.tmp"), *output.rglob(".token-*"), *output.glob("lease.json")]
-    generations = [path for path in (output / "shards").iterdir()]
+    generations = list((output / "shards").iterdir())
     return found + (generations if len(generations) != 1 or generations[0].name == ".unfinished" else [])

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,12 @@ def recap_on():
 
 
 @pytest.fixture(scope="session")
+def faulty():
+    """The environment in which every process of a run meets the faults of tests/chaos/faulty."""
+    return {"PYTHONPATH": os.pathsep.join(filter(None, (str(HERE / "faulty"), os.environ.get("PYTHONPATH"))))}
+
+
+@pytest.fixture(scope="session")
 def start(recap_on):
     """A function that starts `recap run` in a session of its own; what it says can be read from its `stderr`."""
 
@@ -68,7 +75,7 @@ def finish(start):
 
 @pytest.fixture(scope="session")
 def pipeline_of(home):
-    """A function that writes a pipeline over `spans` of one small clip, committed in small pieces to `folder / "out"`."""
+    """A function that writes a pipeline over `spans` of one clip, committed in small pieces to `folder / "out"`."""
 
     def write(folder: Path, spans: int) -> Path:
         lines = "".join(f"red-circle-right.mp4,{number / 1000},1.5\n" for number in range(spans))
@@ -83,6 +90,19 @@ def pipeline_of(home):
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def whole_of(finish, pipeline_of, tmp_path_factory, deliverable):
+    """A function from a number of spans to what a run of `pipeline_of` that nobody disturbs delivers."""
+
+    @cache
+    def whole(spans: int) -> dict[str, bytes]:
+        folder = tmp_path_factory.mktemp("whole")
+        finish("loop", pipeline_of(folder, spans))
+        return deliverable(folder / "out")
+
+    return whole
 
 
 @pytest.fixture

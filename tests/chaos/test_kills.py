@@ -37,7 +37,7 @@ class Runs:
             wait_until_gone(session, "", deadline - time.monotonic())
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def runs():
     runs = Runs()
     yield runs
@@ -80,10 +80,9 @@ OUTCOMES = {"driver": "the next run goes on", "raylet": "the run ends with a hin
 @pytest.mark.ray
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("plan", [FEW, pytest.param(MANY, marks=LONG)], ids=["few", "many"])
-def test_any_process_of_a_run_on_ray_dies(start, finish, pipeline_of, tmp_path, plan, runs, deliverable, accounts):
+def test_any_process_of_a_run_on_ray_dies(start, pipeline_of, whole_of, tmp_path, plan, runs, deliverable, accounts):
     pipeline, wild = pipeline_of(tmp_path, 300), random.Random(len(plan))
-    finish("loop", pipeline)
-    whole = deliverable(tmp_path / "out")
+    whole = whole_of(300)
     victims = [kind for kind, times in plan.items() for _ in range(times)]
     wild.shuffle(victims)
     number = 0
