@@ -33,6 +33,10 @@ MAX_BLOCK_CLIPS = 4  # more would hold frames back from an idle engine
 QUEUED_BLOCKS = 6  # with 2, a decoder of small clips waits for Ray's scheduler a third of its time
 RETRIES = 2
 COUNT_EVERY_S = 0.5
+QUIET = {
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # Ray's C++ half reports routine events as errors on our stderr
+    "RAY_task_events_report_interval_ms": "0",  # else the GCS keeps a history of tasks: 8 KB for each clip
+}
 
 
 @contextmanager
@@ -46,8 +50,9 @@ def ray_session(address: str | None) -> Iterator[None]:
         return
     local = {} if address else {"num_cpus": local_resources(0)[0], "include_dashboard": False}
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what fails is raised to us
-    if not address:  # its C++ half reports routine events as errors on our stderr
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    if not address:
+        for name, value in QUIET.items():
+            os.environ.setdefault(name, value)
     _require_cluster(address)
     try:
         with deaf_children(signal.SIGTERM):
@@ -118,7 +123,7 @@ def ray_round(
         failed = [each.errno for each in causes if isinstance(each, OSError) and each.errno in OUTPUT_ERRORS]
         if failed:
             raise OutputFailed(failed[0]) from error
-        raise WorkerLost((str(cause).strip() or repr(cause)).splitlines()[-1]) from error
+        raise WorkerLost((str(cause).strip() or repr(cause)).splitlines()[0]) from error
     finally:
         over.set()
         ray.kill(counter)

@@ -7,11 +7,10 @@ import pytest
 from .processes import wait_until_gone
 
 pytestmark = [pytest.mark.timeout(280)]
-ON_RAY = pytest.mark.ray
 
 
-def on(runner: str, fault: str, times: int, said: str, outcome: str):
-    return pytest.param(runner, fault, times, said, outcome, marks=[ON_RAY] if runner == "ray" else [])
+def on_ray(*values, marks=()):
+    return pytest.param("ray", *values, marks=[pytest.mark.ray, *marks])
 
 
 AGAIN, ROUND, RESTART = "opened again in its process", "the next round goes on", "restarted, the run goes on"
@@ -20,12 +19,12 @@ AGAIN, ROUND, RESTART = "opened again in its process", "the next round goes on",
 @pytest.mark.parametrize(
     ("runner", "fault", "times", "said", "outcome"),
     [
-        on("loop", "out_of_memory", 1, "the engine died and is opened again", AGAIN),
-        on("loop", "out_of_memory", 2, "a worker was lost: CUDA out of memory", ROUND),
-        on("loop", "stalls", 1, "a worker was lost: the engine has not moved for 2 s", ROUND),
-        on("ray", "out_of_memory", 2, "a worker was lost: CUDA out of memory", ROUND),
-        on("ray", "stalls", 1, "a worker was lost: the engine has not moved for 2 s", ROUND),
-        on("ray", "dies", 2, "", RESTART),
+        ("loop", "out_of_memory", 1, "the engine died and is opened again", AGAIN),
+        ("loop", "out_of_memory", 2, "a worker was lost: CUDA out of memory", ROUND),
+        ("loop", "stalls", 1, "a worker was lost: the engine has not moved for 2 s", ROUND),
+        on_ray("out_of_memory", 2, "a worker was lost: CUDA out of memory", ROUND, marks=[pytest.mark.long]),
+        on_ray("stalls", 1, "a worker was lost: the engine has not moved for 2 s", ROUND),
+        on_ray("dies", 2, "", RESTART, marks=[pytest.mark.long]),
     ],
 )
 def test_a_fault_of_the_engine_costs_no_clip(

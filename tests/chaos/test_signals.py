@@ -38,8 +38,8 @@ def to_all(process: subprocess.Popen, number: int) -> None:
             continue
 
 
-def on_ray(number: int, send):
-    return pytest.param("ray", number, send, marks=pytest.mark.ray)
+def on_ray(number: int, send, marks=()):
+    return pytest.param("ray", number, send, marks=[pytest.mark.ray, *marks])
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def on_ray(number: int, send):
     [
         ("loop", signal.SIGTERM, to_driver),
         ("loop", signal.SIGINT, to_driver),
-        on_ray(signal.SIGTERM, to_driver),
+        on_ray(signal.SIGTERM, to_driver, marks=[pytest.mark.long]),
         on_ray(signal.SIGTERM, to_group),
         on_ray(signal.SIGTERM, to_all),
         on_ray(signal.SIGINT, to_group),
