@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 from uuid import uuid4
 
+import psutil
 import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset
@@ -54,25 +55,34 @@ def ray_session(address: str | None) -> Iterator[None]:
         for name, value in QUIET.items():
             os.environ.setdefault(name, value)
     _require_cluster(address)
+    before = psutil.Process().children()
     try:
         with deaf_children(signal.SIGTERM):
             ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **local)
     except ConnectionError as error:
         hint = "a cluster with tokens wants RAY_AUTH_MODE=token and its RAY_AUTH_TOKEN in the environment"
         raise ValueError(f"ray.address: {address} cannot be joined: {error} ({hint})") from None
+    daemons = [child for child in psutil.Process().children() if child not in before]
     try:
         yield
     finally:
-        _leave_session()
+        _leave_session(daemons)
 
 
-def _leave_session() -> None:
-    """Shut Ray down. Its daemons do not hear SIGTERM, and Ray would wait a second for each: they are killed."""
+def _leave_session(daemons: Iterable[psutil.Process]) -> None:
+    """Shut Ray down and kill what belongs to its local `daemons`, which do not hear SIGTERM.
+
+    Ray itself would wait a second for each of them, and leave a raylet's agents behind for a minute.
+    """
+    family = [each for daemon in daemons if daemon.is_running() for each in daemon.children(recursive=True)]
     node = ray._private.worker._global_node
     if node is not None:
         kill = node.kill_all_processes
         node.kill_all_processes = lambda **how: kill(**how | {"allow_graceful": False})
     ray.shutdown()
+    for process in family:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def _require_cluster(address: str | None) -> None:
