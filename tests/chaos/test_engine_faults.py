@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .processes import wait_until_gone
+from .processes import ALL_GONE_S, wait_until_gone
 
 pytestmark = [pytest.mark.timeout(280)]
 
@@ -37,4 +37,4 @@ def test_a_fault_of_the_engine_costs_no_clip(
     assert len(list(tmp_path.glob("flag-*"))) == times, "the fault did not come"
     assert deliverable(tmp_path / "out") == whole_of(40)
     accounts.add(f"engine: {fault.replace('_', ' ')}, {times} × ({runner})", outcome, tmp_path / "out", times)
-    wait_until_gone(process.pid, "", 120)
+    wait_until_gone(process.pid, "", ALL_GONE_S)
