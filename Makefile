@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO_OUT := demo-output
+MINUTES := 30
 
-.PHONY: demo test chaos test-deepspeed lint schema clean
+.PHONY: demo test chaos soak test-deepspeed lint schema clean
 
 demo: .venv/installed  ## caption the 24 demo clips, show the first captions and draw them beside their frames
 	$(BIN)/recap run pipelines/demo.yaml output.path=$(DEMO_OUT)
@@ -17,8 +18,11 @@ test: .venv/installed  ## the whole suite
 test-deepspeed: .venv/installed-deepspeed  ## training with ZeRO-2 and ZeRO-3, on the CPU
 	TORCH_EXTENSIONS_DIR=$(CURDIR)/.venv/torch_extensions $(BIN)/pytest tests/training/test_processes.py -m deepspeed
 
-chaos: .venv/installed  ## the long lane of the tests that break things
-	$(BIN)/pytest -s -m long tests/chaos
+chaos: .venv/installed  ## break things, over a hundred kills among them; the account goes to out/chaos/chaos.md
+	$(BIN)/pytest -s -m "long or not long" tests/chaos
+
+soak: .venv/installed  ## does memory grow? MINUTES of work on Ray
+	$(BIN)/python benchmarks/soak.py --minutes $(MINUTES)
 
 lint: .venv/installed  ## format and check
 	$(BIN)/ruff format .

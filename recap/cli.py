@@ -62,12 +62,15 @@ def _finish(run: Callable[[], Summary], as_json: bool) -> None:
     """Caption, print the summary, and exit with what docs/operation.md says."""
     from rich.console import Console
 
+    from recap.jobs import RayLost
     from recap.ledger import OutputFailed
     from recap.report.summary import print_summary
 
     signal.signal(signal.SIGTERM, _terminated)
     try:
         summary = run()
+    except RayLost:
+        sys.exit(1)
     except OutputFailed as error:
         _leave(f"{error}; make room, then {AGAIN}", 3)
     except KeyboardInterrupt:

@@ -16,6 +16,7 @@ from recap import engines, ledger, shards
 from recap.corpus import corpus_identity, corpus_root
 from recap.delivery import Delivery
 from recap.graph.reviewing import contexts
+from recap.graph.stopping import RayLost
 from recap.pipeline import Pipeline, from_recipe
 from recap.planning import check, check_view, derive_keys, work_plan
 from recap.records import CAPTIONED, FILTERED, QUARANTINED
@@ -25,6 +26,7 @@ from recap.report.speed import SpeedAccount, speed_account
 from recap.rereview import review_again
 from recap.work import Runner, Work
 
+__all__ = ["RayLost", "Summary", "retry", "root_of", "run"]
 log = logging.getLogger(__name__)
 
 
@@ -65,7 +67,8 @@ def run(
 
     `limit` asks for the first clips of the corpus only. `runner` is Ray Data or a plain loop in
     this process. SIGTERM or Ctrl-C ends it early and in order (`Summary.stopped_by`). Raises ValueError
-    for what the user can mend, before anything is written, and OutputFailed when the disk is full.
+    for what the user can mend, before anything is written, OutputFailed when the disk is full, and
+    RayLost (after saying so) when Ray's process on this machine dies.
     """
     scanned = check(pipeline)
     request = check_view(pipeline)

@@ -17,7 +17,7 @@ from recap import ledger
 from recap.graph.plan import WorkPlan
 from recap.graph.sizing import Machine
 from recap.graph.stages import WITHHELD, Receipt, WorkerLost
-from recap.graph.stopping import GraceOver, Stop, stopping
+from recap.graph.stopping import GraceOver, RayLost, Stop, stopping
 from recap.records import CAPTIONED, Clip
 from recap.report.progress import Progress
 from recap.report.speed import GraphBooks
@@ -52,7 +52,7 @@ class Work:
         if len(missing):
             first = next(self.snapshot.clips(missing, self.root))
             # Ray sets handlers of its own when its session begins: ours come after.
-            with _runner(runner, self.plan, first) as run_graph, stopping(self.grace_s) as stop:
+            with _runner(runner, self.plan, first) as run_graph, stopping(self.grace_s) as stop, _watched(runner, stop):
                 self._rounds(partial(run_graph, stop=stop), missing, bars, stop)
                 self.stopped_by = stop.signal
         self.seconds = time.monotonic() - started
@@ -97,6 +97,22 @@ class _Watcher:
 
     def on_spent(self, spents: Sequence[Spent], machine: Machine) -> None:
         self.graphs.append(GraphBooks(spents, machine))
+
+
+@contextmanager
+def _watched(runner: Runner, stop: Stop) -> Iterator[None]:
+    """Ends the run with RayLost when Ray's process on this machine dies under it."""
+    if runner == "loop" or not stop.is_heard:
+        yield
+        return
+    from recap.graph.raylet import watched_raylet
+
+    def on_lost() -> None:
+        log.error("Ray's process on this machine died; what was committed is safe, run the same command to go on")
+        stop.end(RayLost())
+
+    with watched_raylet(on_lost):
+        yield
 
 
 @contextmanager

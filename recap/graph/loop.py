@@ -10,14 +10,17 @@ from uuid import uuid4
 
 from recap.graph.plan import WorkPlan
 from recap.graph.sizing import Machine, local_resources
-from recap.graph.stages import CaptionStage, DecodeStage, Receipt
+from recap.graph.stages import CaptionStage, DecodeStage, Receipt, WorkerLost
 from recap.graph.stopping import Stop
 from recap.graph.watcher import Watcher
 from recap.records import Clip
 
 
 def loop_round(clips: Iterable[Clip], watcher: Watcher, stop: Stop, *, plan: WorkPlan) -> Iterator[Receipt]:
-    """Decode and caption `clips` in order, `engine.batch_size` at a time; a receipt for each, until `stop`."""
+    """Decode and caption `clips` in order, `engine.batch_size` at a time; a receipt for each, until `stop`.
+
+    Raises WorkerLost when the engine ends, and OSError when the output cannot be written.
+    """
     clips, decoded = iter(clips), 0
     with (
         closing(DecodeStage(plan)) as decode,
@@ -28,7 +31,13 @@ def loop_round(clips: Iterable[Clip], watcher: Watcher, stop: Stop, *, plan: Wor
             pairs = [(clip, decode.decode(clip)) for clip in batch]
             decoded += len(pairs)
             watcher.on_decoded(decoded)
-            yield from runner.run(caption.caption(pairs))
+            try:
+                receipts = runner.run(caption.caption(pairs))
+            except OSError:
+                raise
+            except Exception as error:
+                raise WorkerLost(str(error)) from error
+            yield from receipts
         if not stop:
             runner.run(caption.calibrate())
         watcher.on_spent([decode.spent(), caption.spent()], Machine(*local_resources(plan.engine.gpus_per_actor)))

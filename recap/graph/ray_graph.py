@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import signal
 import socket
 import threading
 import time
@@ -14,6 +15,7 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 from uuid import uuid4
 
+import psutil
 import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset
@@ -23,7 +25,7 @@ from recap.engines import EngineSettings
 from recap.graph.plan import WorkPlan
 from recap.graph.sizing import Machine, Pools, local_resources, size_pools
 from recap.graph.stages import CaptionStage, DecodeStage, Receipt, WorkerLost
-from recap.graph.stopping import Stop
+from recap.graph.stopping import Stop, deaf_children
 from recap.graph.watcher import Watcher
 from recap.ledger import OUTPUT_ERRORS, OutputFailed
 from recap.records import Clip
@@ -34,6 +36,10 @@ MAX_BLOCK_CLIPS = 4  # more would hold frames back from an idle engine
 QUEUED_BLOCKS = 6  # with 2, a decoder of small clips waits for Ray's scheduler a third of its time
 RETRIES = 2
 COUNT_EVERY_S = 0.5
+QUIET = {
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # Ray's C++ half reports routine events as errors on our stderr
+    "RAY_task_events_report_interval_ms": "0",  # else the GCS keeps a history of tasks: 8 KB for each clip
+}
 
 
 @contextmanager
@@ -47,18 +53,38 @@ def ray_session(address: str | None) -> Iterator[None]:
         return
     local = {} if address else {"num_cpus": local_resources(0)[0], "include_dashboard": False}
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what fails is raised to us
-    if not address:  # its C++ half reports routine events as errors on our stderr
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    if not address:
+        for name, value in QUIET.items():
+            os.environ.setdefault(name, value)
     _require_cluster(address)
+    before = psutil.Process().children()
     try:
-        ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **local)
+        with deaf_children(signal.SIGTERM):
+            ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **local)
     except ConnectionError as error:
         hint = "a cluster with tokens wants RAY_AUTH_MODE=token and its RAY_AUTH_TOKEN in the environment"
         raise ValueError(f"ray.address: {address} cannot be joined: {error} ({hint})") from None
+    daemons = [child for child in psutil.Process().children() if child not in before]
     try:
         yield
     finally:
-        ray.shutdown()
+        _leave_session(daemons)
+
+
+def _leave_session(daemons: Iterable[psutil.Process]) -> None:
+    """Shut Ray down and kill what belongs to its local `daemons`, which do not hear SIGTERM.
+
+    Ray itself would wait a second for each of them, and leave a raylet's agents behind for a minute.
+    """
+    family = [each for daemon in daemons if daemon.is_running() for each in daemon.children(recursive=True)]
+    node = ray._private.worker._global_node
+    if node is not None:
+        kill = node.kill_all_processes
+        node.kill_all_processes = lambda **how: kill(**how | {"allow_graceful": False})
+    ray.shutdown()
+    for process in family:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def _require_cluster(address: str | None) -> None:
@@ -108,8 +134,11 @@ def ray_round(clips: Sequence[Clip], watcher: Watcher, stop: Stop, *, plan: Work
                 watcher.on_decoded(ray.get(counter.total.remote()))
             yield from (Receipt(**row) for row in batch.to_pylist())
     except RayError as error:
-        _raise_output_failed(error)
-        raise WorkerLost(str(error).strip().splitlines()[-1]) from error
+        *_, cause = causes = list(_causes(error))
+        failed = [each.errno for each in causes if isinstance(each, OSError) and each.errno in OUTPUT_ERRORS]
+        if failed:
+            raise OutputFailed(failed[0]) from error
+        raise WorkerLost((str(cause).strip() or repr(cause)).splitlines()[0]) from error
     finally:
         over.set()
         with suppress(RayError):
@@ -125,11 +154,10 @@ def _pass_on(stop: Stop, over: threading.Event, counter: ray.actor.ActorHandle) 
             return
 
 
-def _raise_output_failed(error: BaseException | None) -> None:
-    """Ray wraps what a worker raised several times over."""
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Ray wraps what a worker raised several times over; that comes last."""
     while error is not None:
-        if isinstance(error, OSError) and error.errno in OUTPUT_ERRORS:
-            raise OutputFailed(error.errno) from error
+        yield error
         error = getattr(error, "cause", None) or error.__cause__
 
 
@@ -139,6 +167,7 @@ def _graph(clips: Sequence[Clip], plan: WorkPlan, pools: Pools, counter: ray.act
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    context.raise_original_map_exception = True  # or the reason is lost on the way to us
     in_flight = plan.engine.in_flight
     decode_pool = ActorPoolStrategy(size=pools.decode_workers, max_tasks_in_flight_per_actor=QUEUED_BLOCKS)
     caption_pool = ActorPoolStrategy(

@@ -16,15 +16,20 @@ class GraceOver(BaseException):
     """A stopping run has taken as long as it may. Nobody may take it for an error of a clip."""
 
 
+class RayLost(BaseException):
+    """Ray's process on this machine died under the run: nothing more can be asked of Ray. No error of a clip either."""
+
+
 class Stop:
     """Whether a run has been asked to stop, and by which signal."""
 
     def __init__(self, grace_s: float):
         self.grace_s = grace_s
         self.signal: int | None = None
+        self.is_heard = False  # handlers are set
         self.asked = threading.Event()
-        self._is_over = False
-        self._timer = threading.Timer(grace_s, self._end)
+        self._end_with: BaseException | None = None
+        self._timer = threading.Timer(grace_s, self.end, (GraceOver(),))
         self._timer.daemon = True
 
     def __bool__(self) -> bool:
@@ -32,8 +37,8 @@ class Stop:
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """The first signal asks; the end of the grace period raises GraceOver; a second signal ends the process."""
-        if self._is_over:
-            raise GraceOver
+        if self._end_with is not None:
+            raise self._end_with
         if self.signal is not None:
             _say("ending at once; what was committed is safe, run the same command to go on")
             os._exit(128 + number)
@@ -46,8 +51,9 @@ class Stop:
         """The work is over, or the process is about to be."""
         self._timer.cancel()
 
-    def _end(self) -> None:
-        self._is_over = True
+    def end(self, error: BaseException) -> None:
+        """Raise `error` in the main thread, whatever that is doing. For any other thread."""
+        self._end_with = error
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
 
@@ -59,12 +65,23 @@ def stopping(grace_s: float) -> Iterator[Stop]:
         yield stop
         return
     before = {number: signal.signal(number, stop.on_signal) for number in SIGNALS}
+    stop.is_heard = True
     try:
         yield stop
     finally:
         stop.close()
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def deaf_children(number: int) -> Iterator[None]:
+    """Processes that are started inside never hear signal `number`: a group's or a cgroup's is for us alone."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _say(text: str) -> None:

@@ -1,4 +1,4 @@
-"""A disk that really is full: the run says so, what it committed is sound, and the next run goes on."""
+"""A disk that is full or broken: the run says so, what it committed is sound, and the next run goes on."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def fill(place: Path) -> Path:
 
 
 def test_a_full_disk_ends_the_run_with_a_message_and_the_next_one_goes_on(
-    small_disk, pipeline, tmp_path, recap_on, deliverable
+    small_disk, pipeline, finish, recap_on, whole_of, deliverable, accounts
 ):
     output = f"output.path={small_disk / 'out'}"
     ballast = fill(small_disk)
@@ -41,6 +41,16 @@ def test_a_full_disk_ends_the_run_with_a_message_and_the_next_one_goes_on(
     assert full.returncode == 3 and "No space left on device; make room" in full.stderr, full.stderr
     assert "Traceback" not in full.stderr
     ballast.unlink()
-    for arguments in ((pipeline, output), (pipeline,)):
-        subprocess.run(recap_on("loop", "run", *arguments), check=True, capture_output=True)
-    assert deliverable(small_disk / "out") == deliverable(tmp_path / "out")
+    finish("loop", pipeline, output)
+    assert deliverable(small_disk / "out") == whole_of(300)
+    accounts.add("disk full (ENOSPC)", "the run ends with a message, the next one goes on", small_disk / "out")
+
+
+@pytest.mark.long
+def test_and_so_does_a_broken_one(start, finish, pipeline, tmp_path, faulty, whole_of, deliverable, accounts):
+    process = start("ray", pipeline, **faulty, RECAP_FAULT=f"broken_disk:{tmp_path / 'flag'}")
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 3 and "Input/output error; make room" in said and "Traceback" not in said, said
+    finish("loop", pipeline)
+    assert deliverable(tmp_path / "out") == whole_of(300)
+    accounts.add("disk broken (EIO)", "the run ends with a message, the next one goes on", tmp_path / "out")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -10,6 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from .processes import ALL_GONE_S, CHILD_GONE_S, MARKS, wait_until_gone
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
 
@@ -27,36 +28,17 @@ def kill_once_something_is_committed(process: subprocess.Popen, output: Path) ->
     process.wait()
 
 
-def processes_of(session: int) -> list[str]:
-    """Command lines of what still lives in a session of processes."""
-    alive = []
-    for folder in Path("/proc").iterdir():
-        try:
-            if folder.name.isdigit() and os.getsid(int(folder.name)) == session:
-                alive.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-        except OSError:
-            continue
-    return [line for line in alive if line]
-
-
-def wait_until_gone(session: int, words: str, seconds: float) -> None:
-    """Processes of `session` with `words` in their command line must end within `seconds`."""
-    deadline = time.monotonic() + seconds
-    while (left := [line for line in processes_of(session) if words in line]) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert not left
-
-
-def test_a_killed_driver_loses_nothing_and_doubles_nothing(tmp_path, home, deliverable):
+def test_a_killed_driver_loses_nothing_and_doubles_nothing(tmp_path, home, deliverable, accounts):
     subprocess.run(command(tmp_path / "whole"), cwd=home, check=True, capture_output=True)
     overrides = ("output.commit_every_s=0.05", "engine.batch_size=1", "engine.in_flight=2")
     run = command(tmp_path / "killed", *overrides)
     process = subprocess.Popen(run, cwd=home, stderr=subprocess.DEVNULL, start_new_session=True)
     kill_once_something_is_committed(process, tmp_path / "killed")
-    wait_until_gone(process.pid, "recap.video.sandbox.child", seconds=5)
+    wait_until_gone(process.pid, MARKS["decoder child"], CHILD_GONE_S)
     assert not (tmp_path / "killed" / "manifest.json").exists()
 
     again = subprocess.run(command(tmp_path / "killed"), cwd=home, check=True, capture_output=True, text=True)
     assert "done before" in again.stderr, "the second run began from nothing"
     assert deliverable(tmp_path / "killed") == deliverable(tmp_path / "whole")
-    wait_until_gone(process.pid, "", seconds=120)
+    wait_until_gone(process.pid, "", ALL_GONE_S)
+    accounts.add("kill -9 of the driver", "the next run goes on", tmp_path / "killed")

@@ -9,43 +9,56 @@ import subprocess
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from recap.verification import verify
+
+from .processes import processes_of
 
 pytestmark = [pytest.mark.timeout(280)]
 ROWS = 300
 
 
-@pytest.fixture
-def start(recap_on):
-    """A function that starts `recap run` in a session of its own."""
-    options = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL, "text": True, "start_new_session": True}
-    return lambda runner, *arguments: subprocess.Popen(recap_on(runner, "run", *arguments), **options)
+def to_driver(process: subprocess.Popen, number: int) -> None:
+    process.send_signal(number)
 
 
-def wait_for_a_commit(process: subprocess.Popen, output: Path) -> None:
-    while not list(output.glob("fragments/*/*.parquet")):
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.02)
+def to_group(process: subprocess.Popen, number: int) -> None:
+    """As a terminal does on Ctrl-C, and `kill -- -PGID`."""
+    os.killpg(process.pid, number)
+
+
+def to_all(process: subprocess.Popen, number: int) -> None:
+    """As systemd does with its KillMode=control-group."""
+    for each in processes_of(process.pid):
+        try:
+            each.send_signal(number)
+        except psutil.NoSuchProcess:
+            continue
+
+
+def on_ray(number: int, send, marks=()):
+    return pytest.param("ray", number, send, marks=[pytest.mark.ray, *marks])
 
 
 @pytest.mark.parametrize(
-    ("runner", "number"),
+    ("runner", "number", "send"),
     [
-        ("loop", signal.SIGTERM),
-        ("loop", signal.SIGINT),
-        pytest.param("ray", signal.SIGTERM, marks=pytest.mark.ray),
-        pytest.param("ray", signal.SIGINT, marks=pytest.mark.ray),
+        ("loop", signal.SIGTERM, to_driver),
+        ("loop", signal.SIGINT, to_driver),
+        on_ray(signal.SIGTERM, to_driver, marks=[pytest.mark.long]),
+        on_ray(signal.SIGTERM, to_group),
+        on_ray(signal.SIGTERM, to_all),
+        on_ray(signal.SIGINT, to_group),
     ],
 )
-def test_a_signal_stops_a_run_in_order_and_the_next_one_goes_on(start, pipeline, tmp_path, runner, number, deliverable):
+def test_a_signal_stops_a_run_in_order_and_the_next_one_goes_on(
+    start, finish, pipeline, whole_of, tmp_path, runner, number, send, wait_for_a_commit, deliverable, accounts
+):
     process = start(runner, pipeline)
     wait_for_a_commit(process, tmp_path / "out")
-    if number == signal.SIGINT:
-        os.killpg(process.pid, number)  # as a terminal does: Ray's processes get it too
-    else:
-        process.send_signal(number)
+    send(process, number)
     said = process.communicate(timeout=120)[1]
     assert process.returncode == 128 + number, said
     assert "once more to end at once" in said and "clips remaining" in said and "Traceback" not in said
@@ -53,19 +66,22 @@ def test_a_signal_stops_a_run_in_order_and_the_next_one_goes_on(start, pipeline,
     assert 0 < books["captioned"] < ROWS and books["captioned"] + books["remaining"] == books["clips"] == ROWS
     assert verify(tmp_path / "out") == [] and not (tmp_path / "out/lease.json").exists()
 
-    again = start("loop", pipeline)
-    assert f"{books['captioned']} done before" in again.communicate(timeout=120)[1] and again.returncode == 0
-    whole = start("loop", pipeline, f"output.path={tmp_path / 'whole'}")
-    whole.communicate(timeout=120)
-    assert deliverable(tmp_path / "out") == deliverable(tmp_path / "whole")
+    assert f"{books['captioned']} done before" in finish("loop", pipeline)
+    assert deliverable(tmp_path / "out") == whole_of(ROWS)
+    name = f"{signal.Signals(number).name} {send.__name__.replace('_', ' ')} ({runner})"
+    accounts.add(name, "drained and stopped, the next run goes on", tmp_path / "out")
 
 
-def test_a_second_signal_ends_at_once_and_harms_nothing(start, pipeline, tmp_path):
-    process = start("loop", pipeline, "engine.batch_size=300")  # one long batch: the first signal cannot end it
+def wait_for_the_graph(output: Path, seconds: float) -> None:
     deadline = time.monotonic() + 100
-    while not (tmp_path / "out/snapshot").exists() and time.monotonic() < deadline:
+    while not (output / "snapshot").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
-    time.sleep(1.5)
+    time.sleep(seconds)
+
+
+def test_a_second_signal_ends_at_once_and_harms_nothing(start, finish, pipeline, tmp_path):
+    process = start("loop", pipeline, "engine.batch_size=300")  # one long batch: the first signal cannot end it
+    wait_for_the_graph(tmp_path / "out", 1.5)
     process.send_signal(signal.SIGINT)
     time.sleep(0.2)
     asked = time.monotonic()
@@ -73,17 +89,13 @@ def test_a_second_signal_ends_at_once_and_harms_nothing(start, pipeline, tmp_pat
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 130 and time.monotonic() - asked < 5, said
     assert "ending at once" in said and "Traceback" not in said
-    again = start("loop", pipeline)
-    again.communicate(timeout=120)
-    assert again.returncode == 0 and verify(tmp_path / "out") == []
+    finish("loop", pipeline)
+    assert verify(tmp_path / "out") == []
 
 
 def test_the_grace_period_has_an_end(start, pipeline, tmp_path):
     process = start("loop", pipeline, "engine.batch_size=300", "output.grace_s=0.2")
-    deadline = time.monotonic() + 100
-    while not (tmp_path / "out/snapshot").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    time.sleep(1.0)
+    wait_for_the_graph(tmp_path / "out", 1.0)
     process.send_signal(signal.SIGTERM)
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 143 and "were not enough" in said, said

@@ -24,9 +24,10 @@ def test_it_says_what_the_whole_model_would(checkpoint):
     pllava = load_pllava(checkpoint, dtype="float32")
     for text, found in zip(TEXTS, translator.translate(TEXTS, "zh"), strict=True):
         asked = pllava.tokenizer(render_text_prompt("plain", f"Put into Chinese: {text}"), return_tensors="pt")
-        row = pllava.language_model.generate(**asked, max_new_tokens=60, do_sample=False)[
-            0, asked["input_ids"].shape[1] :
-        ]
+        ids = asked["input_ids"]
+        ends = list(pllava.config.eos_token_ids)
+        row = pllava.language_model.generate(**asked, max_new_tokens=60, do_sample=False, eos_token_id=ends)
+        row = row[0, ids.shape[1] :]
         assert found.text == pllava.tokenizer.decode(row, skip_special_tokens=True).strip()
     assert translator.translate(TEXTS, "zh", second=True) != translator.translate(TEXTS, "zh")
     translator.close()

@@ -1,0 +1,103 @@
+"""Faults inside a run's own processes: every Python that has this folder on its PYTHONPATH imports this first.
+
+RECAP_FAULT is `name:flag[:times]`; the fault comes as often as there are files flag-0, flag-1, … still to
+create, whichever process comes first. In a decoder's child a clip's name is the fault.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import sys
+import time
+
+
+def first_come(flag: str, times: int) -> bool:
+    """Whether this is one of the first `times` calls, over all processes."""
+    for number in range(times):
+        try:
+            os.close(os.open(f"{flag}-{number}", os.O_CREAT | os.O_EXCL))
+            return True
+        except FileExistsError:
+            continue
+    return False
+
+
+def out_of_memory() -> None:
+    raise RuntimeError("CUDA out of memory")
+
+
+def dies() -> None:
+    os.kill(os.getpid(), 9)
+
+
+def stalls() -> None:
+    time.sleep(3600)
+
+
+def broken_disk() -> None:
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def segfault() -> None:
+    ctypes.string_at(0)
+
+
+def spins() -> None:
+    while True:
+        pass
+
+
+def allocates() -> None:
+    held = []
+    while True:
+        held.append(bytearray(2**24))
+
+
+CLIPS = {"segfault": segfault, "sleeps": stalls, "spins": spins, "allocates": allocates}
+
+
+def break_engine(fault, flag: str, times: int) -> None:
+    from recap.engines.rehearsal import RehearsalEngine
+
+    step = RehearsalEngine.step
+
+    def broken(self):
+        if self.pending and first_come(flag, times):
+            fault()
+        return step(self)
+
+    RehearsalEngine.step = broken
+
+
+def break_disk(fault, flag: str, times: int) -> None:
+    fsync = os.fsync
+
+    def broken(descriptor):
+        if "fragments" in os.readlink(f"/proc/self/fd/{descriptor}") and first_come(flag, times):
+            fault()
+        return fsync(descriptor)
+
+    os.fsync = broken
+
+
+def break_decoder() -> None:
+    from recap.video.reader import InProcessReader
+
+    read = InProcessReader.read
+
+    def broken(self, location, *arguments, **options):
+        fault = CLIPS.get(os.path.basename(location).partition(".")[0])
+        if fault:
+            fault()
+        return read(self, location, *arguments, **options)
+
+    InProcessReader.read = broken
+
+
+if "recap.video.sandbox.child" in sys.orig_argv:
+    break_decoder()
+elif "RECAP_FAULT" in os.environ:
+    name, path, *rest = os.environ["RECAP_FAULT"].split(":")
+    (break_disk if name == "broken_disk" else break_engine)(globals()[name], path, int(rest[0] if rest else 1))
