@@ -1,9 +1,9 @@
-"""What of the committed records leaves the house: verdicts of today's settings, marks over the whole corpus, text."""
+"""What of the committed records leaves the house: captions and translations with verdicts of today's settings."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recap import ledger
-from recap.records import CAPTIONED, FILTERED, STATUSES, Caption
+from recap.records import CAPTIONED, FILTERED, STATUSES
 from recap.review import (
     FAIL,
     ReviewSettings,
@@ -20,48 +20,115 @@ from recap.review import (
     mark_near_duplicate,
     near_duplicates,
 )
+from recap.translation import source_sha
 
-Row = dict[str, Any]
+Captions = list[dict[str, Any]]
+
+
+def verdict_key(review_key: str, translation_key: str) -> str:
+    """The overlay of translations that were judged again."""
+    return ledger.key_of({"review_key": review_key}, translation_key)
+
+
+class Layer:
+    """Captions as they were committed, and those of them that were judged again since."""
+
+    def __init__(self, committed: ledger.Committed, verdicts: ledger.Committed):
+        self.committed, self.verdicts = committed, verdicts
+
+    def captions(self, ordinals: np.ndarray) -> dict[int, Captions]:
+        """The newest captions of those clips that have any, by ordinal."""
+        return _read(self.committed, ordinals) | _read(self.verdicts, ordinals)
+
+
+def _read(committed: ledger.Committed, ordinals: np.ndarray) -> dict[int, Captions]:
+    ordinals = ordinals[committed.where[ordinals] >= 0]
+    columns = [rows["captions"].to_pylist() for _, rows in committed.records(ordinals, ["captions"])]
+    return dict(zip(ordinals.tolist(), (captions for column in columns for captions in column), strict=True))
 
 
 class Delivery:
-    """The rows of shards. `verdicts` holds captions that were judged again under `review_key`.
+    """The rows of shards: `captions`, and `translations` by language behind them, under `review_key`.
 
-    After `batches` has ended, `statuses` counts rows by status, and `flags` captions by flag, before and after
-    repair.
+    After `batches` has ended, `statuses` counts rows by status, `flags` captions by flag, before and after repair,
+    and `translated` clips by language.
     """
 
-    def __init__(
-        self, committed: ledger.Committed, verdicts: ledger.Committed, settings: ReviewSettings, review_key: str
-    ):
-        self.committed, self.verdicts = committed, verdicts
+    def __init__(self, captions: Layer, translations: Mapping[str, Layer], settings: ReviewSettings, review_key: str):
+        self.committed, self.layer, self.translations = captions.committed, captions, translations
         self.settings, self.review_key = settings, review_key
+        self._reset()
+
+    def _reset(self) -> None:
         self.statuses: Counter[str] = Counter()
+        self.translated: Counter[str] = Counter()
         self.flags: dict[str, Counter[str]] = {"before": Counter(), "after": Counter()}
 
     def batches(self) -> Iterator[pa.Table]:
         """The rows in order of ordinal, some thousand at a time."""
-        self.statuses.clear()
-        self.flags = {"before": Counter(), "after": Counter()}
+        self._reset()
         doubles = self._doubles()
         for batch in self.committed.batches():
-            ordinals = batch["ordinal"].to_numpy()
-            rows = self._edited(batch, ordinals, doubles)
+            rows = self._edited(batch, doubles)
+            rows = self._filtered(rows) if self.settings.on_fail == "filter" else rows
             self._count(rows)
             yield rows
 
-    def _edited(self, batch: pa.Table, ordinals: np.ndarray, doubles: np.ndarray) -> pa.Table:
-        is_again = self.verdicts.where[ordinals] >= 0
-        if is_again.any():
-            batch = _replaced(batch, is_again, self._again(ordinals[is_again]))
-        is_double = np.isin(ordinals, doubles)
-        if is_double.any():
-            batch = _replaced(
-                batch, is_double, lambda row: _first(row, lambda c: mark_near_duplicate(c, self.settings))
-            )
+    def books(self) -> dict[str, int]:
+        """`clips = captioned + quarantined + filtered + remaining`, asserted; after `batches`."""
+        committed = self.committed.books()
+        books = committed | {status: self.statuses[status] for status in STATUSES}
+        assert books["clips"] == sum(books[name] for name in (*STATUSES, "remaining")), (books, committed)
+        return books
+
+    def _edited(self, batch: pa.Table, doubles: np.ndarray) -> pa.Table:
+        ordinals = batch["ordinal"].to_numpy()
+        is_touched = (self.layer.verdicts.where[ordinals] >= 0) | np.isin(ordinals, doubles)
+        for layer in self.translations.values():
+            is_touched |= layer.committed.where[ordinals] >= 0
         if self.settings.trim_openings:
-            batch = _replaced(batch, pc.equal(batch["status"], CAPTIONED).to_numpy(), self._trimmed)
-        return self._filtered(batch) if self.settings.on_fail == "filter" else batch
+            is_touched |= pc.equal(batch["status"], CAPTIONED).to_numpy()
+        if not is_touched.any():
+            return batch
+        captions = batch["captions"].to_pylist()
+        edited = self._captions(ordinals[is_touched], doubles)
+        for place, now in zip(np.flatnonzero(is_touched), edited, strict=True):
+            captions[place] = now
+        return self._with_captions(batch, captions, is_touched)
+
+    def _captions(self, ordinals: np.ndarray, doubles: np.ndarray) -> Iterator[Captions]:
+        own, others = (
+            self.layer.captions(ordinals),
+            [layer.captions(ordinals) for layer in self.translations.values()],
+        )
+        for ordinal in ordinals.tolist():
+            captions = own[ordinal]
+            if ordinal in doubles:
+                (primary,) = ledger.captions_of(captions[:1])
+                captions = [asdict(mark_near_duplicate(primary, self.settings)), *captions[1:]]
+            current = {source_sha(caption["text"]) for caption in captions}
+            translated = [each for other in others for each in other.get(ordinal, ()) if each["source_sha"] in current]
+            for caption in captions:
+                caption["text"] = delivered_text(caption["text"], self.settings)
+            yield [*captions, *translated]
+
+    def _with_captions(self, batch: pa.Table, captions: list[Captions], is_touched: np.ndarray) -> pa.Table:
+        keys = np.where(is_touched, self.review_key, np.array(batch["review_key"].to_pylist(), object))
+        texts = [
+            each[0]["text"] if each else text for each, text in zip(captions, batch["caption"].to_pylist(), strict=True)
+        ]
+        for name, values in (("caption", texts), ("captions", captions), ("review_key", keys.tolist())):
+            field = batch.schema.field(name)
+            batch = batch.set_column(batch.column_names.index(name), field, pa.array(values, field.type))
+        return batch
+
+    def _filtered(self, batch: pa.Table) -> pa.Table:
+        captioned = np.flatnonzero(pc.equal(batch["status"], CAPTIONED).to_numpy())
+        primary = pc.list_element(batch["captions"].take(captioned), 0)
+        fails = captioned[pc.equal(pc.struct_field(primary, "verdict"), FAIL).to_numpy()]
+        status = np.array(batch["status"].to_pylist(), object)
+        status[fails] = FILTERED
+        return batch.set_column(batch.column_names.index("status"), batch.schema.field("status"), pa.array(status))
 
     def _doubles(self) -> np.ndarray:
         """Ordinals of captioned clips whose caption an earlier clip has, nearly."""
@@ -77,51 +144,14 @@ class Delivery:
             seen.append(ordinals[is_captioned.to_numpy()])
             yield from rows["caption"].filter(is_captioned).to_pylist()
 
-    def _again(self, ordinals: np.ndarray) -> Callable[[Row], Row]:
-        (_, rows), *_ = self.verdicts.records(ordinals, ["captions"], rows=len(ordinals))
-        judged = iter(rows["captions"].to_pylist())
-        return lambda row: row | {"captions": next(judged), "review_key": self.review_key}
-
-    def _trimmed(self, row: Row) -> Row:
-        captions = [each | {"text": delivered_text(each["text"], self.settings)} for each in row["captions"]]
-        return row | {"caption": captions[0]["text"], "captions": captions}
-
-    def _filtered(self, batch: pa.Table) -> pa.Table:
-        captioned = np.flatnonzero(pc.equal(batch["status"], CAPTIONED).to_numpy())
-        primary = pc.list_element(batch["captions"].take(captioned), 0)
-        fails = captioned[pc.equal(pc.struct_field(primary, "verdict"), FAIL).to_numpy()]
-        status = np.array(batch["status"].to_pylist(), object)
-        status[fails] = FILTERED
-        return batch.set_column(batch.column_names.index("status"), batch.schema.field("status"), pa.array(status))
-
     def _count(self, rows: pa.Table) -> None:
         for each in pc.value_counts(rows["status"]).to_pylist():
             self.statuses[each["values"]] += each["counts"]
         for name, flags in _flags(rows["captions"]):
             self.flags[name].update(flags)
-
-    def books(self) -> dict[str, int]:
-        """`clips = captioned + quarantined + filtered + remaining`, asserted; after `batches`."""
-        committed = self.committed.books()
-        books = committed | {status: self.statuses[status] for status in STATUSES}
-        assert books["clips"] == sum(books[name] for name in (*STATUSES, "remaining")), (books, committed)
-        return books
-
-
-def _replaced(batch: pa.Table, chosen: np.ndarray, edit: Callable[[Row], Row]) -> pa.Table:
-    """`batch` with what `edit` makes of the chosen rows' captions."""
-    names = ["caption", "captions", "review_key"]
-    rows = batch.select(names).to_pylist()
-    edited = [edit(row) if is_chosen else row for row, is_chosen in zip(rows, chosen, strict=True)]
-    for name in names:
-        column = pa.array([row[name] for row in edited], batch.schema.field(name).type)
-        batch = batch.set_column(batch.column_names.index(name), batch.schema.field(name), column)
-    return batch
-
-
-def _first(row: Row, edit: Callable[[Caption], Caption]) -> Row:
-    primary, *others = row["captions"]
-    return row | {"captions": [asdict(edit(Caption(**primary))), *others]}
+        ordinals = rows["ordinal"].to_numpy()
+        for language, layer in self.translations.items():
+            self.translated[language] += int((layer.committed.where[ordinals] >= 0).sum())
 
 
 def _flags(captions: pa.ChunkedArray) -> Iterator[tuple[str, dict[str, int]]]:

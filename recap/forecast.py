@@ -22,6 +22,7 @@ from recap.planning import check_view, derive_keys, work_plan
 from recap.records import Clip, ClipError
 from recap.report.speed import narrowest
 from recap.timing import Calibration
+from recap.translation import TranslationSettings
 
 RAY_START_S = 8.0  # until the first worker of a local session takes its first block, on two cores
 REACHED = (1.0, 0.85, 0.7)  # of the ceiling, by runs of more than a few minutes: best, usual, worst
@@ -88,8 +89,9 @@ def forecast(pipeline: Pipeline, clips: int, *, probe: int) -> Forecast:
 def _probe(pipeline: Pipeline, chosen: pa.Table) -> Probe:
     output = Path(pipeline.output.path)
     model, request = engines.fetch(pipeline.model, pipeline.engine), check_view(pipeline)
-    keys = derive_keys(pipeline, model, request)
-    plan = work_plan(pipeline, model, request, keys, epoch=1)
+    translation = TranslationSettings()
+    keys = derive_keys(pipeline, model, request, translation)
+    plan = work_plan(pipeline, model, request, translation, keys, epoch=1)
     snapshot, _ = ledger.update_snapshot(output, chosen)
     clips = list(snapshot.clips(snapshot.present, corpus_root(pipeline.corpus).resolve()))
     decode_core_s, engine, opening_s = _caption(plan, clips)

@@ -14,7 +14,7 @@ import numpy as np
 
 from recap import engines, ledger, shards
 from recap.corpus import corpus_identity, corpus_root
-from recap.delivery import Delivery
+from recap.delivery import Delivery, Layer, verdict_key
 from recap.graph.reviewing import contexts
 from recap.graph.stopping import RayLost
 from recap.pipeline import Pipeline, from_recipe
@@ -23,7 +23,9 @@ from recap.records import CAPTIONED, FILTERED, QUARANTINED
 from recap.report.log_file import log_file
 from recap.report.progress import Progress
 from recap.report.speed import SpeedAccount, speed_account
-from recap.rereview import review_again
+from recap.rereview import judge_captions, judge_translations, review_again
+from recap.review import Context
+from recap.translation import fetch_translator
 from recap.work import Runner, Work
 
 __all__ = ["RayLost", "Summary", "retry", "root_of", "run"]
@@ -44,6 +46,7 @@ class Summary:
     seconds: float
     reasons: dict[str, int]
     flags: dict[str, dict[str, int]]
+    translated: dict[str, int]
     output: str
     generation: str
     complete: bool
@@ -74,7 +77,8 @@ def run(
     request = check_view(pipeline)
     model = engines.fetch(pipeline.model, pipeline.engine)
     engines.check_fetched(model, pipeline.engine)
-    keys = derive_keys(pipeline, model, request)
+    translation = fetch_translator(pipeline.translation)
+    keys = derive_keys(pipeline, model, request, translation)
     output = Path(pipeline.output.path)
     with (
         _cluster(pipeline, runner),
@@ -88,10 +92,10 @@ def run(
         ledger.write_recipe(output, corpus_identity(pipeline.corpus), keys, pipeline.as_dict())
         snapshot, _ = ledger.update_snapshot(output, scanned)
         del scanned  # from here on the snapshot's few bytes a clip are all that is held
-        plan = work_plan(pipeline, model, request, keys, epoch)
+        plan = work_plan(pipeline, model, request, translation, keys, epoch)
         work = Work(snapshot, corpus_root(pipeline.corpus).resolve(), plan, limit, pipeline.output.grace_s)
         with progress or Progress() as bars:
-            work.caption(runner, bars)
+            work.run(runner, bars)
         summary = _finalize(pipeline, work)
         log.info("run %d: %d captioned now, %d remaining", epoch, summary.captioned_now, summary.remaining)
         for place in (f"telemetry/{epoch:06d}.json", "report/report.json"):
@@ -155,9 +159,7 @@ def _cluster(pipeline: Pipeline, runner: Runner) -> Iterator[None]:
 
 def _finalize(pipeline: Pipeline, work: Work) -> Summary:
     output, committed = Path(pipeline.output.path), work.committed
-    plan = work.plan
-    verdicts = review_again(output, committed, plan.review_key, contexts(plan.review, plan.prompt), plan.epoch)
-    delivery = Delivery(committed, verdicts, plan.review, plan.review_key)
+    plan, delivery = work.plan, _delivery(output, work)
     generation, shard_list = shards.write_generation(
         output, delivery.batches(), pipeline.output, corpus_root(pipeline.corpus)
     )
@@ -170,6 +172,9 @@ def _finalize(pipeline: Pipeline, work: Work) -> Summary:
         "review_key": plan.review_key,
         "review": asdict(plan.review),
         "flags": {name: dict(sorted(flags.items())) for name, flags in delivery.flags.items()},
+        "translations": {
+            each.language: {"key": each.key, "clips": delivery.translated[each.language]} for each in plan.translations
+        },
         "shards": [asdict(shard) for shard in shard_list],
         "reconciliation": books | {"vanished": len(work.snapshot) - books["clips"]},
         "reasons": dict(sorted(committed.reasons().items())),
@@ -177,6 +182,19 @@ def _finalize(pipeline: Pipeline, work: Work) -> Summary:
     ledger.write_json(output / "manifest.json", manifest)
     shards.delete_other_generations(output, generation)
     return _summary(output, manifest, work)
+
+
+def _delivery(output: Path, work: Work) -> Delivery:
+    """The rows under today's review settings, once what was judged under others has been judged again."""
+    plan, committed = work.plan, work.committed
+    folder, judge = ledger.overlay_folder(output, plan.review_key), judge_captions(contexts(plan.review, plan.prompt))
+    captions = Layer(committed, review_again(committed, folder, plan.review_key, judge, plan.epoch))
+    translations = {}
+    for each in plan.translations:
+        texts, judge = work.translated[each.language], judge_translations(committed, Context(plan.review))
+        folder = ledger.overlay_folder(output, verdict_key(plan.review_key, each.key))
+        translations[each.language] = Layer(texts, review_again(texts, folder, plan.review_key, judge, plan.epoch))
+    return Delivery(captions, translations, plan.review, plan.review_key)
 
 
 def _check_shards(shard_list: list[shards.Shard], books: dict[str, int]) -> None:
@@ -198,7 +216,8 @@ def _summary(output: Path, manifest: dict[str, Any], work: Work) -> Summary:
         speed=speed_account(work.seconds, work.graphs, engine.actors * engine.gpus_per_actor, engine.actors),
         reasons=manifest["reasons"],
         flags=manifest["flags"],
-        complete=not len(work.committed.missing(work.limit)),
+        translated={language: found["clips"] for language, found in manifest["translations"].items()},
+        complete=work.is_complete,
         stopped_by=work.stopped_by,
         output=str(output),
         generation=manifest["generation"],

@@ -13,6 +13,7 @@ from recap.graph.settings import RaySettings
 from recap.review.settings import ReviewSettings
 from recap.shards.settings import OutputSettings
 from recap.source import SettingsSource
+from recap.translation.settings import TranslationSettings
 from recap.typed import Typed
 from recap.video.settings import DecodeSettings, FramesSettings
 
@@ -37,6 +38,8 @@ class Pipeline:
     """What runs the model, and how captions are decoded."""
     decode: DecodeSettings = field(default_factory=DecodeSettings)
     """How video files are read."""
+    translation: TranslationSettings = field(default_factory=TranslationSettings)
+    """Which languages captions are put into, and by what."""
     review: ReviewSettings = field(default_factory=ReviewSettings)
     """Which captions are fit to train on, and what happens to the others."""
     ray: RaySettings = field(default_factory=RaySettings)
@@ -46,6 +49,11 @@ class Pipeline:
         if self.engine.kind != "rehearsal" and not self.model.checkpoint:
             raise ValueError(
                 "model.checkpoint is missing: name a folder or a hub id (or engine.kind: rehearsal to try without one)"
+            )
+
+        if self.translation.languages and self.translation.engine == "llm" and self.engine.kind == "rehearsal":
+            raise ValueError(
+                "translation.engine llm asks the captioner's own model, and engine.kind rehearsal has none"
             )
 
     def as_dict(self) -> dict[str, Any]:

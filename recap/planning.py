@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ from recap import engines, ledger
 from recap.corpus import caller_columns, corpus_identity, scan
 from recap.graph.plan import WorkPlan
 from recap.graph.sizing import local_resources, size_pools
+from recap.graph.translating import TranslationPlan
 from recap.pipeline import Pipeline
 from recap.records import STATUSES, FrameRequest
+from recap.translation import TranslationSettings, fetch_translator, translator_digest, translator_name
 
 PIXELS = ("truncated", "fallback", "scaling")
 DECODING = ("kind", "max_new_tokens", "repetition_penalty")
@@ -59,7 +62,8 @@ def plan(pipeline: Pipeline, *, limit: int | None = None) -> Plan:
     """
     scanned = check_corpus(pipeline)
     model = engines.fetch(pipeline.model, pipeline.engine, weights=False)
-    keys = derive_keys(pipeline, model, frame_request(pipeline, model))
+    translation = fetch_translator(pipeline.translation, weights=False)
+    keys = derive_keys(pipeline, model, frame_request(pipeline, model), translation)
     output = Path(pipeline.output.path)
     snapshot, growth = ledger.foresee_snapshot(output, scanned)
     committed = ledger.observe(snapshot, ledger.fragment_folder(output, keys.values["caption_key"]))
@@ -144,10 +148,12 @@ def frame_request(pipeline: Pipeline, model: engines.ModelSettings) -> FrameRequ
     return engines.frame_request(model, pipeline.engine, pipeline.frames.count, pipeline.frames.view)
 
 
-def derive_keys(pipeline: Pipeline, model: engines.ModelSettings, request: FrameRequest) -> ledger.Keys:
-    """The chained keys: what a caption depends on, and nothing else.
+def derive_keys(
+    pipeline: Pipeline, model: engines.ModelSettings, request: FrameRequest, translation: TranslationSettings
+) -> ledger.Keys:
+    """The chained keys: what a caption depends on, and nothing else; one for each language that it is put into.
 
-    `model` is the fetched one, `request` what its tower wants to see.
+    `model` and `translation` are the fetched ones, `request` what the model's tower wants to see.
     """
     drawn = ("temperature", "seed") if pipeline.engine.temperature else ()  # greedy decoding draws nothing
     caption = {
@@ -163,11 +169,40 @@ def derive_keys(pipeline: Pipeline, model: engines.ModelSettings, request: Frame
     }
     view = {"request": asdict(request)} | {name: getattr(pipeline.decode, name) for name in PIXELS}
     review = {name: value for name, value in asdict(pipeline.review).items() if name not in NOT_JUDGED}
-    return ledger.Keys({"view_key": view, "caption_key": caption, "review_key": review})
+    keys = {"view_key": view, "caption_key": caption, "review_key": review}
+    languages = {_key_of(language): language for language in translation.languages}
+    for name, language in languages.items():
+        keys[name] = _translation_settings(pipeline, model, translation) | {"language": language}
+    return ledger.Keys(keys, dict.fromkeys(languages, "caption_key"))
+
+
+def _key_of(language: str) -> str:
+    return f"translation_key/{language}"
+
+
+def _translation_settings(
+    pipeline: Pipeline, model: engines.ModelSettings, translation: TranslationSettings
+) -> dict[str, Any]:
+    common = {
+        "engine": translation.engine,
+        "model": translator_name(pipeline.translation, pipeline.model),
+        "weights": translator_digest(translation),
+        "max_new_tokens": translation.max_new_tokens,
+        "retry": pipeline.review.repair,
+    }
+    if translation.engine == "llm":
+        asked = {"template": pipeline.prompt.template, "instruction": translation.instruction}
+        return common | asked | {"lora_alpha": model.lora_alpha, "dtype": model.dtype}
+    return common | {name: getattr(translation, name) for name in ("dtype", "beams", "piece_tokens")}
 
 
 def work_plan(
-    pipeline: Pipeline, model: engines.ModelSettings, request: FrameRequest, keys: ledger.Keys, epoch: int
+    pipeline: Pipeline,
+    model: engines.ModelSettings,
+    request: FrameRequest,
+    translation: TranslationSettings,
+    keys: ledger.Keys,
+    epoch: int,
 ) -> WorkPlan:
     """What the stages need to know of a checked pipeline with its fetched model."""
     output = Path(pipeline.output.path).resolve()
@@ -183,5 +218,30 @@ def work_plan(
         fragments=ledger.fragment_folder(output, keys.values["caption_key"]),
         commit_every_s=pipeline.output.commit_every_s,
         epoch=epoch,
-        **keys.values,
+        translations=tuple(_translation_plans(pipeline, model, translation, keys, epoch)),
+        **{name: keys.values[name] for name in ("view_key", "caption_key", "review_key")},
     )
+
+
+def _translation_plans(
+    pipeline: Pipeline,
+    model: engines.ModelSettings,
+    translation: TranslationSettings,
+    keys: ledger.Keys,
+    epoch: int,
+) -> Iterator[TranslationPlan]:
+    for language in translation.languages:
+        key = keys.values[_key_of(language)]
+        yield TranslationPlan(
+            language=language,
+            key=key,
+            settings=translation,
+            translator_name=translator_name(pipeline.translation, pipeline.model),
+            model=model,
+            template=pipeline.prompt.template,
+            review=pipeline.review,
+            fragments=ledger.overlay_folder(Path(pipeline.output.path).resolve(), key),
+            epoch=epoch,
+            caption_key=keys.values["caption_key"],
+            review_key=keys.values["review_key"],
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,61 +11,73 @@ import numpy as np
 import pyarrow.compute as pc
 
 from recap import ledger
-from recap.records import CAPTIONED, Caption, Clip, Record
-from recap.review import Context, review
+from recap.records import CAPTIONED, Caption, Record
+from recap.review import Context, review, review_translation
 
 log = logging.getLogger(__name__)
+Captions = tuple[Caption, ...]
+Judge = Callable[[np.ndarray, Sequence[Captions]], list[Captions]]
 
 
 def review_again(
-    output: Path, committed: ledger.Committed, review_key: str, contexts: Mapping[str, Context], epoch: int
+    committed: ledger.Committed, folder: Path, review_key: str, judge: Judge, epoch: int
 ) -> ledger.Committed:
     """The verdicts under `review_key` of captions that were judged under another one; those that lack are made.
 
-    They are records that hold captions alone, below `overlays/<review_key>`. Only under the lease.
+    They are records that hold captions alone, below `folder`. `judge` is given ordinals and their captions. Only
+    under the lease.
     """
-    folder = ledger.overlay_folder(output, review_key)
-    overlay = ledger.Committed(committed.snapshot, folder, ledger.set_aside)
-    stale = np.concatenate([*_stale(committed, review_key, overlay), np.zeros(0, np.int64)]).astype(np.int64)
+    verdicts = ledger.Committed(committed.snapshot, folder, ledger.set_aside)
+    stale = np.concatenate([np.zeros(0, np.int64), *_stale(committed, review_key, verdicts)])
     if not len(stale):
-        return overlay
-    log.info("%d captions are judged again", len(stale))
+        return verdicts
+    log.info("the captions of %d clips are judged again", len(stale))
     writer = ledger.FragmentWriter(folder, epoch, "review", flush_s=30.0)
-    for record in _judged(committed, stale, review_key, contexts):
+    for record in _judged(committed, stale, review_key, judge):
         writer.append(record)
     writer.flush()
     return ledger.Committed(committed.snapshot, folder, ledger.set_aside)
 
 
-def _stale(committed: ledger.Committed, review_key: str, overlay: ledger.Committed) -> Iterator[np.ndarray]:
+def _stale(committed: ledger.Committed, review_key: str, verdicts: ledger.Committed) -> Iterator[np.ndarray]:
     for ordinals, rows in committed.records(committed.done, ["status", "review_key"]):
         is_other = pc.and_(pc.equal(rows["status"], CAPTIONED), pc.not_equal(rows["review_key"], review_key))
-        yield ordinals[is_other.to_numpy() & (overlay.where[ordinals] < 0)]
+        yield ordinals[is_other.to_numpy() & (verdicts.where[ordinals] < 0)]
 
 
-def _judged(
-    committed: ledger.Committed, ordinals: np.ndarray, review_key: str, contexts: Mapping[str, Context]
-) -> Iterator[Record]:
+def _judged(committed: ledger.Committed, ordinals: np.ndarray, review_key: str, judge: Judge) -> Iterator[Record]:
     for some, rows in committed.records(ordinals, ["captions", "caption_key"]):
         clips = committed.snapshot.clips(some, Path())
-        for clip, captions, key in zip(
-            clips, rows["captions"].to_pylist(), rows["caption_key"].to_pylist(), strict=True
-        ):
-            judged = tuple(judge(_caption(each), contexts[each["prompt"]]) for each in captions)
-            yield Record(_without_location(clip), CAPTIONED, key, review_key, judged)
+        before = [ledger.captions_of(captions) for captions in rows["captions"].to_pylist()]
+        for clip, captions, key in zip(clips, judge(some, before), rows["caption_key"].to_pylist(), strict=True):
+            yield Record(clip, CAPTIONED, key, review_key, captions)
 
 
-def judge(caption: Caption, context: Context) -> Caption:
-    """A stored caption under other settings. Of several attempts' scores it is the kept one's that changes."""
-    scores = list(caption.scores) or [0.0]
-    judged = review(caption, context)
-    scores[scores.index(max(scores))] = judged.scores[0]
-    return replace(judged, scores=tuple(scores))
+def judge_captions(contexts: Mapping[str, Context]) -> Judge:
+    """Judges captions in the context of their prompt."""
+
+    def judge(ordinals: np.ndarray, stored: Sequence[Captions]) -> list[Captions]:
+        return [tuple(_rescored(c, review(c, contexts[c.prompt])) for c in captions) for captions in stored]
+
+    return judge
 
 
-def _caption(row: dict) -> Caption:
-    return Caption(**{name: tuple(value) if isinstance(value, list) else value for name, value in row.items()})
+def judge_translations(sources: ledger.Committed, context: Context) -> Judge:
+    """Judges translations beside the captions that they render."""
+
+    def judge(ordinals: np.ndarray, stored: Sequence[Captions]) -> list[Captions]:
+        ((_, rows),) = sources.records(ordinals, ["captions"], rows=len(ordinals))
+        pairs = zip(map(ledger.captions_of, rows["captions"].to_pylist()), stored, strict=True)
+        return [
+            tuple(_rescored(t, review_translation(s, t, context)) for s, t in zip(source, texts, strict=True))
+            for source, texts in pairs
+        ]
+
+    return judge
 
 
-def _without_location(clip: Clip) -> Clip:
-    return replace(clip, location="")
+def _rescored(before: Caption, now: Caption) -> Caption:
+    """Of several attempts' scores it is the kept one's that changes."""
+    scores = list(before.scores) or [0.0]
+    scores[scores.index(max(scores))] = now.scores[0]
+    return replace(now, scores=tuple(scores))

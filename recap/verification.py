@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recap import ledger, shards
-from recap.delivery import Delivery
+from recap.delivery import Delivery, Layer, verdict_key
 from recap.records import CAPTIONED
 from recap.review import ReviewSettings
 
@@ -53,8 +53,17 @@ def _delivery(output: Path, manifest: dict[str, Any], snapshot: ledger.Snapshot)
     """What the shards were cut from, with the settings that the manifest names."""
     settings = {name: tuple(value) if isinstance(value, list) else value for name, value in manifest["review"].items()}
     committed = ledger.observe(snapshot, ledger.fragment_folder(output, manifest["caption_key"]))
-    verdicts = ledger.observe(snapshot, ledger.overlay_folder(output, manifest["review_key"]))
-    return Delivery(committed, verdicts, ReviewSettings(**settings), manifest["review_key"])
+    key = manifest["review_key"]
+    captions = Layer(committed, ledger.observe(snapshot, ledger.overlay_folder(output, key)))
+    translations = {
+        language: Layer(*(ledger.observe(snapshot, ledger.overlay_folder(output, k)) for k in _keys(each["key"], key)))
+        for language, each in manifest["translations"].items()
+    }
+    return Delivery(captions, translations, ReviewSettings(**settings), key)
+
+
+def _keys(translation_key: str, review_key: str) -> tuple[str, str]:
+    return translation_key, verdict_key(review_key, translation_key)
 
 
 def _fragments(output: Path) -> Iterator[Difference]:

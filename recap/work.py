@@ -18,6 +18,7 @@ from recap.graph.plan import WorkPlan
 from recap.graph.sizing import Machine
 from recap.graph.stages import WITHHELD, Receipt, WorkerLost
 from recap.graph.stopping import GraceOver, RayLost, Stop, stopping
+from recap.graph.translating import Captioned, TranslationPlan
 from recap.records import CAPTIONED, Clip
 from recap.report.progress import Progress
 from recap.report.speed import GraphBooks
@@ -30,41 +31,58 @@ GRAPH_CLIPS = 50_000  # in memory as objects; a graph starts its workers, so sma
 
 
 class Work:
-    """`committed` tells what is done; `caption` does the rest. Only under the lease."""
+    """`committed` tells what is captioned, `translated` what is in which language; `run` does the rest. Only under
+    the lease."""
 
     def __init__(self, snapshot: ledger.Snapshot, root: Path, plan: WorkPlan, limit: int | None, grace_s: float):
         self.snapshot, self.root, self.plan, self.limit = snapshot, root, plan, limit
         self.grace_s = grace_s
         self.stopped_by: int | None = None
-        ledger.compact(plan.fragments)
-        self.committed = self._read()
+        for folder in (plan.fragments, *(translation.fragments for translation in plan.translations)):
+            ledger.compact(folder)
+        self.committed = self._read(plan.fragments)
+        self.translated = {each.language: self._read(each.fragments) for each in plan.translations}
         self.captioned_before = self.committed.counts()[CAPTIONED]
         self.seconds = 0.0
         self.graphs: list[GraphBooks] = []
 
-    def caption(self, runner: Runner, bars: Progress) -> None:
-        """Run the graph until nothing is missing, a round makes no progress, the rounds are used up, or a signal.
+    def run(self, runner: Runner, bars: Progress) -> None:
+        """Run the graphs until nothing is missing, a round makes no progress, the rounds are used up, or a signal.
 
         Raises OutputFailed when nothing more can be committed.
         """
         started = time.monotonic()
         missing = self.committed.missing(self.limit)
-        if len(missing):
-            first = next(self.snapshot.clips(missing, self.root))
+        if len(missing) or any(len(self.untranslated(each.language)) for each in self.plan.translations):
+            first = next(self.snapshot.clips(self.snapshot.present[:1], self.root))
             # Ray sets handlers of its own when its session begins: ours come after.
-            with _runner(runner, self.plan, first) as run_graph, stopping(self.grace_s) as stop, _watched(runner, stop):
-                self._rounds(partial(run_graph, stop=stop), missing, bars, stop)
+            with _graphs(runner, self.plan, first) as graphs, stopping(self.grace_s) as stop, _watched(runner, stop):
+                if len(missing):
+                    self._rounds(partial(graphs.caption, stop=stop), missing, bars, stop)
+                for translation in self.plan.translations:
+                    self._translate(partial(graphs.translate, stop=stop, plan=translation), translation, bars, stop)
                 self.stopped_by = stop.signal
         self.seconds = time.monotonic() - started
 
-    def _read(self) -> ledger.Committed:
-        return ledger.Committed(self.snapshot, self.plan.fragments, ledger.set_aside)
+    @property
+    def is_complete(self) -> bool:
+        """Every clip asked for has a record, and every caption its translations."""
+        lacking = (self.untranslated(each.language) for each in self.plan.translations)
+        return not len(self.committed.missing(self.limit)) and not any(map(len, lacking))
+
+    def untranslated(self, language: str) -> np.ndarray:
+        """The ordinals of captioned clips that lack a language."""
+        captioned = self.committed.captioned
+        return captioned[self.translated[language].where[captioned] < 0]
+
+    def _read(self, folder: Path) -> ledger.Committed:
+        return ledger.Committed(self.snapshot, folder, ledger.set_aside)
 
     def _rounds(self, run_graph: RunGraph, missing: np.ndarray, bars: Progress, stop: Stop) -> None:
         for number in range(1, self.plan.ray.rounds + 1):
             bars.start(len(missing), self.committed.counts())
             self._round(run_graph, missing, bars, stop)
-            self.committed = self._read()
+            self.committed = self._read(self.plan.fragments)
             before, missing = len(missing), self.committed.missing(self.limit)
             if stop or not len(missing) or (len(missing) == before and number > 1):
                 return
@@ -75,15 +93,41 @@ class Work:
             if stop:
                 return
             clips = list(self.snapshot.clips(missing[start : start + GRAPH_CLIPS], self.root))
-            try:
+            with self._losses():
                 for receipt in run_graph(clips, _Watcher(bars, start, self.graphs)):
                     if receipt.status != WITHHELD:
                         bars.add(receipt.status)
-            except WorkerLost as error:
-                log.warning("a worker was lost: %s", error)
-                log.info("what it said", exc_info=error)
-            except GraceOver:
-                log.warning("%g s were not enough to finish what was in flight", self.grace_s)
+
+    @contextmanager
+    def _losses(self) -> Iterator[None]:
+        """A graph that ends before its clips do leaves them to the next round."""
+        try:
+            yield
+        except WorkerLost as error:
+            log.warning("a worker was lost: %s", error)
+            log.info("what it said", exc_info=error)
+        except GraceOver:
+            log.warning("%g s were not enough to finish what was in flight", self.grace_s)
+
+    def _translate(self, translate: RunGraph, plan: TranslationPlan, bars: Progress, stop: Stop) -> None:
+        before = None
+        for _ in range(self.plan.ray.rounds):
+            ordinals = self.untranslated(plan.language)
+            if stop or not len(ordinals) or len(ordinals) == before:
+                return
+            before = len(ordinals)
+            bars.start_translating(before, plan.language)
+            for start in range(0, before, GRAPH_CLIPS):
+                clips = list(self._captioned(ordinals[start : start + GRAPH_CLIPS]))
+                with self._losses():
+                    for done in translate(clips):
+                        bars.add_translated(done)
+            self.translated[plan.language] = self._read(plan.fragments)
+
+    def _captioned(self, ordinals: np.ndarray) -> Iterator[Captioned]:
+        for some, rows in self.committed.records(ordinals, ["captions"]):
+            clips = self.snapshot.clips(some, self.root)
+            yield from zip(clips, map(ledger.captions_of, rows["captions"].to_pylist()), strict=True)
 
 
 @dataclass
@@ -115,18 +159,26 @@ def _watched(runner: Runner, stop: Stop) -> Iterator[None]:
         yield
 
 
+@dataclass(frozen=True)
+class _Graphs:
+    caption: RunGraph
+    translate: RunGraph
+
+
 @contextmanager
-def _runner(runner: Runner, plan: WorkPlan, clip: Clip) -> Iterator[RunGraph]:
+def _graphs(runner: Runner, plan: WorkPlan, clip: Clip) -> Iterator[_Graphs]:
     if runner == "loop":
         from recap.graph.loop import loop_round
+        from recap.graph.translating import loop_translation
 
-        yield partial(loop_round, plan=plan)
+        yield _Graphs(partial(loop_round, plan=plan), loop_translation)
     else:
         from recap.graph.nodes import check_nodes
         from recap.graph.ray_graph import ray_round, ray_session
+        from recap.graph.ray_translation import ray_translation
 
         with ray_session(plan.ray.address):
             if plan.ray.address is not None:
                 checkpoints = filter(None, (plan.model.checkpoint, plan.model.base))
                 check_nodes(plan.fragments.parents[1], clip.location, checkpoints)
-            yield partial(ray_round, plan=plan)
+            yield _Graphs(partial(ray_round, plan=plan), ray_translation)

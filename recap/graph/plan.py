@@ -7,6 +7,7 @@ from pathlib import Path
 
 from recap.engines import EngineSettings, ModelSettings, PromptSettings
 from recap.graph.settings import RaySettings
+from recap.graph.translating import TranslationPlan
 from recap.records import FrameRequest
 from recap.review import ReviewSettings
 from recap.video import DecodeSettings
@@ -30,3 +31,4 @@ class WorkPlan:
     view_key: str
     caption_key: str
     review_key: str
+    translations: tuple[TranslationPlan, ...] = ()

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
+from typing import NoReturn
 from uuid import uuid4
 
 import psutil
@@ -122,11 +123,11 @@ def ray_round(clips: Sequence[Clip], watcher: Watcher, stop: Stop, *, plan: Work
     After `stop` the rest comes back withheld. Raises WorkerLost when a worker died more often than it is
     restarted, and OutputFailed when it could not commit; what was committed until then stays.
     """
-    counter = ray.remote(num_cpus=0)(_Counter).remote(len(clips))
+    counter = ray.remote(num_cpus=0)(Counter).remote(len(clips))
     asked = 0.0
     dataset = _graph(clips, plan, size_cluster(plan.decode, plan.engine), counter)
     over = threading.Event()
-    threading.Thread(target=_pass_on, args=(stop, over, counter), daemon=True).start()
+    threading.Thread(target=pass_on, args=(stop, over, counter), daemon=True).start()
     try:
         for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             if time.monotonic() - asked >= COUNT_EVERY_S:
@@ -134,11 +135,7 @@ def ray_round(clips: Sequence[Clip], watcher: Watcher, stop: Stop, *, plan: Work
                 watcher.on_decoded(ray.get(counter.total.remote()))
             yield from (Receipt(**row) for row in batch.to_pylist())
     except RayError as error:
-        *_, cause = causes = list(_causes(error))
-        failed = [each.errno for each in causes if isinstance(each, OSError) and each.errno in OUTPUT_ERRORS]
-        if failed:
-            raise OutputFailed(failed[0]) from error
-        raise WorkerLost((str(cause).strip() or repr(cause)).splitlines()[0]) from error
+        raise_what_ended(error)
     finally:
         over.set()
         with suppress(RayError):
@@ -146,7 +143,17 @@ def ray_round(clips: Sequence[Clip], watcher: Watcher, stop: Stop, *, plan: Work
         ray.kill(counter)
 
 
-def _pass_on(stop: Stop, over: threading.Event, counter: ray.actor.ActorHandle) -> None:
+def raise_what_ended(error: RayError) -> NoReturn:
+    """OutputFailed where a worker could not commit, else WorkerLost with what it said."""
+    *_, cause = causes = list(_causes(error))
+    failed = [each.errno for each in causes if isinstance(each, OSError) and each.errno in OUTPUT_ERRORS]
+    if failed:
+        raise OutputFailed(failed[0]) from error
+    raise WorkerLost((str(cause).strip() or repr(cause)).splitlines()[0]) from error
+
+
+def pass_on(stop: Stop, over: threading.Event, counter: ray.actor.ActorHandle) -> None:
+    """Tell a graph's counter that the run is to stop, unless the graph is over before."""
     while not over.is_set():
         if stop.asked.wait(COUNT_EVERY_S):
             with suppress(RayError):  # the graph may be over by now
@@ -161,13 +168,17 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = getattr(error, "cause", None) or error.__cause__
 
 
-def _graph(clips: Sequence[Clip], plan: WorkPlan, pools: Pools, counter: ray.actor.ActorHandle) -> Dataset:
+def quiet() -> None:
+    """Ray's own bars and warnings would stand between ours."""
     # Both ways to bound restarts are called deprecated; what follows them is not in any release yet.
     warnings.filterwarnings("ignore", message="`ray_remote_args", category=DeprecationWarning)
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    context.raise_original_map_exception = True  # or the reason is lost on the way to us
+
+
+def _graph(clips: Sequence[Clip], plan: WorkPlan, pools: Pools, counter: ray.actor.ActorHandle) -> Dataset:
+    quiet()
     in_flight = plan.engine.in_flight
     decode_pool = ActorPoolStrategy(size=pools.decode_workers, max_tasks_in_flight_per_actor=QUEUED_BLOCKS)
     caption_pool = ActorPoolStrategy(
@@ -175,7 +186,7 @@ def _graph(clips: Sequence[Clip], plan: WorkPlan, pools: Pools, counter: ray.act
         max_concurrent_calls_per_actor=in_flight + 1,  # one may only be waiting for a commit
         max_tasks_in_flight_per_actor=in_flight + 2,
     )
-    common = {"batch_size": None, "batch_format": "pyarrow", "ray_remote_args_fn": _bounded_retries}
+    common = {"batch_size": None, "batch_format": "pyarrow", "ray_remote_args_fn": bounded_retries}
     decoded = ray.data.from_blocks(list(_blocks(clips, pools))).map_batches(
         _Decode,
         fn_constructor_args=(plan, counter),
@@ -193,7 +204,7 @@ def _graph(clips: Sequence[Clip], plan: WorkPlan, pools: Pools, counter: ray.act
     )
 
 
-def _bounded_retries() -> dict[str, int]:
+def bounded_retries() -> dict[str, int]:
     """Ray's own defaults restart and retry for ever."""
     return {"max_restarts": RETRIES, "max_task_retries": RETRIES}
 
@@ -206,7 +217,7 @@ def _blocks(clips: Iterable[Clip], pools: Pools) -> Iterator[pa.Table]:
         yield pa.table({"clip": pa.array([pickle.dumps(clip) for clip in block], pa.binary())})
 
 
-class _Counter:
+class Counter:
     """How many of a graph's clips have been decoded, what its workers did, and whether it is to stop."""
 
     def __init__(self, clips: int):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ class TranslationPlan:
     """What translating into one language needs to know; `settings.checkpoint` is a local folder by now."""
 
     language: str
+    key: str
     settings: TranslationSettings
     translator_name: str
     model: ModelSettings
@@ -60,7 +60,7 @@ class TranslateStage:
         self.translator.close()
 
 
-def blocks(clips: Iterator[Captioned], total: int, actors: int) -> Iterator[list[Captioned]]:
+def blocks(clips: Iterable[Captioned], total: int, actors: int) -> Iterator[list[Captioned]]:
     """Some clips at a time, so that every actor has several turns."""
     size, block = max(1, min(BLOCK_CLIPS, total // (4 * actors))), []
     for clip in clips:
@@ -72,18 +72,10 @@ def blocks(clips: Iterator[Captioned], total: int, actors: int) -> Iterator[list
         yield block
 
 
-def loop_translation(clips: Iterator[Captioned], total: int, stop: Stop, *, plan: TranslationPlan) -> Iterator[int]:
+def loop_translation(clips: Sequence[Captioned], stop: Stop, *, plan: TranslationPlan) -> Iterator[int]:
     """Translate in this process; how many clips are done each time some are, until `stop`."""
     with closing(TranslateStage(plan, uuid4().hex)) as stage:
-        for block in blocks(clips, total, actors=1):
+        for block in blocks(clips, len(clips), actors=1):
             if stop:
                 return
             yield stage.translate(block)
-
-
-def packed(block: Sequence[Captioned]) -> bytes:
-    """A block on its way to an actor."""
-    return pickle.dumps(list(block))
-
-
-RunTranslation = Callable[..., Iterator[int]]

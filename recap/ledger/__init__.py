@@ -8,7 +8,7 @@ from recap.ledger.growth import Growth, foresee_snapshot, update_snapshot
 from recap.ledger.keys import Keys, differences, key_of
 from recap.ledger.lease import Holder, holder, lease
 from recap.ledger.recipe import check_owner, fragment_folder, overlay_folder, read_manifest, read_recipe, write_recipe
-from recap.ledger.schema import refuse_reserved
+from recap.ledger.schema import captions_of, refuse_reserved
 from recap.ledger.sealed import CONTRACT
 from recap.ledger.snapshot import Snapshot, read_snapshot
 
@@ -22,6 +22,7 @@ __all__ = [
     "Keys",
     "OutputFailed",
     "Snapshot",
+    "captions_of",
     "check_owner",
     "compact",
     "differences",

@@ -16,7 +16,7 @@ from recap.ledger.identity import as_arrow, identities
 from recap.ledger.rows import RowReader
 from recap.ledger.schema import FRAGMENT, shard_schema
 from recap.ledger.snapshot import Snapshot
-from recap.records import STATUSES
+from recap.records import CAPTIONED, STATUSES
 
 GLANCES = 3
 BATCH_ROWS = 4096
@@ -77,6 +77,12 @@ class Committed:
         """The ordinals of the clips with a record."""
         present = self.snapshot.present
         return present[self.where[present] >= 0]
+
+    @property
+    def captioned(self) -> np.ndarray:
+        """The ordinals of the clips with a caption."""
+        kinds = [number for (status, _), number in self._kinds.items() if status == CAPTIONED]
+        return np.flatnonzero(np.isin(self._kind, kinds) & self.snapshot.is_present)
 
     def batches(self, rows: int = BATCH_ROWS) -> Iterator[pa.Table]:
         """The records in order of ordinal, `rows` clips at a time, with the caller's columns behind."""

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
 
 @dataclass(frozen=True)
 class Keys:
-    """The chained keys by name, in their order, and the named settings that each is a hash of."""
+    """The chained keys by name, in their order, and the named settings that each is a hash of.
+
+    A key builds on the one before it, or on the one that `parents` names.
+    """
 
     settings: Mapping[str, Mapping[str, Any]]
+    parents: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def values(self) -> dict[str, str]:
@@ -21,6 +25,7 @@ class Keys:
         values: dict[str, str] = {}
         previous = ""
         for name, settings in self.settings.items():
+            previous = values[self.parents[name]] if name in self.parents else previous
             values[name] = previous = key_of(settings, previous)
         return values
 

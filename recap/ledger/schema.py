@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import pyarrow as pa
 
@@ -72,6 +73,11 @@ def _row(record: Record) -> dict:
 
 def _captions(captions: Iterable[Caption]) -> list[dict]:
     return [asdict(caption) for caption in captions]
+
+
+def captions_of(rows: Iterable[Mapping[str, Any]]) -> tuple[Caption, ...]:
+    """A column's captions, as `to_pylist` gives them, as they were."""
+    return tuple(Caption(**{name: tuple(v) if isinstance(v, list) else v for name, v in row.items()}) for row in rows)
 
 
 def shard_schema(extra: Iterable[pa.Field] = ()) -> pa.Schema:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 RERUNS = {
     "view_key": "what the model sees is another thing: every clip is decoded and captioned again",
     "caption_key": "what is asked of which model is another thing: every clip is captioned again",
+    "translation_key": "stored captions are translated again, and none is made",
     "review_key": "stored captions are judged again, and none is made",
 }
 SHOWN = 60
@@ -55,7 +56,7 @@ def _changes(plan: Plan) -> Iterator[str]:
         yield f"  {name}: {_short(before)} → {_short(after)}"
     for key, settings in plan.stale.items():
         if settings:
-            yield f"{key} changed ({', '.join(settings)}): {RERUNS[key]}"
+            yield f"{key} changed ({', '.join(settings)}): {RERUNS[key.split('/')[0]]}"
     if not plan.stale:
         yield "no key changed: nothing is captioned again for these settings"
 

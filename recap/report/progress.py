@@ -21,6 +21,7 @@ class Progress:
         self.every_s = every_s
         self.counts: Counter[str] = Counter()
         self.total = self.decoded = 0
+        self._to_translate, self._translated, self._language = 0, 0, ""
         self._started = self._last_line = time.monotonic()
         self._bars = self._new_bars() if self.console.is_terminal else None
 
@@ -57,6 +58,19 @@ class Progress:
     @property
     def done(self) -> int:
         return sum(self.counts[status] for status in STATUSES)
+
+    def start_translating(self, total: int, language: str) -> None:
+        """`total` clips' captions are to be put into `language`."""
+        self._to_translate, self._translated, self._language = total, 0, language
+        self.console.print(f"{total} clips to translate into {language}")
+
+    def add_translated(self, clips: int) -> None:
+        """So many more clips have their translation."""
+        self._translated += clips
+        if time.monotonic() - self._last_line >= self.every_s or self._translated == self._to_translate:
+            self._last_line = time.monotonic()
+            line = f"translated {self._translated}/{self._to_translate} into {self._language}"
+            self.console.print(line, highlight=False)
 
     def _show(self) -> None:
         if self._bars is not None:

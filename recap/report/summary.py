@@ -56,6 +56,8 @@ def _rows(summary: Summary):
         before, after = (summary.flags[when].get(flag, 0) for when in ("before", "after"))
         yield f"  {flag}", f"{after}" if before == after else f"{after}, before repair {before}"
     yield "remaining", summary.remaining
+    for language, clips in summary.translated.items():
+        yield f"in {language}", clips
     if summary.vanished:
         yield "vanished", summary.vanished
     yield "seconds", f"{summary.seconds:.1f}"

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from webdataset import TarWriter
 
 log = logging.getLogger(__name__)
 
 
 def write_webdataset(rows: pa.Table, path: Path, video_root: Path | None = None) -> None:
     """One tar with a sample for each row; with `video_root`, each clip's own file too."""
+    from webdataset import TarWriter  # here, since it loads torch
+
     with open(path, "wb") as file, TarWriter(file, encoder=False, mtime=0, user="", group="") as tar:
         for sample in samples(rows, video_root):
             tar.write(sample)
@@ -41,12 +42,21 @@ def read_samples(path: Path) -> Iterator[dict[str, Any]]:
 def _sample(record: dict[str, Any], video_root: Path | None) -> Iterator[tuple[str, Any]]:
     yield "__key__", record["clip_id"]
     yield "txt", record["caption"].encode()
-    if len(record["captions"]) > 1:
-        for caption in record["captions"]:
-            yield f"{caption['prompt']}.txt", caption["text"].encode()
+    yield from _texts(record["captions"])
     yield "json", _json(record).encode()
     if video_root is not None:
         yield from _video(video_root / record["uri"])
+
+
+def _texts(captions: list[dict[str, Any]]) -> Iterator[tuple[str, bytes]]:
+    """`<prompt>.txt` where there are several, `<language>.txt` for the primary caption's translations, and both."""
+    originals = [caption for caption in captions if not caption["source_sha"]]
+    for caption in captions if len(originals) > 1 else ():
+        language = f".{caption['language']}" if caption["source_sha"] else ""
+        yield f"{caption['prompt']}{language}.txt", caption["text"].encode()
+    for caption in captions:
+        if caption["source_sha"] and caption["prompt"] == originals[0]["prompt"]:
+            yield f"{caption['language']}.txt", caption["text"].encode()
 
 
 def _video(path: Path) -> Iterator[tuple[str, bytes]]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from recap.engines import ModelSettings, model_name
-from recap.pllava.hub import named_folder, resolve_checkpoint
+from recap.pllava.hub import resolve_checkpoint
 from recap.translation.base import Translator
 from recap.translation.rehearsal import RehearsalTranslator
 from recap.translation.settings import TranslationSettings
@@ -35,7 +35,7 @@ def open_translator(settings: TranslationSettings, model: ModelSettings, templat
 
 def fetch_translator(settings: TranslationSettings, *, weights: bool = True) -> TranslationSettings:
     """`settings` with a folder for a checkpoint, fetched from the hub where it is not here."""
-    if settings.engine != "seq2seq":
+    if settings.engine != "seq2seq" or not settings.languages:
         return settings
     name = SHIPPED if settings.checkpoint == POCKET else settings.checkpoint
     return replace(settings, checkpoint=str(resolve_checkpoint(name, settings.revision, weights=weights)))
@@ -47,8 +47,16 @@ def translator_name(settings: TranslationSettings, model: ModelSettings) -> str:
         return model_name(model)
     if settings.engine == "rehearsal":
         return "rehearsal"
-    name = settings.checkpoint if settings.checkpoint == POCKET else named_folder(settings.checkpoint).name
+    folder = Path(settings.checkpoint).expanduser()
+    name = folder.resolve().name if settings.checkpoint != POCKET and folder.is_dir() else settings.checkpoint
     return f"{name}@{settings.revision}" if settings.revision else name
+
+
+def translator_digest(settings: TranslationSettings) -> str:
+    """Which weights a fetched translation model has; empty where none of its own is used."""
+    from recap.pllava import weight_digest
+
+    return weight_digest(settings.checkpoint) if settings.engine == "seq2seq" and settings.checkpoint else ""
 
 
 def _check_gpu(settings: TranslationSettings) -> None:

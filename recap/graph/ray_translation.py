@@ -1,0 +1,64 @@
+"""The translation graph on Ray Data: one pool of translators."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from collections.abc import Iterator, Sequence
+from uuid import uuid4
+
+import pyarrow as pa
+import ray
+from ray.data import ActorPoolStrategy, Dataset
+from ray.exceptions import RayError
+
+from recap.graph.ray_graph import Counter, bounded_retries, joined_machine, pass_on, quiet, raise_what_ended
+from recap.graph.sizing import HEADROOM_CPUS
+from recap.graph.stopping import Stop
+from recap.graph.translating import Captioned, TranslateStage, TranslationPlan, blocks
+
+
+def ray_translation(clips: Sequence[Captioned], stop: Stop, *, plan: TranslationPlan) -> Iterator[int]:
+    """Translate on the joined cluster; how many clips are done each time some are, until `stop`.
+
+    Raises WorkerLost and OutputFailed as `ray_round` does.
+    """
+    counter = ray.remote(num_cpus=0)(Counter).remote(len(clips))
+    over = threading.Event()
+    threading.Thread(target=pass_on, args=(stop, over, counter), daemon=True).start()
+    try:
+        for batch in _graph(clips, plan, counter).iter_batches(
+            batch_size=None, batch_format="pyarrow", prefetch_batches=0
+        ):
+            yield sum(batch["done"].to_pylist())
+    except RayError as error:
+        raise_what_ended(error)
+    finally:
+        over.set()
+        ray.kill(counter)
+
+
+def _graph(clips: Sequence[Captioned], plan: TranslationPlan, counter: ray.actor.ActorHandle) -> Dataset:
+    quiet()
+    settings = plan.settings
+    packed = [pa.table({"clips": [pickle.dumps(block)]}) for block in blocks(clips, len(clips), settings.actors)]
+    return ray.data.from_blocks(packed).map_batches(
+        _Translate,
+        fn_constructor_args=(plan, counter),
+        compute=ActorPoolStrategy(size=settings.actors),
+        num_cpus=min(1.0, (joined_machine().cpus - HEADROOM_CPUS) / settings.actors),
+        num_gpus=settings.gpus_per_actor,
+        batch_size=None,
+        batch_format="pyarrow",
+        ray_remote_args_fn=bounded_retries,
+    )
+
+
+class _Translate:
+    def __init__(self, plan: TranslationPlan, counter: ray.actor.ActorHandle):
+        self.stage, self.counter = TranslateStage(plan, uuid4().hex), counter
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        if ray.get(self.counter.is_closed.remote()):
+            return pa.table({"done": [0]})
+        return pa.table({"done": [self.stage.translate(pickle.loads(each)) for each in batch["clips"].to_pylist()]})

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import json
+import shutil
+import tarfile
+
+import pyarrow.parquet as pq
+import pytest
+
+from recap import jobs
+from recap.graph import stages, translating
+from recap.translation import source_sha
+from recap.verification import verify
+
+CHINESE = ("translation.languages=[zh]", "translation.engine=rehearsal", "review.repair=false")
+
+
+@pytest.fixture
+def run(rehearsal, tmp_path):
+    """A function that runs the pipeline with overrides, and gives its summary and captioned rows by file name."""
+
+    def run(*overrides):
+        summary = jobs.run(rehearsal(*overrides), runner="loop")
+        assert verify(tmp_path / "out") == []
+        paths = [shard["path"] for shard in summary.shards if shard["kind"] == "parquet"]
+        return summary, {
+            row["uri"]: row for path in paths for row in pq.read_table(tmp_path / "out" / path).to_pylist()
+        }
+
+    return run
+
+
+def test_every_caption_has_its_translation_behind_it(run, tmp_path):
+    summary, rows = run(*CHINESE, "prompt.instruction=[dense, short]")
+    assert summary.complete and summary.translated == {"zh": 6}
+    for row in rows.values():
+        assert [(c["prompt"], c["language"]) for c in row["captions"]] == [
+            ("dense", "en"), ("short", "en"), ("dense", "zh"), ("short", "zh")
+        ]  # fmt: skip
+        for caption, translation in zip(row["captions"][:2], row["captions"][2:], strict=True):
+            assert translation["source_sha"] == source_sha(caption["text"]) and not caption["source_sha"]
+            assert translation["model"] == "rehearsal" and translation["text"].endswith("。")
+        assert row["caption"] == row["captions"][0]["text"]
+
+
+def test_tars_hold_them_as_utf_8_under_their_language(run, tmp_path):
+    summary, rows = run(*CHINESE)
+    tars = [tmp_path / "out" / shard["path"] for shard in summary.shards if shard["kind"] == "webdataset"]
+    row = next(row for row in rows.values() if row["clip_id"] == summary.shards[-1]["last_clip_id"])
+    with tarfile.open(tars[-1]) as tar:
+        read = {name: tar.extractfile(f"{row['clip_id']}.{name}").read().decode() for name in ("txt", "zh.txt", "json")}
+    chinese = row["captions"][1]["text"]
+    assert read["zh.txt"] == chinese and read["txt"] == row["caption"] and chinese in read["json"]
+    assert json.loads(read["json"])["captions"][1]["language"] == "zh"
+
+
+def test_a_language_is_added_to_a_finished_output_and_no_engine_is_opened(run, monkeypatch):
+    before, rows = run("review.repair=false")
+
+    def never(*_, **__):
+        raise AssertionError("the captioner was opened")
+
+    monkeypatch.setattr(stages, "open_captioner", never)
+    after, translated = run(*CHINESE)
+    assert after.captioned_now == 0 and after.generation != before.generation
+    assert all(translated[uri]["captions"][0] == row["captions"][0] for uri, row in rows.items())
+    other, again = run(*CHINESE, "translation.max_new_tokens=4")
+    assert all(again[uri]["captions"][1]["finish_reason"] == "length" for uri in rows)
+    assert run(*CHINESE)[0].generation == after.generation
+    assert run("review.repair=false")[0].generation == before.generation
+    assert other.generation != after.generation
+
+
+def test_a_run_that_died_between_blocks_goes_on(run, monkeypatch, tmp_path):
+    wanted = run(*CHINESE)[0].generation
+    shutil.rmtree(tmp_path / "out")
+    translate, calls = translating.TranslateStage.translate, []
+
+    def dies(stage, clips):
+        calls.append(len(clips))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return translate(stage, clips)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(translating.TranslateStage, "translate", dies)
+        with pytest.raises(KeyboardInterrupt):
+            run(*CHINESE)
+    monkeypatch.setattr(
+        translating.TranslateStage, "translate", lambda stage, clips: calls.append(0) or translate(stage, clips)
+    )
+    summary, _ = run(*CHINESE)
+    assert summary.generation == wanted and summary.captioned_now == 0
+    assert calls.count(0) == 4
+
+
+def test_translations_are_judged_anew_too_and_follow_a_retried_caption(run, tmp_path):
+    _, rows = run(*CHINESE)
+    loose, judged = run(*CHINESE, "review.length_ratio=[0.01, 99]")
+    assert loose.captioned_now == 0 and loose.translated == {"zh": 6}
+    before, after = ({f for row in some.values() for f in row["captions"][1]["flags"]} for some in (rows, judged))
+    assert after <= before
+    clip = next(iter(rows.values()))["clip_id"]
+    assert jobs.retry(tmp_path / "out", clip_ids=[clip], runner="loop").generation == loose.generation
+
+
+@pytest.mark.ray
+def test_on_ray_it_is_the_same(run, rehearsal, ray_session, tmp_path):
+    wanted = run(*CHINESE)[0].generation
+    shutil.rmtree(tmp_path / "out")
+    assert jobs.run(rehearsal(*CHINESE)).generation == wanted
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("translation.languages=[zh]",), "translation.checkpoint is missing"),
+        (("translation.languages=[english]", "translation.engine=llm"), "no code of another language"),
+        (("translation.languages=[zh]", "translation.engine=llm"), "rehearsal has none"),
+        (("translation.languages=[zh]", "translation.checkpoint=nowhere"), "no checkpoint folder"),
+    ],
+)
+def test_what_cannot_be_translated_is_refused(rehearsal, overrides, message):
+    with pytest.raises(ValueError, match=message):
+        jobs.run(rehearsal(*overrides), runner="loop")
