@@ -11,6 +11,7 @@ import errno
 import os
 import sys
 import time
+from importlib import import_module
 
 
 def first_come(flag: str, times: int) -> bool:
@@ -83,17 +84,16 @@ def break_disk(fault, flag: str, times: int) -> None:
 
 
 def break_decoder() -> None:
-    from recap.video.reader import InProcessReader
+    reader = import_module("recap.video.reader")
+    decode = reader.decode
 
-    read = InProcessReader.read
-
-    def broken(self, location, *arguments, **options):
+    def broken(location, *arguments):
         fault = CLIPS.get(os.path.basename(location).partition(".")[0])
         if fault:
             fault()
-        return read(self, location, *arguments, **options)
+        return decode(location, *arguments)
 
-    InProcessReader.read = broken
+    reader.decode = broken
 
 
 if "recap.video.sandbox.child" in sys.orig_argv:
