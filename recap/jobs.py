@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from recap.planning import check, check_view, derive_keys
 from recap.records import CAPTIONED, FILTERED, QUARANTINED, FrameRequest
 from recap.report.log_file import log_file
 from recap.report.progress import Progress
+from recap.storage import Location, location, resolved
 from recap.work import Runner, Work
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def run(
     model = engines.fetch(pipeline.model, pipeline.engine)
     engines.check_fetched(model, pipeline.engine)
     keys = derive_keys(pipeline, model, request)
-    output = Path(pipeline.output.path)
+    output = location(pipeline.output.path)
     with (
         _cluster(pipeline, runner),
         ledger.output_errors(),
@@ -81,7 +81,7 @@ def run(
         snapshot, _ = ledger.update_snapshot(output, scanned)
         del scanned  # from here on the snapshot's few bytes a clip are all that is held
         plan = _work_plan(pipeline, model, request, keys, epoch)
-        work = Work(snapshot, corpus_root(pipeline.corpus).resolve(), plan, limit, pipeline.output.grace_s)
+        work = Work(snapshot, resolved(corpus_root(pipeline.corpus)), plan, limit, pipeline.output.grace_s)
         with progress or Progress() as bars:
             work.caption(runner, bars)
         summary = _finalize(pipeline, work)
@@ -91,7 +91,7 @@ def run(
 
 
 def retry(
-    output: Path,
+    output: Location,
     *,
     reason: str | None = None,
     clip_ids: Sequence[str] = (),
@@ -110,7 +110,7 @@ def retry(
     return run(pipeline, runner=runner, progress=progress)
 
 
-def _mark(output: Path, epoch: int, reason: str | None, clip_ids: Sequence[str]) -> None:
+def _mark(output: Location, epoch: int, reason: str | None, clip_ids: Sequence[str]) -> None:
     """From here on the records of these clips do not count."""
     folder = ledger.fragment_folder(output, ledger.read_recipe(output)["keys"]["caption_key"])
     snapshot = ledger.read_snapshot(output)
@@ -132,7 +132,7 @@ def _mark(output: Path, epoch: int, reason: str | None, clip_ids: Sequence[str])
 def _work_plan(
     pipeline: Pipeline, model: engines.ModelSettings, request: FrameRequest, keys: ledger.Keys, epoch: int
 ) -> WorkPlan:
-    output = Path(pipeline.output.path).resolve()
+    output = resolved(location(pipeline.output.path))
     return WorkPlan(
         request=request,
         decode=pipeline.decode,
@@ -162,8 +162,9 @@ def _cluster(pipeline: Pipeline, runner: Runner) -> Iterator[None]:
 
 
 def _finalize(pipeline: Pipeline, work: Work) -> Summary:
-    output, committed = Path(pipeline.output.path), work.committed
+    output, committed = location(pipeline.output.path), work.committed
     books = committed.books()
+    ledger.require_lease(output, work.plan.epoch)
     generation, shard_list = shards.write_generation(
         output, committed.batches(), pipeline.output, corpus_root(pipeline.corpus)
     )
@@ -177,6 +178,7 @@ def _finalize(pipeline: Pipeline, work: Work) -> Summary:
         "reconciliation": books | {"vanished": len(work.snapshot) - books["clips"]},
         "reasons": dict(sorted(committed.reasons().items())),
     }
+    ledger.require_lease(output, work.plan.epoch)
     ledger.write_json(output / "manifest.json", manifest)
     shards.delete_other_generations(output, generation)
     return _summary(output, manifest, work)
@@ -192,7 +194,7 @@ def _check_shards(shard_list: list[shards.Shard], books: dict[str, int]) -> None
     assert all(number == books[CAPTIONED] for number in rows.values()), (rows, books)
 
 
-def _summary(output: Path, manifest: dict[str, Any], work: Work) -> Summary:
+def _summary(output: Location, manifest: dict[str, Any], work: Work) -> Summary:
     books = manifest["reconciliation"]
     return Summary(
         **books,
@@ -207,6 +209,6 @@ def _summary(output: Path, manifest: dict[str, Any], work: Work) -> Summary:
     )
 
 
-def root_of(output: Path) -> Path:
+def root_of(output: Location) -> Location:
     """The folder below which the clips of `output` lie; ValueError where no run has begun."""
     return corpus_root(from_recipe(ledger.read_recipe(output)["settings"], output).corpus)

@@ -12,6 +12,7 @@ from recap.engines.settings import EngineSettings, ModelSettings, PromptSettings
 from recap.graph.settings import RaySettings
 from recap.shards.settings import OutputSettings
 from recap.source import SettingsSource
+from recap.storage import Location
 from recap.typed import Typed
 from recap.video.settings import DecodeSettings, FramesSettings
 
@@ -64,7 +65,7 @@ def load_pipeline(path: str | Path, overrides: Sequence[str] = ()) -> Pipeline:
     return _TYPED.load(path, overrides)
 
 
-def from_recipe(settings: Mapping[str, Any], output: Path) -> Pipeline:
+def from_recipe(settings: Mapping[str, Any], output: Location) -> Pipeline:
     """The pipeline whose effective settings a recipe holds, for the output that lies at `output` now."""
     moved = {**settings, "output": {**settings["output"], "path": str(output)}}
     return validate(SettingsSource(f"{output / 'recipe.json'}", moved, {}))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +12,7 @@ from recap.corpus import caller_columns, corpus_identity, scan
 from recap.graph.sizing import local_resources, size_pools
 from recap.pipeline import Pipeline
 from recap.records import STATUSES, FrameRequest
+from recap.storage import Location, location
 
 PIXELS = ("truncated", "fallback", "scaling")
 DECODING = ("kind", "max_new_tokens", "repetition_penalty")
@@ -51,7 +51,7 @@ def plan(pipeline: Pipeline, *, limit: int | None = None) -> Plan:
     scanned = check_corpus(pipeline)
     model = engines.fetch(pipeline.model, pipeline.engine, weights=False)
     keys = derive_keys(pipeline, model, frame_request(pipeline, model))
-    output = Path(pipeline.output.path)
+    output = location(pipeline.output.path)
     snapshot, growth = ledger.foresee_snapshot(output, scanned)
     committed = ledger.observe(snapshot, ledger.fragment_folder(output, keys.values["caption_key"]))
     counts = committed.counts()
@@ -67,7 +67,7 @@ def plan(pipeline: Pipeline, *, limit: int | None = None) -> Plan:
     )
 
 
-def _against_last(output: Path, keys: ledger.Keys, pipeline: Pipeline) -> dict[str, dict]:
+def _against_last(output: Location, keys: ledger.Keys, pipeline: Pipeline) -> dict[str, dict]:
     recipe = ledger.read_json(output / "recipe.json")
     if recipe is None:
         return {"stale": {}, "settings": {}}
@@ -104,7 +104,7 @@ def check_corpus(pipeline: Pipeline) -> pa.Table:
     """The scanned corpus; ValueError when it cannot be read or `output.path` is not its output."""
     scanned = scan(pipeline.corpus)
     ledger.refuse_reserved(caller_columns(scanned))
-    ledger.check_owner(Path(pipeline.output.path), corpus_identity(pipeline.corpus))
+    ledger.check_owner(location(pipeline.output.path), corpus_identity(pipeline.corpus))
     return scanned
 
 

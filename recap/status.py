@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from recap import ledger
 from recap.records import STATUSES
+from recap.storage import Location
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Status:
     generation: str | None
 
 
-def status(output: Path) -> Status:
+def status(output: Location) -> Status:
     """Look at an output without taking its lease. Raises ValueError where no run has begun."""
     recipe = ledger.read_recipe(output)
     who, is_held = ledger.holder(output)
@@ -58,7 +58,7 @@ def _state(has_holder: bool, is_held: bool, books: dict[str, int]) -> str:
     return "complete" if books["clips"] and not books["remaining"] else "stopped"
 
 
-def _last_commit_s(folder: Path) -> float | None:
+def _last_commit_s(folder: Location) -> float | None:
     times = []
     for path in folder.glob("*.parquet"):
         with suppress(FileNotFoundError):  # merged away meanwhile

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -18,6 +17,7 @@ from recap.graph.stages import WITHHELD, Receipt, WorkerLost
 from recap.graph.stopping import GraceOver, Stop, stopping
 from recap.records import CAPTIONED, Clip
 from recap.report.progress import Progress
+from recap.storage import Location
 
 log = logging.getLogger(__name__)
 Runner = Literal["ray", "loop"]
@@ -28,7 +28,7 @@ GRAPH_CLIPS = 50_000  # in memory as objects; a graph starts its workers, so sma
 class Work:
     """`committed` tells what is done; `caption` does the rest. Only under the lease."""
 
-    def __init__(self, snapshot: ledger.Snapshot, root: Path, plan: WorkPlan, limit: int | None, grace_s: float):
+    def __init__(self, snapshot: ledger.Snapshot, root: Location, plan: WorkPlan, limit: int | None, grace_s: float):
         self.snapshot, self.root, self.plan, self.limit = snapshot, root, plan, limit
         self.grace_s = grace_s
         self.stopped_by: int | None = None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from recap.engines import EngineSettings, ModelSettings, PromptSettings
 from recap.graph.settings import RaySettings
 from recap.records import FrameRequest
+from recap.storage import Location
 from recap.video import DecodeSettings
 
 
@@ -22,7 +22,7 @@ class WorkPlan:
     prompt: PromptSettings
     engine: EngineSettings
     ray: RaySettings
-    fragments: Path
+    fragments: Location
     commit_every_s: float
     epoch: int
     view_key: str

@@ -122,7 +122,7 @@ def _raise_output_failed(error: BaseException | None) -> None:
     """Ray wraps what a worker raised several times over."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in OUTPUT_ERRORS:
-            raise OutputFailed(error.errno) from error
+            raise OutputFailed(error) from error
         error = getattr(error, "cause", None) or error.__cause__
 
 

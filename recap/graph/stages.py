@@ -12,6 +12,7 @@ from recap.engines import open_captioner
 from recap.graph.plan import WorkPlan
 from recap.ledger import FragmentWriter
 from recap.records import CAPTIONED, QUARANTINED, Caption, Clip, ClipError, Frames, Record
+from recap.storage import Fetcher
 from recap.video import open_reader
 
 LOOK_EVERY_S = 0.5
@@ -48,17 +49,20 @@ class DecodeStage:
     def __init__(self, plan: WorkPlan):
         self.request = plan.request
         self.reader = open_reader(plan.decode)
+        self.fetcher = Fetcher(plan.decode.fetch_folder, plan.decode.fetch_bytes)
 
     def decode(self, clip: Clip) -> Frames | ClipError:
         """Never raises for a bad file: the error is the result."""
         try:
-            return self.reader.read(clip.location, self.request, start_s=clip.start_s, end_s=clip.end_s)
+            with self.fetcher.local(clip.location) as file:
+                return self.reader.read(file, self.request, start_s=clip.start_s, end_s=clip.end_s)
         except ClipError as error:
             return error
 
     def close(self) -> None:
         """Let the decoder go."""
         self.reader.close()
+        self.fetcher.close()
 
 
 class CaptionStage:

@@ -14,31 +14,33 @@ from typing import Any
 import pyarrow as pa
 from webdataset import TarWriter
 
+from recap.storage import Location, store_errors
+
 log = logging.getLogger(__name__)
 
 
-def write_webdataset(rows: pa.Table, path: Path, video_root: Path | None = None) -> None:
+def write_webdataset(rows: pa.Table, path: Path, video_root: Location | None = None) -> None:
     """One tar with a sample for each row; with `video_root`, each clip's own file too."""
     with open(path, "wb") as file, TarWriter(file, encoder=False, mtime=0, user="", group="") as tar:
         for sample in samples(rows, video_root):
             tar.write(sample)
 
 
-def samples(rows: pa.Table, video_root: Path | None = None) -> Iterator[dict[str, Any]]:
+def samples(rows: pa.Table, video_root: Location | None = None) -> Iterator[dict[str, Any]]:
     """Each row as `__key__` and the content of its files by extension."""
     for record in rows.to_pylist():
         yield dict(_sample(record, video_root))
 
 
-def read_samples(path: Path) -> Iterator[dict[str, Any]]:
+def read_samples(path: Location) -> Iterator[dict[str, Any]]:
     """What a tar holds, in its order: neighbours with one key are a sample."""
-    with tarfile.open(path) as archive:
+    with path.open("rb") as file, tarfile.open(fileobj=file) as archive:
         for key, members in groupby(archive, lambda member: member.name.partition(".")[0]):
             files = {member.name.partition(".")[2]: archive.extractfile(member) for member in members}
             yield {"__key__": key} | {name: file.read() for name, file in files.items() if file is not None}
 
 
-def _sample(record: dict[str, Any], video_root: Path | None) -> Iterator[tuple[str, Any]]:
+def _sample(record: dict[str, Any], video_root: Location | None) -> Iterator[tuple[str, Any]]:
     yield "__key__", record["clip_id"]
     yield "txt", record["caption"].encode()
     if len(record["captions"]) > 1:
@@ -49,10 +51,12 @@ def _sample(record: dict[str, Any], video_root: Path | None) -> Iterator[tuple[s
         yield from _video(video_root / record["uri"])
 
 
-def _video(path: Path) -> Iterator[tuple[str, bytes]]:
+def _video(path: Location) -> Iterator[tuple[str, bytes]]:
     """The clip's file; a clip whose file is gone by now keeps its caption."""
     try:
-        yield path.suffix[1:].lower() or "video", path.read_bytes()
+        with store_errors(path):
+            data = path.read_bytes()
+        yield path.suffix[1:].lower() or "video", data
     except OSError as error:
         log.warning("%s is not in its shard: %s", path.name, error.strerror)
 
