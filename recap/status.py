@@ -9,7 +9,7 @@ from typing import Any
 
 from recap import ledger
 from recap.records import STATUSES
-from recap.storage import Location
+from recap.storage import Location, children
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,9 @@ def _state(has_holder: bool, is_held: bool, books: dict[str, int]) -> str:
 
 def _last_commit_s(folder: Location) -> float | None:
     times = []
-    for path in folder.glob("*.parquet"):
+    for path in children(folder):
+        if path.suffix != ".parquet":
+            continue
         with suppress(FileNotFoundError):  # merged away meanwhile
             times.append(path.stat().st_mtime)
     return round(max(0.0, time.time() - max(times)), 1) if times else None

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from recap import ledger, shards
 from recap.records import CAPTIONED
-from recap.storage import Location, source
+from recap.storage import Location, children, source
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def _fragments(output: Location) -> Iterator[Difference]:
     def on_torn(path: Location, reason: str) -> None:
         torn.append(Difference(path.relative_to(output).as_posix(), reason))
 
-    for folder in sorted((output / "fragments").glob("*")):
+    for folder in sorted(children(output / "fragments")):
         for _ in ledger.read_fragments(folder, on_torn):
             pass
     yield from torn

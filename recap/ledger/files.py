@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from recap.storage import Location, abort_uploads, failure, is_store, store_errors, write_atomically
+from recap.storage import Location, abort_uploads, failure, is_store, read_bytes, write_atomically
 
 OUTPUT_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EBUSY})
 
@@ -45,8 +45,7 @@ def write_json(path: Location, document: Any) -> None:
 def read_json(path: Location) -> Any | None:
     """The document, or None where there is no such file."""
     try:
-        with store_errors(path):
-            return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_bytes(path).decode())
     except (FileNotFoundError, NotADirectoryError):
         return None
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from recap.ledger.schema import FRAGMENT, fragment_table
 from recap.ledger.sealed import Torn, open_sealed, write_sealed
 from recap.records import Record
-from recap.storage import Location, rename
+from recap.storage import Location, children, rename
 
 log = logging.getLogger(__name__)
 IDENTITY = ["clip_id", "source_version", "status", "error_stage", "error_kind"]
@@ -148,7 +148,7 @@ def open_fragment(path: Location) -> pq.ParquetFile:
 
 def list_fragments(folder: Location, on_torn: Callable[[Location, str], None] = pass_over) -> list[Location]:
     """The files that are named like fragments or marks, in the order in which they count."""
-    paths = [path for path in folder.glob("*") if path.suffix in (".parquet", ".retry")]
+    paths = [path for path in children(folder) if path.suffix in (".parquet", ".retry")]
     for path in paths:
         if not _NAME.fullmatch(path.name):
             on_torn(path, "it is not named like one")

@@ -15,7 +15,7 @@ from pathlib import Path
 from recap.ledger import store_lease
 from recap.ledger.files import read_json, write_json
 from recap.ledger.fragments import fragment_order, list_fragments
-from recap.storage import Location, is_store
+from recap.storage import Location, children, is_store
 
 HOLDER = "lease.json"
 PATIENCE_S = 1.0  # whoever only looks at the lock holds it for an instant
@@ -124,6 +124,6 @@ def _next_epoch(descriptor: int, output: Path) -> int:
 
 
 def _latest_fragment(output: Location) -> int:
-    folders = (output / "fragments").glob("*")
+    folders = children(output / "fragments")
     paths = (path for folder in folders for path in list_fragments(folder, lambda *_: None))
     return max((fragment_order(path)[0] for path in paths), default=0)

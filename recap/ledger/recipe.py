@@ -9,7 +9,7 @@ from typing import Any
 from recap.ledger.files import read_json, write_json
 from recap.ledger.keys import Keys
 from recap.ledger.sealed import CONTRACT, refuse_newer
-from recap.storage import Location
+from recap.storage import Location, children
 
 
 def read_manifest(output: Location) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def _refuse_foreign(output: Location) -> None:
         raise ValueError(f"output.path: {output} is a file; name a folder")
     mine = ("lease.lock", "lease.json", "lease", "run.log")
     strangers = sorted(
-        path.name for path in output.glob("*") if path.name not in mine and not path.name.startswith(".")
+        path.name for path in children(output) if path.name not in mine and not path.name.startswith(".")
     )
     if strangers:
         raise ValueError(

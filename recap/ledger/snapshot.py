@@ -5,6 +5,7 @@ In memory a clip is 30 bytes or so; its address and the caller's columns stay on
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -16,13 +17,14 @@ from recap.ledger.identity import WIDTH, identities
 from recap.ledger.rows import RowReader
 from recap.ledger.sealed import Torn, open_sealed
 from recap.records import Clip
-from recap.storage import Location, below
+from recap.storage import Location, below, children
 
 PRESENT, VANISHED = "present", "vanished"
 OWN = ("clip_id", "ordinal", "uri", "source_version", "start_s", "end_s", "state")
 PART_ROWS = 8192  # in a row group of a part
 CLIP = [name for name in OWN if name != "state"]
 _STEP = 8192
+_PART = re.compile(r"part-\d+\.parquet")
 
 
 class Snapshot:
@@ -104,7 +106,8 @@ class Snapshot:
 
 def part_paths(output: Location) -> list[Location]:
     """The parts in the order in which they were appended."""
-    return sorted((output / "snapshot").glob("part-*.parquet"), key=lambda path: int(path.stem.split("-")[1]))
+    parts = (path for path in children(output / "snapshot") if _PART.fullmatch(path.name))
+    return sorted(parts, key=lambda path: int(path.stem.split("-")[1]))
 
 
 def open_part(path: Location) -> pq.ParquetFile:

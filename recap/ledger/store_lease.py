@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import threading
 import time
-from _thread import interrupt_main
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from uuid import uuid4
 
 from recap.ledger.files import read_json
-from recap.storage import Location, create, write_atomically
+from recap.storage import Location, children, create, write_atomically
 
 log = logging.getLogger(__name__)
 BEAT_S = 5.0
@@ -62,8 +62,8 @@ def hold(output: Location, pid: int, host: str, since: str, least_epoch: int) ->
 
 def latest(output: Location) -> Claim | None:
     """Who claimed the output last; None where nobody ever did."""
-    path = max((output / "lease").glob("*.json"), key=lambda path: int(path.stem), default=None)
-    document = None if path is None else read_json(path)
+    epoch = _latest_epoch(output)
+    document = read_json(_path(output, epoch)) if epoch else None
     return Claim(**document) if document else None
 
 
@@ -79,9 +79,8 @@ def lives(output: Location, claim: Claim, seconds: float) -> bool:
 
 def require(output: Location, epoch: int) -> None:
     """Raise ValueError when another run has taken the output over."""
-    last = latest(output)
-    if last is not None and last.epoch > epoch:
-        raise ValueError(f"output.path: {_lost(output, last)}")
+    if _latest_epoch(output) > epoch:
+        raise ValueError(f"output.path: {_lost(output)}")
 
 
 def _await_death(output: Location, last: Claim) -> None:
@@ -102,9 +101,8 @@ def _create(output: Location, mine: Claim) -> None:
             _refuse(output, Claim(**there) if there else mine)
     except OSError as error:
         raise ValueError(f"output.path: cannot write to {output} ({error.strerror})") from None
-    last = latest(output)
-    if last is not None and last.epoch > mine.epoch:
-        _refuse(output, last)
+    if _latest_epoch(output) > mine.epoch:
+        _refuse(output, latest(output) or mine)
 
 
 def _refuse(output: Location, who: Claim) -> None:
@@ -113,8 +111,12 @@ def _refuse(output: Location, who: Claim) -> None:
     )
 
 
-def _lost(output: Location, who: Claim) -> str:
-    return f"this run was silent for more than {EXPIRY_S:g} s and another ({who}) took {output} over"
+def _lost(output: Location) -> str:
+    return f"this run was silent for more than {EXPIRY_S:g} s, and another ({latest(output)}) took {output} over"
+
+
+def _latest_epoch(output: Location) -> int:
+    return max((int(path.stem) for path in children(output / "lease") if path.suffix == ".json"), default=0)
 
 
 def _path(output: Location, epoch: int) -> Location:
@@ -143,11 +145,10 @@ class _Heart(threading.Thread):
     def _beat(self) -> None:
         self.claim = replace(self.claim, beat=self.claim.beat + 1)
         write_atomically(_path(self.output, self.claim.epoch), _bytes(self.claim))
-        last = latest(self.output)
-        if last is not None and last.epoch > self.claim.epoch:
-            log.error("%s", _lost(self.output, last))
+        if _latest_epoch(self.output) > self.claim.epoch:
+            log.error("%s", _lost(self.output))
             self.over.set()
-            interrupt_main()
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
     def release(self) -> None:
         """Stop, and let the next run begin at once."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from recap.storage import Location, is_store, write_atomically
+from recap.storage import Location, is_store, read_bytes, write_atomically
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def log_file(path: Location) -> Iterator[None]:
 
 def _before(path: Location) -> bytes:
     with suppress(FileNotFoundError):
-        return path.read_bytes()
+        return read_bytes(path)
     return b""
 
 

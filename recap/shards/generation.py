@@ -14,7 +14,7 @@ from recap.shards.cutting import Cutter, cut, intact
 from recap.shards.notes import Shard, generation_of
 from recap.shards.settings import OutputSettings
 from recap.shards.stored import write_stored
-from recap.storage import Location, is_store, remove_tree, sync
+from recap.storage import Location, children, is_store, remove_tree, sync
 
 UNFINISHED = ".unfinished"
 
@@ -41,7 +41,7 @@ def write_generation(
 
 def delete_other_generations(output: Location, current: str) -> None:
     """Remove every generation but `current`, after the manifest has moved on."""
-    for folder in (output / "shards").glob("*"):
+    for folder in children(output / "shards"):
         if folder.name != current:
             remove_tree(folder)
 

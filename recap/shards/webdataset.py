@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 from webdataset import TarWriter
 
-from recap.storage import Location, store_errors
+from recap.storage import Location, read_bytes
 
 log = logging.getLogger(__name__)
 
@@ -54,9 +54,7 @@ def _sample(record: dict[str, Any], video_root: Location | None) -> Iterator[tup
 def _video(path: Location) -> Iterator[tuple[str, bytes]]:
     """The clip's file; a clip whose file is gone by now keeps its caption."""
     try:
-        with store_errors(path):
-            data = path.read_bytes()
-        yield path.suffix[1:].lower() or "video", data
+        yield path.suffix[1:].lower() or "video", read_bytes(path)
     except OSError as error:
         log.warning("%s is not in its shard: %s", path.name, error.strerror)
 

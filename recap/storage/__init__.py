@@ -4,7 +4,7 @@ from recap.storage.address import Location, below, is_store, location, resolved
 from recap.storage.errors import failure, store_errors
 from recap.storage.fetching import Fetcher
 from recap.storage.listing import StoredVersions, stored_files
-from recap.storage.reading import is_folder, source
+from recap.storage.reading import children, is_folder, read_bytes, source
 from recap.storage.writing import abort_uploads, copy, create, remove_tree, rename, sync, upload, write_atomically
 
 __all__ = [
@@ -13,12 +13,14 @@ __all__ = [
     "StoredVersions",
     "abort_uploads",
     "below",
+    "children",
     "copy",
     "create",
     "failure",
     "is_folder",
     "is_store",
     "location",
+    "read_bytes",
     "remove_tree",
     "rename",
     "resolved",

@@ -13,14 +13,33 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+def read_bytes(path: Location) -> bytes:
+    """All of a file, or of an object by one request. Raises FileNotFoundError and other OSErrors."""
+    if not is_store(path):
+        return path.read_bytes()
+    with store_errors(path):
+        return path.fs.cat_file(path.path)
+
+
+def children(folder: Location) -> list[Location]:
+    """What is directly in `folder`, in no order; nothing where there is no folder."""
+    if not is_store(folder):
+        return list(folder.glob("*"))
+    try:
+        with store_errors(folder):
+            names = folder.fs.ls(folder.path, detail=False)
+    except FileNotFoundError:
+        return []
+    return [folder / name.rpartition("/")[2] for name in names if not name.endswith("/")]
+
+
 def source(path: Location) -> Path | pa.BufferReader:
     """What pyarrow reads `path` from: a file as it lies there, an object whole, by one request."""
     if not is_store(path):
         return path
     import pyarrow as pa
 
-    with store_errors(path):
-        return pa.BufferReader(path.fs.cat_file(path.path))
+    return pa.BufferReader(read_bytes(path))
 
 
 def is_folder(path: Location) -> bool:

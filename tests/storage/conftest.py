@@ -14,6 +14,7 @@ import pytest
 
 from recap.pipeline import load_pipeline
 from recap.storage import location
+from recap.storage.address import SCHEMES
 
 from .proxy import Proxy
 
@@ -62,6 +63,15 @@ def bucket(proxy):
     home.fs.mkdir(home.path.rstrip("/"))
     yield home
     proxy.behave()
+
+
+@pytest.fixture
+def hasty(monkeypatch):
+    """A store is asked twice, not for minutes."""
+    options = SCHEMES["s3"] | {"config_kwargs": {"retries": {"mode": "standard", "total_max_attempts": 2}}}
+    monkeypatch.setitem(SCHEMES, "s3", options)
+    monkeypatch.setattr("s3fs.S3FileSystem.retries", 1)
+    monkeypatch.setattr("recap.storage.fetching.PAUSE_S", 0.01)
 
 
 @pytest.fixture
