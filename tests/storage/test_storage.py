@@ -71,7 +71,7 @@ def test_an_object_is_created_once(bucket):
     assert (bucket / "x").read_bytes() == b"1"
 
 
-def test_an_upload_that_breaks_off_leaves_what_was_there(bucket, proxy, hasty):
+def test_an_upload_that_breaks_off_leaves_what_was_there(hasty, bucket, proxy):
     write_atomically(bucket / "x", b"old")
     proxy.behave(drop_puts=100)
     with pytest.raises(OSError, match="x"):
@@ -109,7 +109,7 @@ def test_a_copy_is_there_while_it_is_read_and_then_gone(bucket, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_cannot_be_fetched_is_an_error_of_the_clip(bucket, tmp_path, proxy, hasty):
+def test_what_cannot_be_fetched_is_an_error_of_the_clip(hasty, bucket, tmp_path, proxy):
     put(bucket / "a.mp4", b"12345")
 
     def reason(max_bytes=100, name="a.mp4"):
@@ -148,7 +148,7 @@ def test_addresses_stay_below_a_stored_root():
             root.inside(wrong)
 
 
-def test_a_node_sees_a_token_in_the_store_or_says_that_it_does_not(bucket, hasty):
+def test_a_node_sees_a_token_in_the_store_or_says_that_it_does_not(hasty, bucket):
     import recap
 
     put(bucket / "token", b"")

@@ -95,8 +95,9 @@ def test_a_run_that_dies_goes_on_to_the_same_bytes(pipeline, bucket, whole):
     assert manifest(bucket / "out") == whole
 
 
-@pytest.mark.parametrize("is_done", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("step", ["write_generation", "write_json", "delete_other_generations"])
+@pytest.mark.parametrize(
+    ("step", "is_done"), [("write_generation", True), ("write_json", True), ("delete_other_generations", True)]
+)
 def test_a_run_that_dies_around_a_step_of_its_end_leaves_no_hole(pipeline, bucket, whole, monkeypatch, step, is_done):
     run(pipeline(), limit=3)
     room = jobs.ledger if step == "write_json" else jobs.shards
@@ -127,7 +128,7 @@ def test_a_storm_of_503_and_uploads_cut_off_change_nothing(pipeline, bucket, who
 
 
 def test_an_output_that_refuses_to_be_written_ends_the_run_and_a_later_one_goes_on(
-    pipeline, bucket, whole, proxy, hasty
+    hasty, pipeline, bucket, whole, proxy
 ):
     run(pipeline(), limit=2)
     proxy.behave(refused="/fragments/")
