@@ -12,7 +12,7 @@ from recap.corpus import caller_columns, corpus_identity, scan
 from recap.graph.sizing import local_resources, size_pools
 from recap.pipeline import Pipeline
 from recap.records import STATUSES, FrameRequest
-from recap.storage import Location, location
+from recap.storage import Location, is_store, location
 
 PIXELS = ("truncated", "fallback", "scaling")
 DECODING = ("kind", "max_new_tokens", "repetition_penalty")
@@ -104,7 +104,13 @@ def check_corpus(pipeline: Pipeline) -> pa.Table:
     """The scanned corpus; ValueError when it cannot be read or `output.path` is not its output."""
     scanned = scan(pipeline.corpus)
     ledger.refuse_reserved(caller_columns(scanned))
-    ledger.check_owner(location(pipeline.output.path), corpus_identity(pipeline.corpus))
+    output = location(pipeline.output.path)
+    try:
+        ledger.check_owner(output, corpus_identity(pipeline.corpus))
+    except OSError as error:
+        if not is_store(output):
+            raise
+        raise ValueError(f"output.path: {output} cannot be read: {error}") from error
     return scanned
 
 

@@ -200,6 +200,14 @@ def test_what_is_not_there_is_refused_with_words(pipeline, words):
         run(pipeline(words))
 
 
+def test_a_store_that_does_not_answer_is_named(hasty, rehearsal, proxy):
+    proxy.behave(busy=1000)
+    for words in ("corpus.path=s3://bucket/clips", "output.path=s3://bucket/out"):
+        with pytest.raises(ValueError, match=f"{words.split('=')[0]}: s3://bucket/.* cannot be read"):
+            plan(rehearsal(words))
+    proxy.behave()
+
+
 def test_a_file_url_is_the_local_path(rehearsal, corpus, tmp_path, deliverable):
     run(rehearsal())
     before = deliverable(tmp_path / "out")
