@@ -53,6 +53,7 @@ def proxy(moto):
     with Proxy(moto) as proxy:
         proxy.point_here(os.environ["AWS_CONFIG_FILE"])
         yield proxy
+    os.unlink(os.environ["AWS_CONFIG_FILE"])
 
 
 @pytest.fixture
