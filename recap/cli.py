@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from recap import __version__
+from recap.storage import Location, location
 
 if TYPE_CHECKING:
     from recap.jobs import Summary
 
 AGAIN = "what was committed is safe, run the same command to go on"
 OVERRIDES = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-OUTPUT = click.argument("output", type=click.Path(path_type=Path))
+OUTPUT = click.argument("output", callback=lambda _context, _parameter, value: location(value))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 PIPELINE = click.argument("pipeline", type=click.Path(path_type=Path))
 
@@ -105,7 +106,7 @@ def _leave(message: str, code: int) -> NoReturn:
 @click.option("--reason", help="What to do again: a stage (decode), a kind (timeout), or both (decode/timeout).")
 @click.option("--clip", "clips", multiple=True, metavar="ID", help="A clip to do again, whatever became of it.")
 @JSON
-def retry(output: Path, reason: str | None, clips: tuple[str, ...], as_json: bool) -> None:
+def retry(output: Location, reason: str | None, clips: tuple[str, ...], as_json: bool) -> None:
     """Caption again what was quarantined in OUTPUT, with the settings of its last run."""
     from recap import jobs
 
@@ -117,7 +118,7 @@ def retry(output: Path, reason: str | None, clips: tuple[str, ...], as_json: boo
 @main.command()
 @OUTPUT
 @JSON
-def status(output: Path, as_json: bool) -> None:
+def status(output: Location, as_json: bool) -> None:
     """Say where a run stands, whether it lives or died. Takes no lease."""
     from rich.console import Console
 
@@ -134,7 +135,7 @@ def status(output: Path, as_json: bool) -> None:
 @main.command()
 @OUTPUT
 @JSON
-def verify(output: Path, as_json: bool) -> None:
+def verify(output: Location, as_json: bool) -> None:
     """Read every byte of OUTPUT; exit 1 and name each difference where something is not as it must be."""
     from recap.verification import verify
 
@@ -185,7 +186,7 @@ def plan(pipeline: Path, overrides: tuple[str, ...], limit: int | None, probe: i
 @OUTPUT
 @click.option("--rows", default=10, show_default=True, help="How many records to show.")
 @click.option("--sheet", type=click.Path(path_type=Path), help="Draw frames and captions into this PNG instead.")
-def view(output: Path, rows: int, sheet: Path | None) -> None:
+def view(output: Location, rows: int, sheet: Path | None) -> None:
     """Show the first captions of OUTPUT."""
     from rich.console import Console
 

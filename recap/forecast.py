@@ -21,6 +21,7 @@ from recap.pipeline import Pipeline
 from recap.planning import check_view, derive_keys, work_plan
 from recap.records import Clip, ClipError
 from recap.report.speed import narrowest
+from recap.storage import resolved
 from recap.timing import Calibration
 from recap.translation import TranslationSettings
 
@@ -93,7 +94,7 @@ def _probe(pipeline: Pipeline, chosen: pa.Table) -> Probe:
     keys = derive_keys(pipeline, model, request, translation)
     plan = work_plan(pipeline, model, request, translation, keys, epoch=1)
     snapshot, _ = ledger.update_snapshot(output, chosen)
-    clips = list(snapshot.clips(snapshot.present, corpus_root(pipeline.corpus).resolve()))
+    clips = list(snapshot.clips(snapshot.present, resolved(corpus_root(pipeline.corpus))))
     decode_core_s, engine, opening_s = _caption(plan, clips)
     committed = ledger.Committed(snapshot, plan.fragments)
     tokens = [row["captions"] for batch in committed.batches() for row in batch.to_pylist()]

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from recap.report.progress import Progress
 from recap.report.speed import SpeedAccount, speed_account
 from recap.rereview import judge_captions, judge_translations, review_again
 from recap.review import Context
+from recap.storage import Location, children, location, resolved
 from recap.translation import fetch_translator
 from recap.work import Runner, Work
 
@@ -79,7 +79,7 @@ def run(
     engines.check_fetched(model, pipeline.engine)
     translation = fetch_translator(pipeline.translation)
     keys = derive_keys(pipeline, model, request, translation)
-    output = Path(pipeline.output.path)
+    output = location(pipeline.output.path)
     with (
         _cluster(pipeline, runner),
         ledger.output_errors(),
@@ -93,7 +93,7 @@ def run(
         snapshot, _ = ledger.update_snapshot(output, scanned)
         del scanned  # from here on the snapshot's few bytes a clip are all that is held
         plan = work_plan(pipeline, model, request, translation, keys, epoch)
-        work = Work(snapshot, corpus_root(pipeline.corpus).resolve(), plan, limit, pipeline.output.grace_s)
+        work = Work(snapshot, resolved(corpus_root(pipeline.corpus)), plan, limit, pipeline.output.grace_s)
         with progress or Progress() as bars:
             work.run(runner, bars)
         summary = _finalize(pipeline, work)
@@ -104,7 +104,7 @@ def run(
 
 
 def retry(
-    output: Path,
+    output: Location,
     *,
     reason: str | None = None,
     clip_ids: Sequence[str] = (),
@@ -123,7 +123,7 @@ def retry(
     return run(pipeline, runner=runner, progress=progress)
 
 
-def _mark(output: Path, epoch: int, reason: str | None, clip_ids: Sequence[str]) -> None:
+def _mark(output: Location, epoch: int, reason: str | None, clip_ids: Sequence[str]) -> None:
     """From here on the records of these clips do not count."""
     folder = ledger.fragment_folder(output, ledger.read_recipe(output)["keys"]["caption_key"])
     snapshot = ledger.read_snapshot(output)
@@ -138,7 +138,7 @@ def _mark(output: Path, epoch: int, reason: str | None, clip_ids: Sequence[str])
             raise ValueError(f"no clip of {output} was quarantined for {reason!r}; the reasons there are: {reasons}")
         ordinals = np.union1d(ordinals, failed)
     rows = snapshot.rows(ordinals, snapshot.reader(["clip_id", "source_version"]))
-    for overlay in (output / "overlays").glob("*"):
+    for overlay in children(output / "overlays"):
         ledger.write_retry(overlay, epoch, rows)
     ledger.write_retry(folder, epoch, rows)
     log.info("retry %d: %d clips count as missing", epoch, len(ordinals))
@@ -158,7 +158,8 @@ def _cluster(pipeline: Pipeline, runner: Runner) -> Iterator[None]:
 
 
 def _finalize(pipeline: Pipeline, work: Work) -> Summary:
-    output, committed = Path(pipeline.output.path), work.committed
+    output = location(pipeline.output.path)
+    ledger.require_lease(output, work.plan.epoch)
     plan, delivery = work.plan, _delivery(output, work)
     generation, shard_list = shards.write_generation(
         output, delivery.batches(), pipeline.output, corpus_root(pipeline.corpus)
@@ -177,14 +178,15 @@ def _finalize(pipeline: Pipeline, work: Work) -> Summary:
         },
         "shards": [asdict(shard) for shard in shard_list],
         "reconciliation": books | {"vanished": len(work.snapshot) - books["clips"]},
-        "reasons": dict(sorted(committed.reasons().items())),
+        "reasons": dict(sorted(work.committed.reasons().items())),
     }
+    ledger.require_lease(output, work.plan.epoch)
     ledger.write_json(output / "manifest.json", manifest)
     shards.delete_other_generations(output, generation)
     return _summary(output, manifest, work)
 
 
-def _delivery(output: Path, work: Work) -> Delivery:
+def _delivery(output: Location, work: Work) -> Delivery:
     """The rows under today's review settings, once what was judged under others has been judged again."""
     plan, committed = work.plan, work.committed
     folder, judge = ledger.overlay_folder(output, plan.review_key), judge_captions(contexts(plan.review, plan.prompt))
@@ -207,7 +209,7 @@ def _check_shards(shard_list: list[shards.Shard], books: dict[str, int]) -> None
     assert all(number == books[CAPTIONED] for number in rows.values()), (rows, books)
 
 
-def _summary(output: Path, manifest: dict[str, Any], work: Work) -> Summary:
+def _summary(output: Location, manifest: dict[str, Any], work: Work) -> Summary:
     books, engine = manifest["reconciliation"], work.plan.engine
     return Summary(
         **books,
@@ -225,6 +227,6 @@ def _summary(output: Path, manifest: dict[str, Any], work: Work) -> Summary:
     )
 
 
-def root_of(output: Path) -> Path:
+def root_of(output: Location) -> Location:
     """The folder below which the clips of `output` lie; ValueError where no run has begun."""
     return corpus_root(from_recipe(ledger.read_recipe(output)["settings"], output).corpus)

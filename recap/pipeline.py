@@ -13,6 +13,7 @@ from recap.graph.settings import RaySettings
 from recap.review.settings import ReviewSettings
 from recap.shards.settings import OutputSettings
 from recap.source import SettingsSource
+from recap.storage import Location
 from recap.translation.settings import TranslationSettings
 from recap.typed import Typed
 from recap.video.settings import DecodeSettings, FramesSettings
@@ -75,7 +76,7 @@ def load_pipeline(path: str | Path, overrides: Sequence[str] = ()) -> Pipeline:
     return _TYPED.load(path, overrides)
 
 
-def from_recipe(settings: Mapping[str, Any], output: Path) -> Pipeline:
+def from_recipe(settings: Mapping[str, Any], output: Location) -> Pipeline:
     """The pipeline whose effective settings a recipe holds, for the output that lies at `output` now."""
     moved = {**settings, "output": {**settings["output"], "path": str(output)}}
     return validate(SettingsSource(f"{output / 'recipe.json'}", moved, {}))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +15,7 @@ from recap.graph.sizing import local_resources, size_pools
 from recap.graph.translating import TranslationPlan
 from recap.pipeline import Pipeline
 from recap.records import STATUSES, FrameRequest
+from recap.storage import Location, is_store, location, resolved
 from recap.translation import TranslationSettings, fetch_translator, translator_digest, translator_name
 
 PIXELS = ("truncated", "fallback", "scaling")
@@ -64,7 +64,7 @@ def plan(pipeline: Pipeline, *, limit: int | None = None) -> Plan:
     model = engines.fetch(pipeline.model, pipeline.engine, weights=False)
     translation = fetch_translator(pipeline.translation, weights=False)
     keys = derive_keys(pipeline, model, frame_request(pipeline, model), translation)
-    output = Path(pipeline.output.path)
+    output = location(pipeline.output.path)
     snapshot, growth = ledger.foresee_snapshot(output, scanned)
     committed = ledger.observe(snapshot, ledger.fragment_folder(output, keys.values["caption_key"]))
     counts = committed.counts()
@@ -80,7 +80,7 @@ def plan(pipeline: Pipeline, *, limit: int | None = None) -> Plan:
     )
 
 
-def _against_last(output: Path, keys: ledger.Keys, pipeline: Pipeline) -> dict[str, dict]:
+def _against_last(output: Location, keys: ledger.Keys, pipeline: Pipeline) -> dict[str, dict]:
     recipe = ledger.read_json(output / "recipe.json")
     if recipe is None:
         return {"stale": {}, "settings": {}}
@@ -117,7 +117,13 @@ def check_corpus(pipeline: Pipeline) -> pa.Table:
     """The scanned corpus; ValueError when it cannot be read or `output.path` is not its output."""
     scanned = scan(pipeline.corpus)
     ledger.refuse_reserved(caller_columns(scanned))
-    ledger.check_owner(Path(pipeline.output.path), corpus_identity(pipeline.corpus))
+    output = location(pipeline.output.path)
+    try:
+        ledger.check_owner(output, corpus_identity(pipeline.corpus))
+    except OSError as error:
+        if not is_store(output):
+            raise
+        raise ValueError(f"output.path: {output} cannot be read: {error}") from error
     return scanned
 
 
@@ -205,7 +211,7 @@ def work_plan(
     epoch: int,
 ) -> WorkPlan:
     """What the stages need to know of a checked pipeline with its fetched model."""
-    output = Path(pipeline.output.path).resolve()
+    output = resolved(location(pipeline.output.path))
     return WorkPlan(
         request=request,
         decode=pipeline.decode,
@@ -240,7 +246,7 @@ def _translation_plans(
             model=model,
             template=pipeline.prompt.template,
             review=pipeline.review,
-            fragments=ledger.overlay_folder(Path(pipeline.output.path).resolve(), key),
+            fragments=ledger.overlay_folder(resolved(location(pipeline.output.path)), key),
             epoch=epoch,
             caption_key=keys.values["caption_key"],
             review_key=keys.values["review_key"],

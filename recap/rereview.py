@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from recap import ledger
 from recap.records import CAPTIONED, Caption, Record
 from recap.review import Context, review, review_translation
+from recap.storage import Location
 
 log = logging.getLogger(__name__)
 Captions = tuple[Caption, ...]
@@ -20,7 +21,7 @@ Judge = Callable[[np.ndarray, Sequence[Captions]], list[Captions]]
 
 
 def review_again(
-    committed: ledger.Committed, folder: Path, review_key: str, judge: Judge, epoch: int
+    committed: ledger.Committed, folder: Location, review_key: str, judge: Judge, epoch: int
 ) -> ledger.Committed:
     """The verdicts under `review_key` of captions that were judged under another one; those that lack are made.
 

@@ -6,11 +6,11 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from recap import ledger
 from recap.records import QUARANTINED, STATUSES
+from recap.storage import Location, children
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Status:
     generation: str | None
 
 
-def status(output: Path) -> Status:
+def status(output: Location) -> Status:
     """Look at an output without taking its lease. Raises ValueError where no run has begun."""
     recipe = ledger.read_recipe(output)
     who, is_held = ledger.holder(output)
@@ -69,9 +69,11 @@ def _state(has_holder: bool, is_held: bool, books: dict[str, int]) -> str:
     return "complete" if books["clips"] and not books["remaining"] else "stopped"
 
 
-def _last_commit_s(folder: Path) -> float | None:
+def _last_commit_s(folder: Location) -> float | None:
     times = []
-    for path in folder.glob("*.parquet"):
+    for path in children(folder):
+        if path.suffix != ".parquet":
+            continue
         with suppress(FileNotFoundError):  # merged away meanwhile
             times.append(path.stat().st_mtime)
     return round(max(0.0, time.time() - max(times)), 1) if times else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import file_digest
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +15,7 @@ from recap import ledger, shards
 from recap.delivery import Delivery, Layer, verdict_key
 from recap.records import CAPTIONED
 from recap.review import ReviewSettings
+from recap.storage import Location, children, source
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Difference:
     what: str
 
 
-def verify(output: Path) -> list[Difference]:
+def verify(output: Location) -> list[Difference]:
     """Every difference that a read of every byte finds; none for a sound output.
 
     Takes no lease, so that a run that is at work, or was stopped before its end, differs too. Memory
@@ -49,7 +49,7 @@ def verify(output: Path) -> list[Difference]:
     return [*found, *_books(manifest, delivery)]
 
 
-def _delivery(output: Path, manifest: dict[str, Any], snapshot: ledger.Snapshot) -> Delivery:
+def _delivery(output: Location, manifest: dict[str, Any], snapshot: ledger.Snapshot) -> Delivery:
     """What the shards were cut from, with the settings that the manifest names."""
     settings = {name: tuple(value) if isinstance(value, list) else value for name, value in manifest["review"].items()}
     committed = ledger.observe(snapshot, ledger.fragment_folder(output, manifest["caption_key"]))
@@ -66,13 +66,13 @@ def _keys(translation_key: str, review_key: str) -> tuple[str, str]:
     return translation_key, verdict_key(review_key, translation_key)
 
 
-def _fragments(output: Path) -> Iterator[Difference]:
+def _fragments(output: Location) -> Iterator[Difference]:
     torn: list[Difference] = []
 
-    def on_torn(path: Path, reason: str) -> None:
+    def on_torn(path: Location, reason: str) -> None:
         torn.append(Difference(path.relative_to(output).as_posix(), reason))
 
-    for folder in sorted((*(output / "fragments").glob("*"), *(output / "overlays").glob("*"))):
+    for folder in sorted((*children(output / "fragments"), *children(output / "overlays"))):
         for _ in ledger.read_fragments(folder, on_torn):
             pass
     yield from torn
@@ -89,7 +89,7 @@ def _manifest(manifest: dict[str, Any], files: list[shards.Shard]) -> Iterator[D
         yield Difference("manifest.json", f"its books do not balance: {books}")
 
 
-def _files(output: Path, files: list[shards.Shard]) -> Iterator[Difference]:
+def _files(output: Location, files: list[shards.Shard]) -> Iterator[Difference]:
     for shard in files:
         path = output / shard.path
         if not path.is_file():
@@ -97,7 +97,7 @@ def _files(output: Path, files: list[shards.Shard]) -> Iterator[Difference]:
         elif path.stat().st_size != shard.bytes:
             yield Difference(shard.path, f"it has {path.stat().st_size} bytes, not {shard.bytes}")
         else:
-            with open(path, "rb") as file:
+            with path.open("rb") as file:
                 if file_digest(file, "sha256").hexdigest() != shard.sha256:
                     yield Difference(shard.path, "its sha256 is not the manifest's")
 
@@ -137,7 +137,7 @@ class Expected:
 
 
 def _content(
-    output: Path, kind: str, files: list[shards.Shard], broken: set[str], expected: Expected
+    output: Location, kind: str, files: list[shards.Shard], broken: set[str], expected: Expected
 ) -> Iterator[Difference]:
     """Where the shards of a kind, read in order, are not what the fragments say."""
     for shard in files:
@@ -158,8 +158,8 @@ def _content(
         yield Difference(f"shards ({kind})", f"committed records are in none, the first that of clip {first}")
 
 
-def _parquet(path: Path, rows: pa.Table) -> Iterator[str]:
-    actual = pq.read_table(path)
+def _parquet(path: Location, rows: pa.Table) -> Iterator[str]:
+    actual = pq.read_table(source(path))
     if actual.equals(rows):
         return
     if len(actual) != len(rows):
@@ -170,7 +170,7 @@ def _parquet(path: Path, rows: pa.Table) -> Iterator[str]:
             yield f"clip {must['clip_id']} has another {', '.join(names)} than its fragment"
 
 
-def _tar(path: Path, rows: pa.Table) -> Iterator[str]:
+def _tar(path: Location, rows: pa.Table) -> Iterator[str]:
     samples = shards.read_samples(path)
     for must in shards.samples(rows):
         is_ = next(samples, None)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -22,6 +21,7 @@ from recap.graph.translating import Captioned, TranslationPlan
 from recap.records import CAPTIONED, Clip
 from recap.report.progress import Progress
 from recap.report.speed import GraphBooks
+from recap.storage import Location
 from recap.timing import Spent
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class Work:
     """`committed` tells what is captioned, `translated` what is in which language; `run` does the rest. Only under
     the lease."""
 
-    def __init__(self, snapshot: ledger.Snapshot, root: Path, plan: WorkPlan, limit: int | None, grace_s: float):
+    def __init__(self, snapshot: ledger.Snapshot, root: Location, plan: WorkPlan, limit: int | None, grace_s: float):
         self.snapshot, self.root, self.plan, self.limit = snapshot, root, plan, limit
         self.grace_s = grace_s
         self.stopped_by: int | None = None
@@ -75,7 +75,7 @@ class Work:
         captioned = self.committed.captioned
         return captioned[self.translated[language].where[captioned] < 0]
 
-    def _read(self, folder: Path) -> ledger.Committed:
+    def _read(self, folder: Location) -> ledger.Committed:
         return ledger.Committed(self.snapshot, folder, ledger.set_aside)
 
     def _rounds(self, run_graph: RunGraph, missing: np.ndarray, bars: Progress, stop: Stop) -> None:

@@ -2,12 +2,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+# Ray's workers keep the environment that their session began with: where the S3 server is stands in a file.
+os.environ["AWS_CONFIG_FILE"] = os.path.join(tempfile.gettempdir(), f"recap-test-aws-{os.getpid()}")
+os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true"}
+os.environ.pop("AWS_ENDPOINT_URL", None)
 
 HOME = Path(__file__).parents[1]
 

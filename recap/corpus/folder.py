@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from recap.corpus.entry import Entry
 from recap.corpus.manifest import READERS
 from recap.corpus.root import Root
 from recap.corpus.settings import CorpusSettings
+from recap.storage import Location, is_folder, is_store, location, stored_files
 
 EXTENSIONS = frozenset(".3gp .avi .flv .gif .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split())
 
@@ -19,15 +20,24 @@ def folder_entries(settings: CorpusSettings) -> Iterator[Entry]:
 
     Raises ValueError for a folder that is missing and for a name that is not UTF-8.
     """
-    folder = Path(settings.path)
-    if not os.path.isdir(folder):
+    folder = location(settings.path)
+    if not is_folder(folder):
         raise ValueError(f"corpus.path: {_not_a_folder(folder)}")
+    if is_store(folder):
+        yield from _stored_videos(folder, settings)
+        return
     root = Root(folder)
     uris = (root.inside(_require_utf8(name)) for name in _video_names(folder, settings.pattern))
     yield from (Entry(uri) for uri in uris if root.holds(uri))
 
 
-def _not_a_folder(path: Path) -> str:
+def _stored_videos(folder: Location, settings: CorpusSettings) -> Iterator[Entry]:
+    for name, version in stored_files(folder, settings.pattern, settings.trust_size).items():
+        if PurePosixPath(name).suffix.lower() in EXTENSIONS:
+            yield Entry(name, source_version=version)
+
+
+def _not_a_folder(path: Location) -> str:
     if not path.is_file():
         return f"there is no folder {path}"
     hint = "; for a manifest set `corpus.kind: manifest`" if path.suffix.lower() in READERS else ""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -15,39 +13,40 @@ import pyarrow.json
 import pyarrow.parquet
 
 from recap.corpus.entry import Entry
-from recap.corpus.root import Root
+from recap.corpus.root import Root, StoreRoot, root_of
 from recap.corpus.settings import CorpusSettings
+from recap.storage import Location, is_folder, location, source
 
 _STEP = 4096
 
 
-def _read_csv(path: Path, address_column: str) -> pa.Table:
+def _read_csv(path: Location, address_column: str) -> pa.Table:
     as_text = pa.csv.ConvertOptions(column_types={address_column: pa.string()})  # else 0012 is the number 12
-    return pa.csv.read_csv(path, convert_options=as_text)
+    return pa.csv.read_csv(source(path), convert_options=as_text)
 
 
-def _read_json(path: Path, address_column: str) -> pa.Table:
-    return pa.json.read_json(path)
+def _read_json(path: Location, address_column: str) -> pa.Table:
+    return pa.json.read_json(source(path))
 
 
-def _read_parquet(path: Path, address_column: str) -> pa.Table:
-    with pa.parquet.ParquetFile(path) as file:  # read_table would add columns for folders named `key=value`
+def _read_parquet(path: Location, address_column: str) -> pa.Table:
+    with pa.parquet.ParquetFile(source(path)) as file:  # read_table would add columns for folders named `key=value`
         return file.read()
 
 
 READERS = {".csv": _read_csv, ".json": _read_json, ".jsonl": _read_json, ".parquet": _read_parquet}
 
 
-def manifest_root(settings: CorpusSettings) -> Path:
+def manifest_root(settings: CorpusSettings) -> Location:
     """The folder that the addresses are relative to."""
-    return Path(settings.root) if settings.root is not None else Path(settings.path).parent
+    return location(settings.root) if settings.root is not None else location(settings.path).parent
 
 
 def read_manifest(settings: CorpusSettings) -> pa.Table:
     """The whole manifest. Raises ValueError for a missing or unreadable one, or one without our columns."""
-    if settings.root is not None and not os.path.isdir(settings.root):
+    if settings.root is not None and not is_folder(location(settings.root)):
         raise ValueError(f"corpus.root: there is no folder {settings.root}")
-    path = Path(settings.path)
+    path = location(settings.path)
     try:
         table = _read(path, settings.column)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -56,7 +55,7 @@ def read_manifest(settings: CorpusSettings) -> pa.Table:
     return table
 
 
-def _read(path: Path, address_column: str) -> pa.Table:
+def _read(path: Location, address_column: str) -> pa.Table:
     if not path.is_file():
         raise ValueError(f"corpus.path: there is no manifest {path}")
     if path.suffix.lower() not in READERS:
@@ -67,7 +66,7 @@ def _read(path: Path, address_column: str) -> pa.Table:
     return table
 
 
-def _refuse_twins(table: pa.Table, path: Path) -> None:
+def _refuse_twins(table: pa.Table, path: Location) -> None:
     twins = [name for name, count in Counter(table.column_names).items() if count > 1]
     if twins:
         raise ValueError(f"corpus.path: {path} has several columns named {', '.join(twins)}; rename them")
@@ -100,7 +99,7 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def manifest_entries(table: pa.Table, settings: CorpusSettings) -> Iterator[Entry]:
     """Every row of the manifest, in its order. Raises ValueError that names the first row without sense."""
-    root = Root(manifest_root(settings))
+    root = root_of(manifest_root(settings))
     for number, (address, start, end) in enumerate(_rows(table, settings), start=1):
         try:
             start_s, end_s = _seconds(start, settings.start_column), _seconds(end, settings.end_column)
@@ -118,7 +117,7 @@ def _rows(table: pa.Table, settings: CorpusSettings) -> Iterator[tuple[Any, Any,
         yield from zip(*([None] * len(part) if n is None else part[n].to_pylist() for n in names), strict=True)
 
 
-def _uri(address: Any, root: Root, column: str) -> str:
+def _uri(address: Any, root: Root | StoreRoot, column: str) -> str:
     if not isinstance(address, str) or not address:
         raise ValueError(f"column {column!r} holds no address")
     uri = root.inside(address)

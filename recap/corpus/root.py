@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 from pathlib import Path, PurePosixPath
 
+from recap.storage import Location, is_store, location
+
 
 class Root:
     """A corpus root, as it was given and with its own links resolved."""
@@ -22,12 +24,8 @@ class Root:
 
     def inside(self, address: str) -> str:
         """The normalised address relative to the root; ValueError if its words leave it."""
-        path = PurePosixPath(address)
-        if path.is_absolute():
-            path = self._relative(path)
-        if ".." in path.parts or "\0" in address or not path.parts:
-            raise ValueError(f"the address {address!r} leaves the corpus root: give one below {self.folder}")
-        return path.as_posix()
+        path = PurePosixPath(str(location(address)) if address.startswith("file://") else address)
+        return _normalised(self._relative(path) if path.is_absolute() else path, address, self.folder)
 
     def _relative(self, path: PurePosixPath) -> PurePosixPath:
         for spelling in self._spellings:
@@ -47,3 +45,33 @@ class Root:
 
     def _within(self, real: str) -> bool:
         return real == self._real or real.startswith(os.path.join(self._real, ""))
+
+
+class StoreRoot:
+    """A corpus root in an object store, where no link leads anywhere."""
+
+    def __init__(self, folder: Location):
+        self.folder = folder
+
+    def inside(self, address: str) -> str:
+        """As `Root.inside`; a full URL must begin with the root's."""
+        prefix = f"{str(self.folder).rstrip('/')}/"
+        path = PurePosixPath(address.removeprefix(prefix))
+        if path.is_absolute() or "://" in address.removeprefix(prefix):
+            raise ValueError(f"the address {address!r} is not below the corpus root {self.folder}")
+        return _normalised(path, address, self.folder)
+
+    def holds(self, uri: str) -> bool:
+        """Always."""
+        return True
+
+
+def root_of(folder: Location) -> Root | StoreRoot:
+    """The root that `folder` is."""
+    return StoreRoot(folder) if is_store(folder) else Root(folder)
+
+
+def _normalised(path: PurePosixPath, address: str, folder: Location) -> str:
+    if ".." in path.parts or "\0" in address or not path.parts:
+        raise ValueError(f"the address {address!r} leaves the corpus root: give one below {folder}")
+    return path.as_posix()

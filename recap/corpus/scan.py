@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from recap.corpus.entry import Entry
 from recap.corpus.folder import folder_entries
-from recap.corpus.identity import clip_id, source_version
+from recap.corpus.identity import MISSING, clip_id, source_version
 from recap.corpus.manifest import callers_part, manifest_entries, manifest_root, read_manifest
 from recap.corpus.settings import CorpusSettings
+from recap.storage import Location, StoredVersions, below, is_store, location, resolved, store_errors
 
 BASE = {
     "clip_id": pa.string(),
@@ -32,14 +31,14 @@ def caller_columns(table: pa.Table) -> list[str]:
     return [name for name in table.column_names if name not in BASE]
 
 
-def corpus_root(settings: CorpusSettings) -> Path:
+def corpus_root(settings: CorpusSettings) -> Location:
     """The folder below which every clip lies."""
-    return Path(settings.path) if settings.kind == "folder" else manifest_root(settings)
+    return location(settings.path) if settings.kind == "folder" else manifest_root(settings)
 
 
 def corpus_identity(settings: CorpusSettings) -> str:
     """What an output is bound to: the kind and the resolved address."""
-    return f"{settings.kind}:{Path(settings.path).resolve().as_posix()}"
+    return f"{settings.kind}:{resolved(location(settings.path)).as_posix()}"
 
 
 def scan(settings: CorpusSettings) -> pa.Table:
@@ -48,6 +47,16 @@ def scan(settings: CorpusSettings) -> pa.Table:
     Raises ValueError for a corpus that is missing, unreadable, empty, or names one clip twice, and for
     a caller's column named like one of `BASE`.
     """
+    try:
+        with store_errors(corpus_root(settings)):
+            return _scan(settings)
+    except OSError as error:
+        if not is_store(corpus_root(settings)):
+            raise
+        raise ValueError(f"corpus.path: {settings.path} cannot be read: {error}") from error
+
+
+def _scan(settings: CorpusSettings) -> pa.Table:
     if settings.kind == "folder":
         entries, callers = folder_entries(settings), pa.table({})
     else:
@@ -74,17 +83,31 @@ def _refuse_ours(callers: pa.Table) -> None:
         )
 
 
-def _tables(entries: Iterator[Entry], root: Path, trust_size: bool) -> Iterator[pa.Table]:
+def _tables(entries: Iterator[Entry], root: Location, trust_size: bool) -> Iterator[pa.Table]:
     """The clips, a few thousand at a time: as Python objects all of them would fill the memory."""
+    versions = _versions(root, trust_size)
     while some := list(islice(entries, _STEP)):
         columns = {
             "clip_id": [clip_id(entry.uri, entry.start_s, entry.end_s) for entry in some],
             "uri": [entry.uri for entry in some],
-            "source_version": [source_version(os.path.join(root, entry.uri), trust_size) for entry in some],
+            "source_version": versions(some),
             "start_s": [entry.start_s for entry in some],
             "end_s": [entry.end_s for entry in some],
         }
         yield pa.table({name: pa.array(values, BASE[name]) for name, values in columns.items()})
+
+
+def _versions(root: Location, trust_size: bool) -> Callable[[list[Entry]], list[str]]:
+    """What tells the source versions of some entries."""
+    if not is_store(root):
+        return lambda entries: [source_version(below(root, entry.uri), trust_size) for entry in entries]
+    stored = StoredVersions(root, trust_size)
+
+    def versions(entries: list[Entry]) -> list[str]:
+        unknown = iter(stored.of(entry.uri for entry in entries if entry.source_version is None))
+        return [entry.source_version or next(unknown) or MISSING for entry in entries]
+
+    return versions
 
 
 def _refuse_duplicates(clips: pa.Table) -> None:

@@ -14,13 +14,13 @@ class CorpusSettings:
     __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
 
     path: str
-    """The folder of videos, or the manifest file."""
+    """The folder of videos, or the manifest file: a local path, `file://`, `s3://` or `gs://`."""
     kind: Literal["folder", "manifest"] = "folder"
     """`folder` lists video files; `manifest` reads a csv, jsonl or parquet file, one clip a row."""
     pattern: str = "**/*"
     """Glob below the folder. Files without a video's extension are passed over."""
     root: str | None = None
-    """What a manifest's addresses are relative to; the manifest's own folder when absent."""
+    """What a manifest's addresses are relative to, local or a URL too; the manifest's own folder when absent."""
     column: str = "path"
     """The manifest's column that holds each clip's address."""
     start_column: str | None = None

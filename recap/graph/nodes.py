@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from uuid import uuid4
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import recap
+from recap.storage import Location, location, resolved, store_errors
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Landmarks:
     version: str
 
 
-def check_nodes(output: Path, clip: str, checkpoints: Iterable[str]) -> None:
+def check_nodes(output: Location, clip: str, checkpoints: Iterable[str]) -> None:
     """Send a look-out to each node of the joined cluster.
 
     Raises ValueError that says which node misses what: with a folder that only one machine has,
@@ -34,7 +34,7 @@ def check_nodes(output: Path, clip: str, checkpoints: Iterable[str]) -> None:
     token = output / f".token-{uuid4().hex}"
     token.touch()
     try:
-        landmarks = Landmarks(str(token.resolve()), clip, _size(clip), tuple(checkpoints), recap.__version__)
+        landmarks = Landmarks(str(resolved(token)), clip, _size(clip), tuple(checkpoints), recap.__version__)
         reports = ray.get([_send(node["NodeID"], landmarks) for node in ray.nodes() if node["Alive"]])
     finally:
         token.unlink()
@@ -42,14 +42,15 @@ def check_nodes(output: Path, clip: str, checkpoints: Iterable[str]) -> None:
     if problems:
         raise ValueError(
             "the cluster's nodes do not see the same storage:\n  " + "\n  ".join(problems) + "\n"
-            "put output.path, the corpus and the checkpoint on storage that every node mounts at the same path"
+            "put output.path, the corpus and the checkpoint on storage that every node mounts at the same path, "
+            "or give every node the libraries and the credentials of the store"
         )
 
 
 def look(landmarks: Landmarks, node: str) -> list[str]:
     """What `node`, where this runs, does not see as the driver does."""
     problems = []
-    if not os.path.exists(landmarks.token):
+    if not _exists(landmarks.token):
         problems.append(f"node {node} does not see output.path as the driver wrote it")
     if _size(landmarks.clip) != landmarks.clip_bytes:
         problems.append(f"node {node} does not see the corpus: {landmarks.clip} is missing or another file there")
@@ -66,5 +67,15 @@ def _send(node_id: str, landmarks: Landmarks) -> ray.ObjectRef:
     return ray.remote(num_cpus=0, scheduling_strategy=here)(look).remote(landmarks, node_id[:8])
 
 
-def _size(path: str) -> int | None:
-    return os.path.getsize(path) if os.path.exists(path) else None
+def _exists(address: str) -> bool:
+    return _size(address) is not None
+
+
+def _size(address: str) -> int | None:
+    """None for what is not there, and for what this node has no library or no credentials for."""
+    try:
+        path = location(address)
+        with store_errors(path):
+            return path.stat().st_size
+    except (OSError, ValueError):
+        return None

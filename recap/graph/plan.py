@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from recap.engines import EngineSettings, ModelSettings, PromptSettings
 from recap.graph.settings import RaySettings
 from recap.graph.translating import TranslationPlan
 from recap.records import FrameRequest
 from recap.review import ReviewSettings
+from recap.storage import Location
 from recap.video import DecodeSettings
 
 
@@ -25,7 +25,7 @@ class WorkPlan:
     engine: EngineSettings
     ray: RaySettings
     review: ReviewSettings
-    fragments: Path
+    fragments: Location
     commit_every_s: float
     epoch: int
     view_key: str

@@ -146,7 +146,7 @@ def ray_round(clips: Sequence[Clip], watcher: Watcher, stop: Stop, *, plan: Work
 def raise_what_ended(error: RayError) -> NoReturn:
     """OutputFailed where a worker could not commit, else WorkerLost with what it said."""
     *_, cause = causes = list(_causes(error))
-    failed = [each.errno for each in causes if isinstance(each, OSError) and each.errno in OUTPUT_ERRORS]
+    failed = [each for each in causes if isinstance(each, OSError) and each.errno in OUTPUT_ERRORS]
     if failed:
         raise OutputFailed(failed[0]) from error
     raise WorkerLost((str(cause).strip() or repr(cause)).splitlines()[0]) from error

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from recap.graph.plan import WorkPlan
 from recap.graph.reviewing import CaptionReviewer
 from recap.ledger import FragmentWriter
 from recap.records import CAPTIONED, QUARANTINED, Caption, Clip, ClipError, Frames, Record
+from recap.storage import Fetcher
 from recap.timing import Calibration, Spent, Timing
 from recap.video import open_reader
 
@@ -54,6 +56,7 @@ class DecodeStage:
     def __init__(self, plan: WorkPlan):
         self.request = plan.request
         self.reader = open_reader(plan.decode)
+        self.fetcher = Fetcher(plan.decode.fetch_folder, plan.decode.fetch_bytes)
         self.timing = Timing("decode", lambda: self.reader.core_s)
         self.timing.begin(WAITING)
 
@@ -62,8 +65,11 @@ class DecodeStage:
         self.timing.end(WAITING)
         self.timing.counts["clips"] += 1
         try:
-            with self.timing.phase("decoding"):
-                return self.reader.read(clip.location, self.request, start_s=clip.start_s, end_s=clip.end_s)
+            with ExitStack() as copy:
+                with self.timing.phase("fetching"):
+                    path = copy.enter_context(self.fetcher.local(clip.location))
+                with self.timing.phase("decoding"):
+                    return self.reader.read(path, self.request, start_s=clip.start_s, end_s=clip.end_s)
         except ClipError as error:
             return error
         finally:
@@ -76,6 +82,7 @@ class DecodeStage:
     def close(self) -> None:
         """Let the decoder go."""
         self.reader.close()
+        self.fetcher.close()
 
 
 class CaptionStage:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from uuid import uuid4
 
 from recap.engines import ModelSettings
@@ -13,6 +12,7 @@ from recap.graph.stopping import Stop
 from recap.ledger import FragmentWriter
 from recap.records import CAPTIONED, Caption, Clip, Record
 from recap.review import ReviewSettings
+from recap.storage import Location
 from recap.translation import TranslationSettings, open_translator, translate_captions
 
 BLOCK_CLIPS = 256  # what a crash may cost; each block is a fragment
@@ -30,7 +30,7 @@ class TranslationPlan:
     model: ModelSettings
     template: str
     review: ReviewSettings
-    fragments: Path
+    fragments: Location
     epoch: int
     caption_key: str
     review_key: str

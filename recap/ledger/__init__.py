@@ -2,11 +2,11 @@
 
 from recap.ledger.committed import Committed, observe
 from recap.ledger.compaction import compact
-from recap.ledger.files import OUTPUT_ERRORS, OutputFailed, output_errors, read_json, sweep, sync, write_json
+from recap.ledger.files import OUTPUT_ERRORS, OutputFailed, output_errors, read_json, sweep, write_json
 from recap.ledger.fragments import FragmentWriter, pass_over, read_fragments, set_aside, write_retry
 from recap.ledger.growth import Growth, foresee_snapshot, update_snapshot
 from recap.ledger.keys import Keys, differences, key_of
-from recap.ledger.lease import Holder, holder, lease
+from recap.ledger.lease import Holder, holder, lease, require_lease
 from recap.ledger.recipe import check_owner, fragment_folder, overlay_folder, read_manifest, read_recipe, write_recipe
 from recap.ledger.schema import captions_of, refuse_reserved
 from recap.ledger.sealed import CONTRACT
@@ -41,9 +41,9 @@ __all__ = [
     "read_recipe",
     "read_snapshot",
     "refuse_reserved",
+    "require_lease",
     "set_aside",
     "sweep",
-    "sync",
     "update_snapshot",
     "write_json",
     "write_recipe",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +16,7 @@ from recap.ledger.rows import RowReader
 from recap.ledger.schema import FRAGMENT, shard_schema
 from recap.ledger.snapshot import Snapshot
 from recap.records import CAPTIONED, STATUSES
+from recap.storage import Location
 
 GLANCES = 3
 BATCH_ROWS = 4096
@@ -30,9 +30,9 @@ class Committed:
     `row[i]` which of its rows. `on_torn` is told of what cannot be read as a fragment.
     """
 
-    def __init__(self, snapshot: Snapshot, folder: Path, on_torn: Callable[[Path, str], None] = pass_over):
+    def __init__(self, snapshot: Snapshot, folder: Location, on_torn: Callable[[Location, str], None] = pass_over):
         self.snapshot = snapshot
-        self.paths: list[Path] = []
+        self.paths: list[Location] = []
         self.where = np.full(len(snapshot), -1, np.int32)
         self.row = np.zeros(len(snapshot), np.int32)
         self._kind = np.full(len(snapshot), -1, np.int16)
@@ -99,7 +99,7 @@ class Committed:
             some = ordinals[start : start + rows]
             yield some, reader.take(self.where[some], self.row[some])
 
-    def _index(self, folder: Path, on_torn: Callable[[Path, str], None]) -> None:
+    def _index(self, folder: Location, on_torn: Callable[[Location, str], None]) -> None:
         known, gathered, rows = as_arrow(self.snapshot.identity), [], 0
         for fragment in read_fragments(folder, on_torn):
             gathered.append(fragment)
@@ -143,7 +143,7 @@ class Committed:
         return self._kinds.setdefault((status, f"{stage}/{kind}" if stage else ""), len(self._kinds))
 
 
-def observe(snapshot: Snapshot, folder: Path) -> Committed:
+def observe(snapshot: Snapshot, folder: Location) -> Committed:
     """What is committed, read without the lease: a run may be merging fragments meanwhile."""
     for _ in range(GLANCES):
         with suppress(FileNotFoundError):

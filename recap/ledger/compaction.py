@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from pathlib import Path
 
 import pyarrow as pa
 
 from recap.ledger.fragments import list_fragments, open_fragment, set_aside
 from recap.ledger.sealed import Torn, write_sealed
+from recap.storage import Location
 
 log = logging.getLogger(__name__)
 MANY = 64
 MERGED_ROWS = 32_768
 
 
-def compact(folder: Path, many: int = MANY, merged_rows: int = MERGED_ROWS) -> int:
+def compact(folder: Location, many: int = MANY, merged_rows: int = MERGED_ROWS) -> int:
     """Merge the small fragments of `folder` when there are more than `many`; how many files went away.
 
     Only under the lease. Memory holds the records of one merged file.
@@ -37,9 +37,9 @@ def compact(folder: Path, many: int = MANY, merged_rows: int = MERGED_ROWS) -> i
     return gone
 
 
-def _groups(folder: Path, merged_rows: int) -> Iterator[list[Path]]:
+def _groups(folder: Location, merged_rows: int) -> Iterator[list[Location]]:
     """Neighbours that are worth a merge. No group reaches over a retry mark: it would move records across it."""
-    group: list[Path] = []
+    group: list[Location] = []
     rows = 0
     for path in list_fragments(folder, set_aside):
         count = None if path.suffix == ".retry" else _rows(path)
@@ -52,12 +52,12 @@ def _groups(folder: Path, merged_rows: int) -> Iterator[list[Path]]:
     yield from _worthwhile(group)
 
 
-def _worthwhile(group: list[Path]) -> Iterator[list[Path]]:
+def _worthwhile(group: list[Location]) -> Iterator[list[Location]]:
     if len(group) > 1:
         yield group
 
 
-def _rows(path: Path) -> int | None:
+def _rows(path: Location) -> int | None:
     """None for a torn one, which is left for the reader to set aside."""
     try:
         return open_fragment(path).metadata.num_rows
@@ -65,7 +65,7 @@ def _rows(path: Path) -> int | None:
         return None
 
 
-def _merge(group: list[Path]) -> None:
+def _merge(group: list[Location]) -> None:
     table = pa.concat_tables([open_fragment(path).read() for path in group])
     write_sealed(group[0], table)
     for path in group[1:]:

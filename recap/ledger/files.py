@@ -1,78 +1,61 @@
-"""Files that are either wholly there or not there at all."""
+"""JSON documents, and what it means that an output cannot be written."""
 
 from __future__ import annotations
 
 import errno
 import json
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-OUTPUT_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
+from recap.storage import Location, abort_uploads, failure, is_store, read_bytes, write_atomically
+
+OUTPUT_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EBUSY})
 
 
 class OutputFailed(Exception):
-    """The output cannot be written any more: the disk is full or broken. What was committed is intact."""
+    """The output cannot be written any more: the disk or the store is full or broken. What was committed is intact."""
 
-    def __init__(self, number: int):
-        super().__init__(number)
-        self.errno = number
+    def __init__(self, error: OSError):
+        super().__init__(error)
+        self.error = error
 
     def __str__(self) -> str:
-        return f"the output cannot be written: {os.strerror(self.errno)}"
+        return f"the output cannot be written: {self.error.strerror}"
 
 
 @contextmanager
 def output_errors() -> Iterator[None]:
-    """Raise OutputFailed for an OSError that says so."""
+    """Raise OutputFailed for an error of a disk or a store that says so."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in OUTPUT_ERRORS:
+    except Exception as error:
+        found = failure(error)
+        if found is None or found.errno not in OUTPUT_ERRORS:
             raise
-        raise OutputFailed(error.errno) from error
+        raise OutputFailed(found) from error
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Have `write` fill a temporary neighbour, flush it to the disk, and rename it to `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(aside)
-        sync(aside)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
-    sync(path.parent)
-
-
-def write_json(path: Path, document: Any) -> None:
+def write_json(path: Location, document: Any) -> None:
     """Canonical, human-readable JSON: the same document is the same bytes."""
     text = json.dumps(document, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
-    write_atomically(path, lambda aside: aside.write_text(text, encoding="utf-8"))
+    write_atomically(path, text.encode())
 
 
-def read_json(path: Path) -> Any | None:
+def read_json(path: Location) -> Any | None:
     """The document, or None where there is no such file."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_bytes(path).decode())
     except (FileNotFoundError, NotADirectoryError):
         return None
 
 
-def sweep(output: Path) -> None:
+def sweep(output: Location) -> None:
     """Remove what runs that died were about to write or to delete. Only under the lease."""
-    for pattern in (".*.tmp", ".token-*"):
-        for aside in output.rglob(pattern):
-            aside.unlink(missing_ok=True)
-
-
-def sync(path: Path) -> None:
-    """Flush a file, or a folder's names, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    if is_store(output):
+        abort_uploads(output)
+        leftovers = output.glob(".token-*")
+    else:
+        leftovers = (path for pattern in (".*.tmp", ".token-*") for path in output.rglob(pattern))
+    for aside in leftovers:
+        aside.unlink(missing_ok=True)

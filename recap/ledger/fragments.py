@@ -6,7 +6,6 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Lock, Timer
 
 import pyarrow as pa
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 from recap.ledger.schema import FRAGMENT, fragment_table
 from recap.ledger.sealed import Torn, open_sealed, write_sealed
 from recap.records import Record
+from recap.storage import Location, children, rename
 from recap.timing import Timing
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class FragmentWriter:
 
     def __init__(
         self,
-        folder: Path,
+        folder: Location,
         epoch: int,
         writer: str,
         flush_s: float,
@@ -105,7 +105,7 @@ class FragmentWriter:
         self._records = []
 
 
-def write_retry(folder: Path, epoch: int, clips: pa.Table) -> None:
+def write_retry(folder: Location, epoch: int, clips: pa.Table) -> None:
     """Mark `clips` (columns of `RETRY`): the records that they have by now no longer count."""
     write_sealed(folder / f"{epoch:06d}-retry-000000.retry", clips.select(RETRY.names).cast(RETRY))
 
@@ -114,23 +114,23 @@ def write_retry(folder: Path, epoch: int, clips: pa.Table) -> None:
 class Fragment:
     """A sound file of the folder: records, or (`is_retry`) a mark. `table` has its `IDENTITY` or `RETRY` columns."""
 
-    path: Path
+    path: Location
     is_retry: bool
     table: pa.Table
 
 
-def set_aside(path: Path, reason: str) -> None:
+def set_aside(path: Location, reason: str) -> None:
     """Rename what is no fragment to `.torn`, with a warning. Only under the lease."""
     log.warning("fragment %s is set aside and its clips are done again: %s", path.name, reason)
-    path.rename(path.with_name(path.name + ".torn"))
+    rename(path, path.with_name(path.name + ".torn"))
 
 
-def pass_over(path: Path, reason: str) -> None:
+def pass_over(path: Location, reason: str) -> None:
     """Leave what is no fragment where it is, with a warning."""
     log.warning("fragment %s does not count: %s", path.name, reason)
 
 
-def read_fragments(folder: Path, on_torn: Callable[[Path, str], None] = pass_over) -> Iterator[Fragment]:
+def read_fragments(folder: Location, on_torn: Callable[[Location, str], None] = pass_over) -> Iterator[Fragment]:
     """The sound files in the order in which they count.
 
     What cannot be read as a fragment is handed to `on_torn`. Raises ValueError for one that a newer
@@ -146,7 +146,7 @@ def read_fragments(folder: Path, on_torn: Callable[[Path, str], None] = pass_ove
             yield Fragment(path, is_retry, file.read(RETRY.names if is_retry else IDENTITY))
 
 
-def open_fragment(path: Path) -> pq.ParquetFile:
+def open_fragment(path: Location) -> pq.ParquetFile:
     """A fragment or a mark, every byte of it checked. Raises Torn and ValueError as `open_sealed` does."""
     try:
         file = open_sealed(path)
@@ -157,16 +157,16 @@ def open_fragment(path: Path) -> pq.ParquetFile:
     return file
 
 
-def list_fragments(folder: Path, on_torn: Callable[[Path, str], None] = pass_over) -> list[Path]:
+def list_fragments(folder: Location, on_torn: Callable[[Location, str], None] = pass_over) -> list[Location]:
     """The files that are named like fragments or marks, in the order in which they count."""
-    paths = [path for path in folder.glob("*") if path.suffix in (".parquet", ".retry")]
+    paths = [path for path in children(folder) if path.suffix in (".parquet", ".retry")]
     for path in paths:
         if not _NAME.fullmatch(path.name):
             on_torn(path, "it is not named like one")
     return sorted((path for path in paths if _NAME.fullmatch(path.name)), key=fragment_order)
 
 
-def fragment_order(path: Path) -> tuple[int, str, int]:
+def fragment_order(path: Location) -> tuple[int, str, int]:
     """Where a fragment stands among the others: epoch, writer, sequence."""
     match = _NAME.fullmatch(path.name)
     assert match, path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +18,7 @@ from recap.ledger.snapshot import (
     part_paths,
     read_snapshot,
 )
+from recap.storage import Location
 
 _STEP = 4096
 
@@ -34,7 +34,7 @@ class Growth:
     rows: pa.Table = field(repr=False)
 
 
-def update_snapshot(output: Path, scanned: pa.Table) -> tuple[Snapshot, Growth]:
+def update_snapshot(output: Location, scanned: pa.Table) -> tuple[Snapshot, Growth]:
     """Append what `scanned` (from `corpus.scan`) adds or changes.
 
     Raises ValueError, with nothing written, when a caller's column is of another type than before.
@@ -48,7 +48,7 @@ def update_snapshot(output: Path, scanned: pa.Table) -> tuple[Snapshot, Growth]:
     return snapshot, growth
 
 
-def foresee_snapshot(output: Path, scanned: pa.Table) -> tuple[Snapshot, Growth]:
+def foresee_snapshot(output: Location, scanned: pa.Table) -> tuple[Snapshot, Growth]:
     """What `update_snapshot` would give, with nothing written: its rows cannot be read."""
     growth = compare(output, scanned)
     snapshot = read_snapshot(output) or Snapshot(growth.rows.schema, [])
@@ -56,7 +56,7 @@ def foresee_snapshot(output: Path, scanned: pa.Table) -> tuple[Snapshot, Growth]
     return snapshot, growth
 
 
-def compare(output: Path, scanned: pa.Table) -> Growth:
+def compare(output: Location, scanned: pa.Table) -> Growth:
     """How `scanned` differs from what the output knows. Raises ValueError for a column of another type."""
     snapshot = read_snapshot(output)
     if snapshot is None:

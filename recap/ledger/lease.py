@@ -12,8 +12,10 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from recap.ledger import store_lease
 from recap.ledger.files import read_json, write_json
 from recap.ledger.fragments import fragment_order, list_fragments
+from recap.storage import Location, children, is_store
 
 HOLDER = "lease.json"
 PATIENCE_S = 1.0  # whoever only looks at the lock holds it for an instant
@@ -33,18 +35,22 @@ class Holder:
 
 
 @contextmanager
-def lease(output: Path) -> Iterator[int]:
-    """Hold `<output>/lease.lock` and yield this run's epoch, one above every earlier run's.
+def lease(output: Location) -> Iterator[int]:
+    """Hold the output's lease and yield this run's epoch, one above every earlier run's.
 
-    The kernel frees the lock when its holder dies, however it dies. Raises ValueError when
-    another run holds it.
+    On a disk that is a lock on `<output>/lease.lock`, which the kernel frees when its holder dies,
+    however it dies; in a store see `store_lease`. Raises ValueError when another run holds it.
     """
+    me = os.getpid(), socket.gethostname(), datetime.now(UTC).isoformat(timespec="seconds")
+    if is_store(output):
+        with store_lease.hold(output, *me, least_epoch=_latest_fragment(output) + 1) as epoch:
+            yield epoch
+        return
     descriptor = _open(output)
     try:
         _lock(descriptor, output)
         epoch = _next_epoch(descriptor, output)
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        write_json(output / HOLDER, asdict(Holder(epoch, os.getpid(), socket.gethostname(), now)))
+        write_json(output / HOLDER, asdict(Holder(epoch, *me)))
         try:
             yield epoch
         finally:
@@ -53,8 +59,20 @@ def lease(output: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def holder(output: Path) -> tuple[Holder | None, bool]:
-    """Who last took the lease without giving it back, and whether it is held now. Does not wait."""
+def require_lease(output: Location, epoch: int) -> None:
+    """Raise ValueError when the run of `epoch` holds the lease no more; that of a disk is never lost."""
+    if is_store(output):
+        store_lease.require(output, epoch)
+
+
+def holder(output: Location) -> tuple[Holder | None, bool]:
+    """Who last took the lease without giving it back, and whether it is held now. In a store that takes a moment."""
+    if is_store(output):
+        claim = store_lease.latest(output)
+        if claim is None or claim.released:
+            return None, False
+        who = Holder(claim.epoch, claim.pid, claim.host, claim.since)
+        return who, store_lease.lives(output, claim, store_lease.WATCH_S)
     document = read_json(output / HOLDER)
     return None if document is None else Holder(**document), _is_locked(output / "lease.lock")
 
@@ -99,10 +117,13 @@ def _lock(descriptor: int, output: Path) -> None:
 
 def _next_epoch(descriptor: int, output: Path) -> int:
     """One above what the lock says, and above every fragment: the lock may have been lost in a copy."""
-    folders = (output / "fragments").glob("*")
-    paths = (path for folder in folders for path in list_fragments(folder, lambda *_: None))
-    latest = max((fragment_order(path)[0] for path in paths), default=0)
-    epoch = max(int(os.pread(descriptor, 32, 0).strip() or b"0"), latest) + 1
+    epoch = max(int(os.pread(descriptor, 32, 0).strip() or b"0"), _latest_fragment(output)) + 1
     os.pwrite(descriptor, f"{epoch:06d}\n".encode(), 0)
     os.fsync(descriptor)
     return epoch
+
+
+def _latest_fragment(output: Location) -> int:
+    folders = children(output / "fragments")
+    paths = (path for folder in folders for path in list_fragments(folder, lambda *_: None))
+    return max((fragment_order(path)[0] for path in paths), default=0)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from recap.ledger.files import read_json, write_json
 from recap.ledger.keys import Keys
 from recap.ledger.sealed import CONTRACT, refuse_newer
+from recap.storage import Location, children
 
 
-def read_manifest(output: Path) -> dict[str, Any]:
+def read_manifest(output: Location) -> dict[str, Any]:
     """The current generation's manifest. Raises ValueError where there is none, or a newer recap wrote it."""
     manifest = read_json(output / "manifest.json")
     if manifest is None:
@@ -21,7 +21,7 @@ def read_manifest(output: Path) -> dict[str, Any]:
     return manifest
 
 
-def read_recipe(output: Path) -> dict[str, Any]:
+def read_recipe(output: Location) -> dict[str, Any]:
     """Whose output this is. Raises ValueError where no run has begun, or a newer recap has."""
     recipe = read_json(output / "recipe.json")
     if recipe is None:
@@ -30,17 +30,17 @@ def read_recipe(output: Path) -> dict[str, Any]:
     return recipe
 
 
-def fragment_folder(output: Path, caption_key: str) -> Path:
+def fragment_folder(output: Location, caption_key: str) -> Location:
     """Where the records of one caption key are."""
     return output / "fragments" / caption_key
 
 
-def overlay_folder(output: Path, key: str) -> Path:
+def overlay_folder(output: Location, key: str) -> Location:
     """Where captions are that were made of, or judged anew from, those of another key."""
     return output / "overlays" / key
 
 
-def check_owner(output: Path, corpus: str) -> None:
+def check_owner(output: Location, corpus: str) -> None:
     """Raise ValueError when `output` belongs to another corpus, a newer recap, or somebody else."""
     recipe = read_json(output / "recipe.json")
     if recipe is None:
@@ -53,12 +53,12 @@ def check_owner(output: Path, corpus: str) -> None:
         )
 
 
-def _refuse_foreign(output: Path) -> None:
+def _refuse_foreign(output: Location) -> None:
     if output.exists() and not output.is_dir():
         raise ValueError(f"output.path: {output} is a file; name a folder")
-    mine = ("lease.lock", "lease.json", "run.log")
+    mine = ("lease.lock", "lease.json", "lease", "run.log")
     strangers = sorted(
-        path.name for path in output.glob("*") if path.name not in mine and not path.name.startswith(".")
+        path.name for path in children(output) if path.name not in mine and not path.name.startswith(".")
     )
     if strangers:
         raise ValueError(
@@ -66,7 +66,7 @@ def _refuse_foreign(output: Path) -> None:
         )
 
 
-def write_recipe(output: Path, corpus: str, keys: Keys, settings: Mapping[str, Any]) -> None:
+def write_recipe(output: Location, corpus: str, keys: Keys, settings: Mapping[str, Any]) -> None:
     """Record the effective settings and keys, also beside the fragments that are written under them."""
     document = {
         "contract": CONTRACT,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from recap.storage import Location, source
 
 OPEN_FILES = 16
 HELD_ROWS = 131_072
@@ -20,7 +21,7 @@ class RowReader:
     What is asked for in about the order in which it was written is read from the disk once.
     """
 
-    def __init__(self, paths: Sequence[Path], schema: pa.Schema, held_rows: int = HELD_ROWS):
+    def __init__(self, paths: Sequence[Location], schema: pa.Schema, held_rows: int = HELD_ROWS):
         self.paths, self.schema, self.held_rows = paths, schema, held_rows
         self._files: OrderedDict[int, tuple[pq.ParquetFile, np.ndarray]] = OrderedDict()
         self._groups: OrderedDict[tuple[int, int], pa.Table] = OrderedDict()
@@ -45,7 +46,7 @@ class RowReader:
 
     def _open(self, number: int) -> tuple[pq.ParquetFile, np.ndarray]:
         if number not in self._files:
-            file = pq.ParquetFile(self.paths[number])
+            file = pq.ParquetFile(source(self.paths[number]))
             sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
             self._files[number] = file, np.cumsum([0, *sizes])[:-1]
             if len(self._files) > OPEN_FILES:

@@ -7,12 +7,11 @@ version of the contract keeps it, which is how an older recap tells a newer file
 from __future__ import annotations
 
 from hashlib import blake2b
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recap.ledger.files import write_atomically
+from recap.storage import Location, read_bytes, write_atomically
 
 CONTRACT = 1
 ROW_GROUP = 512  # rows that are read together when a few are wanted
@@ -25,19 +24,18 @@ class Torn(Exception):
     """A file that is not what its writer wrote, or was never ours. The message says why."""
 
 
-def write_sealed(path: Path, table: pa.Table, *, row_group: int = ROW_GROUP, contract: int = CONTRACT) -> None:
+def write_sealed(path: Location, table: pa.Table, *, row_group: int = ROW_GROUP, contract: int = CONTRACT) -> None:
     """Write `table` atomically as a sealed file of row groups of `row_group` rows."""
-    data = _sealed(table, row_group, contract)
-    write_atomically(path, lambda aside: aside.write_bytes(data))
+    write_atomically(path, _sealed(table, row_group, contract))
 
 
-def open_sealed(path: Path) -> pq.ParquetFile:
+def open_sealed(path: Location) -> pq.ParquetFile:
     """The file at `path`, every byte of it checked.
 
     Raises Torn when its bytes are not those that were written, and ValueError when they are, by a
     newer recap.
     """
-    data = path.read_bytes()
+    data = read_bytes(path)
     if not data:
         raise Torn("it is empty")
     place = data.rfind(_MARK)
@@ -50,7 +48,7 @@ def open_sealed(path: Path) -> pq.ParquetFile:
     return file
 
 
-def refuse_newer(path: Path, contract: int) -> None:
+def refuse_newer(path: Location, contract: int) -> None:
     """Raise ValueError for what a later version of the contract describes."""
     if contract > CONTRACT:
         raise ValueError(

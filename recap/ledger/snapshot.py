@@ -5,8 +5,8 @@ In memory a clip is 30 bytes or so; its address and the caller's columns stay on
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -17,12 +17,14 @@ from recap.ledger.identity import WIDTH, identities
 from recap.ledger.rows import RowReader
 from recap.ledger.sealed import Torn, open_sealed
 from recap.records import Clip
+from recap.storage import Location, below, children
 
 PRESENT, VANISHED = "present", "vanished"
 OWN = ("clip_id", "ordinal", "uri", "source_version", "start_s", "end_s", "state")
 PART_ROWS = 8192  # in a row group of a part
 CLIP = [name for name in OWN if name != "state"]
 _STEP = 8192
+_PART = re.compile(r"part-\d+\.parquet")
 
 
 class Snapshot:
@@ -32,7 +34,7 @@ class Snapshot:
     tells which of them the corpus still has.
     """
 
-    def __init__(self, schema: pa.Schema, paths: list[Path]):
+    def __init__(self, schema: pa.Schema, paths: list[Location]):
         self.schema, self.paths, self._parts = schema, paths, 0
         self.identity = np.zeros((0, WIDTH), np.uint8)
         self.is_present = np.zeros(0, bool)
@@ -94,20 +96,21 @@ class Snapshot:
             raise ValueError(f"there is no clip {', '.join(wanted.filter(pa.array(found < 0)).to_pylist())}")
         return found
 
-    def clips(self, ordinals: np.ndarray, root: Path) -> Iterator[Clip]:
+    def clips(self, ordinals: np.ndarray, root: Location) -> Iterator[Clip]:
         """Some clips below `root`, read as they are asked for."""
         reader = self.reader(CLIP)
         for start in range(0, len(ordinals), _STEP):
             for row in self.rows(ordinals[start : start + _STEP], reader).to_pylist():
-                yield Clip(location=str(root / row["uri"]), **row)
+                yield Clip(location=below(root, row["uri"]), **row)
 
 
-def part_paths(output: Path) -> list[Path]:
+def part_paths(output: Location) -> list[Location]:
     """The parts in the order in which they were appended."""
-    return sorted((output / "snapshot").glob("part-*.parquet"), key=lambda path: int(path.stem.split("-")[1]))
+    parts = (path for path in children(output / "snapshot") if _PART.fullmatch(path.name))
+    return sorted(parts, key=lambda path: int(path.stem.split("-")[1]))
 
 
-def open_part(path: Path) -> pq.ParquetFile:
+def open_part(path: Location) -> pq.ParquetFile:
     """A part, every byte of it checked. Raises ValueError for a damaged one: ordinals cannot be made up."""
     try:
         return open_sealed(path)
@@ -118,7 +121,7 @@ def open_part(path: Path) -> pq.ParquetFile:
         ) from None
 
 
-def read_snapshot(output: Path) -> Snapshot | None:
+def read_snapshot(output: Location) -> Snapshot | None:
     """What the output knows of its corpus; None before the first run."""
     paths = part_paths(output)
     if not paths:

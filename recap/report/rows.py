@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
+from recap.storage import Location, source
 
-def read_rows(output: Path, manifest: Mapping[str, Any], columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+
+def read_rows(output: Location, manifest: Mapping[str, Any], columns: Sequence[str]) -> Iterator[dict[str, Any]]:
     """`columns` of every row, the captioned ones first; from the Parquet shards where there are any."""
     shards = manifest["shards"]
     kinds = {shard["kind"] for shard in shards}
@@ -21,9 +22,9 @@ def read_rows(output: Path, manifest: Mapping[str, Any], columns: Sequence[str])
                 yield from _shard(output / shard["path"], columns)
 
 
-def _shard(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _shard(path: Location, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
     if path.suffix == ".parquet":
-        yield from pq.read_table(path, columns=list(columns)).to_pylist()
+        yield from pq.read_table(source(path), columns=list(columns)).to_pylist()
         return
-    with tarfile.open(path) as archive:
+    with path.open("rb") as file, tarfile.open(fileobj=file) as archive:
         yield from (json.load(archive.extractfile(member)) for member in archive if member.name.endswith(".json"))

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from recap.ledger import read_manifest
 from recap.records import CAPTIONED, ClipError, FrameRequest
 from recap.report.rows import read_rows
+from recap.storage import Fetcher, Location, below
 from recap.video import DecodeSettings, open_reader
 
 FRAMES, THUMB, GAP, TEXT_WIDTH, FONT_SIZE = 6, 96, 6, 360, 15
@@ -21,7 +22,7 @@ COLUMNS = ["uri", "start_s", "end_s", "status", "caption"]
 LETTERS_A_LINE = 46
 
 
-def write_sheet(output: Path, root: Path, file: Path, rows: int) -> Path:
+def write_sheet(output: Location, root: Location, file: Path, rows: int) -> Path:
     """Draw the first `rows` captioned clips of `output`, whose files lie below `root`, into `file`.
 
     A clip that can no longer be read has no pictures. ValueError where no run has finished or nothing is
@@ -39,17 +40,19 @@ def write_sheet(output: Path, root: Path, file: Path, rows: int) -> Path:
     return file
 
 
-def _shown(rows: Iterator[Mapping[str, Any]], root: Path) -> Iterator[tuple[Mapping[str, Any], np.ndarray]]:
-    reader, request = open_reader(DecodeSettings()), FrameRequest(FRAMES, THUMB, "pad")
+def _shown(rows: Iterator[Mapping[str, Any]], root: Location) -> Iterator[tuple[Mapping[str, Any], np.ndarray]]:
+    reader, fetcher, request = open_reader(DecodeSettings()), Fetcher(), FrameRequest(FRAMES, THUMB, "pad")
     try:
         for row in rows:
             try:
                 span = {"start_s": row["start_s"], "end_s": row["end_s"]}
-                yield row, reader.read(str(root / row["uri"]), request, **span).pixels
+                with fetcher.local(below(root, row["uri"])) as clip:
+                    yield row, reader.read(clip, request, **span).pixels
             except ClipError:
                 yield row, np.full((FRAMES, THUMB, THUMB, 3), 230, np.uint8)
     finally:
         reader.close()
+        fetcher.close()
 
 
 def _strip(row: Mapping[str, Any], pictures: np.ndarray) -> Image.Image:

@@ -9,7 +9,10 @@ from recap.graph.sizing import Machine
 from recap.timing import Calibration, Spent, together
 
 ENGINE = ("vision", "prefill", "decode_steps", "review")
-PHASES = {"decode": ("decoding", "waiting_for_engine"), "caption": (*ENGINE, "waiting_for_frames", "commit")}
+PHASES = {
+    "decode": ("fetching", "decoding", "waiting_for_engine"),
+    "caption": (*ENGINE, "waiting_for_frames", "commit"),
+}
 BUSY = {"decode": ("decoding",), "caption": ENGINE}
 
 

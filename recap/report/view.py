@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import islice
-from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -11,11 +10,12 @@ from rich.table import Table
 
 from recap.ledger import read_manifest
 from recap.report.rows import read_rows
+from recap.storage import Location
 
 COLUMNS = ["uri", "caption", "status", "error_message"]
 
 
-def print_captions(output: Path, rows: int, console: Console) -> None:
+def print_captions(output: Location, rows: int, console: Console) -> None:
     """The first `rows` records of the current generation. Raises ValueError where there is none."""
     manifest = read_manifest(output)
     table = Table("clip", "caption", box=None, pad_edge=False)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 
@@ -23,6 +24,15 @@ class Shard:
     sha256: str
     first_clip_id: str
     last_clip_id: str
+
+    def below(self, folder: str) -> Shard:
+        """The same with a path that begins with `folder`."""
+        return replace(self, path=f"{folder}/{self.path}")
+
+
+def generation_of(lines: Iterable[str]) -> str:
+    """The generation of shards, each given as `path sha256`; the path is below the generation's folder."""
+    return blake2b("\n".join(lines).encode(), digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ class OutputSettings:
     __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
 
     path: str
-    """The output folder. It belongs to one corpus; run again to go on."""
+    """The output folder: a local path, `file://`, `s3://` or `gs://`. It belongs to one corpus; run again to go on."""
     formats: tuple[Literal["parquet", "webdataset"], ...] = ("parquet", "webdataset")
     """Which shards to write. Quarantined clips are always written as Parquet."""
     rows_per_shard: int = 10_000

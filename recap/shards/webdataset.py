@@ -13,10 +13,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from recap.storage import Location, read_bytes
+
 log = logging.getLogger(__name__)
 
 
-def write_webdataset(rows: pa.Table, path: Path, video_root: Path | None = None) -> None:
+def write_webdataset(rows: pa.Table, path: Path, video_root: Location | None = None) -> None:
     """One tar with a sample for each row; with `video_root`, each clip's own file too."""
     from webdataset import TarWriter  # here, since it loads torch
 
@@ -25,21 +27,21 @@ def write_webdataset(rows: pa.Table, path: Path, video_root: Path | None = None)
             tar.write(sample)
 
 
-def samples(rows: pa.Table, video_root: Path | None = None) -> Iterator[dict[str, Any]]:
+def samples(rows: pa.Table, video_root: Location | None = None) -> Iterator[dict[str, Any]]:
     """Each row as `__key__` and the content of its files by extension."""
     for record in rows.to_pylist():
         yield dict(_sample(record, video_root))
 
 
-def read_samples(path: Path) -> Iterator[dict[str, Any]]:
+def read_samples(path: Location) -> Iterator[dict[str, Any]]:
     """What a tar holds, in its order: neighbours with one key are a sample."""
-    with tarfile.open(path) as archive:
+    with path.open("rb") as file, tarfile.open(fileobj=file) as archive:
         for key, members in groupby(archive, lambda member: member.name.partition(".")[0]):
             files = {member.name.partition(".")[2]: archive.extractfile(member) for member in members}
             yield {"__key__": key} | {name: file.read() for name, file in files.items() if file is not None}
 
 
-def _sample(record: dict[str, Any], video_root: Path | None) -> Iterator[tuple[str, Any]]:
+def _sample(record: dict[str, Any], video_root: Location | None) -> Iterator[tuple[str, Any]]:
     yield "__key__", record["clip_id"]
     yield "txt", record["caption"].encode()
     yield from _texts(record["captions"])
@@ -59,10 +61,10 @@ def _texts(captions: list[dict[str, Any]]) -> Iterator[tuple[str, bytes]]:
             yield f"{caption['language']}.txt", caption["text"].encode()
 
 
-def _video(path: Path) -> Iterator[tuple[str, bytes]]:
+def _video(path: Location) -> Iterator[tuple[str, bytes]]:
     """The clip's file; a clip whose file is gone by now keeps its caption."""
     try:
-        yield path.suffix[1:].lower() or "video", path.read_bytes()
+        yield path.suffix[1:].lower() or "video", read_bytes(path)
     except OSError as error:
         log.warning("%s is not in its shard: %s", path.name, error.strerror)
 

@@ -50,13 +50,26 @@ class DecodeSettings:
     less time and memory. It changes filmed pictures a little, drawn ones more: upright edges between
     colours blur, as colour is kept at half the width. A clip's `decoder` says where it was done."""
 
+    fetch_folder: str | None = None
+    """Where objects of a store are fetched to be decoded, one a worker at a time; the system's temporary
+    folder when absent."""
+    fetch_gb: float = 8.0
+    """The largest object that is fetched; a larger one is quarantined."""
+
     def __post_init__(self) -> None:
         if self.workers != "auto" and self.workers < 1:
             raise ValueError(f"decode.workers is {self.workers}; say 'auto' or a number from 1")
         if self.memory_gb <= 0:
             raise ValueError(f"decode.memory_gb is {self.memory_gb}; it must be positive")
+        if self.fetch_gb <= 0:
+            raise ValueError(f"decode.fetch_gb is {self.fetch_gb}; it must be positive")
         if self.timeout_s <= 0:
             raise ValueError(f"decode.timeout_s is {self.timeout_s}; it must be positive")
+
+    @property
+    def fetch_bytes(self) -> int:
+        """`fetch_gb` in bytes."""
+        return int(self.fetch_gb * 2**30)
 
     @property
     def memory_bytes(self) -> int:

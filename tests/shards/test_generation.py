@@ -12,7 +12,7 @@ import webdataset
 
 from recap.ledger.schema import fragment_table
 from recap.records import CAPTIONED, QUARANTINED, Caption, Clip, Record
-from recap.shards import OutputSettings, delete_other_generations, generation, write_generation
+from recap.shards import OutputSettings, cutting, delete_other_generations, write_generation
 
 
 def records(count, bad=()):
@@ -129,7 +129,7 @@ def writes(monkeypatch):
         return wrapper
 
     for name in ("write_parquet", "write_webdataset"):
-        monkeypatch.setattr(generation, name, watched(getattr(generation, name)))
+        monkeypatch.setattr(cutting, name, watched(getattr(cutting, name)))
     return done
 
 

@@ -1,0 +1,33 @@
+"""Where files lie: on a disk, or as objects in a store that is named by a URL."""
+
+from recap.storage.address import Location, below, is_store, location, resolved
+from recap.storage.errors import failure, store_errors
+from recap.storage.fetching import Fetcher
+from recap.storage.listing import StoredVersions, stored_files
+from recap.storage.reading import children, is_folder, read_bytes, source
+from recap.storage.writing import abort_uploads, copy, create, remove_tree, rename, sync, upload, write_atomically
+
+__all__ = [
+    "Fetcher",
+    "Location",
+    "StoredVersions",
+    "abort_uploads",
+    "below",
+    "children",
+    "copy",
+    "create",
+    "failure",
+    "is_folder",
+    "is_store",
+    "location",
+    "read_bytes",
+    "remove_tree",
+    "rename",
+    "resolved",
+    "source",
+    "store_errors",
+    "stored_files",
+    "sync",
+    "upload",
+    "write_atomically",
+]

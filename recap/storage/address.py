@@ -1,0 +1,60 @@
+"""From the words of a setting to something that can be opened."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+Location: TypeAlias = "Path | UPath"
+# What a scheme's library is told. Listings must be fresh: other processes write too.
+SCHEMES: dict[str, dict[str, Any]] = {
+    "s3": {
+        "use_listings_cache": False,
+        "config_kwargs": {"retries": {"mode": "standard", "total_max_attempts": 8}, "connect_timeout": 10},
+    },
+    "gs": {"use_listings_cache": False},
+}
+
+
+def location(address: str | Path) -> Location:
+    """A local path or `file://` as `Path`; `s3://` and `gs://` as a path that works alike.
+
+    Raises ValueError for another scheme, and for one whose library is not installed.
+    """
+    text = str(address)
+    scheme, is_url, _ = text.partition("://")
+    if not is_url or "/" in scheme:
+        return Path(address)
+    if scheme == "file":
+        return Path(url2pathname(urlsplit(text).path))
+    if scheme not in SCHEMES:
+        raise ValueError(f"{text}: storage {scheme}:// is not known; give a local path, file://, s3:// or gs://")
+    try:
+        from upath import UPath
+
+        path = UPath(text.rstrip("/"), **SCHEMES[scheme])
+        path.fs  # noqa: B018  loads the scheme's own library
+    except ImportError as error:
+        raise ValueError(f"{text}: {error}; install what {scheme}:// needs: pip install 'recap[{scheme}]'") from None
+    return path
+
+
+def is_store(path: Location) -> bool:
+    """Whether `path` is in an object store: no folders, no rename, no lock, and a request for every look."""
+    return not isinstance(path, Path)
+
+
+def resolved(path: Location) -> Location:
+    """The same place, absolute and without links."""
+    return path if is_store(path) else path.resolve()
+
+
+def below(root: Location, uri: str) -> str:
+    """The address of `uri` (relative) below `root`, which `location` understands."""
+    return os.path.join(str(root), uri)

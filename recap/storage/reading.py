@@ -1,0 +1,50 @@
+"""Reading what may be a file or an object."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recap.storage.address import Location, is_store
+from recap.storage.errors import store_errors
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def read_bytes(path: Location) -> bytes:
+    """All of a file, or of an object by one request. Raises FileNotFoundError and other OSErrors."""
+    if not is_store(path):
+        return path.read_bytes()
+    with store_errors(path):
+        return path.fs.cat_file(path.path)
+
+
+def children(folder: Location) -> list[Location]:
+    """What is directly in `folder`, in no order; nothing where there is no folder."""
+    if not is_store(folder):
+        return list(folder.glob("*"))
+    try:
+        with store_errors(folder):
+            names = folder.fs.ls(folder.path, detail=False)
+    except FileNotFoundError:
+        return []
+    return [folder / name.rpartition("/")[2] for name in names if not name.endswith("/")]
+
+
+def source(path: Location) -> Path | pa.BufferReader:
+    """What pyarrow reads `path` from: a file as it lies there, an object whole, by one request."""
+    if not is_store(path):
+        return path
+    import pyarrow as pa
+
+    return pa.BufferReader(read_bytes(path))
+
+
+def is_folder(path: Location) -> bool:
+    """Whether there is a folder; in a store, an object below the prefix."""
+    if not is_store(path):
+        return os.path.isdir(path)
+    with store_errors(path):
+        return path.is_dir()

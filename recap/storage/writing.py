@@ -1,0 +1,93 @@
+"""Files that are either wholly there or not there at all.
+
+On a disk: written aside, flushed, renamed. In a store: one PUT, or one multipart upload, of which
+nothing can be seen before its end.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from recap.storage.address import Location, is_store
+from recap.storage.errors import store_errors
+
+
+def write_atomically(path: Location, data: bytes) -> None:
+    """Let `path` hold `data`. Raises OSError, and then it is as it was before."""
+    if is_store(path):
+        with store_errors(path):
+            path.fs.pipe_file(path.path, data)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        aside.write_bytes(data)
+        sync(aside)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+    sync(path.parent)
+
+
+def create(path: Location, data: bytes) -> None:
+    """`write_atomically` of an object that nobody else has written: of several who try, one succeeds.
+
+    Raises FileExistsError.
+    """
+    with store_errors(path):
+        path.fs.pipe_file(path.path, data, mode="create")
+
+
+def upload(file: Path, path: Location) -> None:
+    """Let the object `path` hold what the local `file` does."""
+    with store_errors(path):
+        path.fs.put_file(str(file), path.path)
+
+
+def copy(path: Location, target: Location) -> None:
+    """The object `path` under another name too; the store copies it within itself."""
+    with store_errors(path):
+        path.fs.cp_file(path.path, target.path)
+
+
+def rename(path: Location, target: Location) -> None:
+    """Give a file another name; in a store a moment may show both."""
+    if not is_store(path):
+        path.rename(target)
+        return
+    copy(path, target)
+    with store_errors(path):
+        path.fs.rm_file(path.path)
+
+
+def remove_tree(folder: Location) -> None:
+    """Delete all that is below `folder`, as far as it can be deleted."""
+    if not is_store(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+    elif folder.exists():
+        with store_errors(folder):
+            folder.fs.rm(folder.path, recursive=True)
+
+
+def abort_uploads(folder: Location) -> None:
+    """End the multipart uploads that a killed process left open below `folder`: they cost, and nobody sees them."""
+    if not hasattr(folder.fs, "list_multipart_uploads"):
+        return
+    bucket, _, prefix = folder.path.partition("/")
+    with store_errors(folder):
+        for open_upload in folder.fs.list_multipart_uploads(bucket):
+            if open_upload["Key"].startswith(f"{prefix}/"):
+                folder.fs.call_s3(
+                    "abort_multipart_upload", Bucket=bucket, Key=open_upload["Key"], UploadId=open_upload["UploadId"]
+                )
+
+
+def sync(path: Path) -> None:
+    """Flush a file, or a folder's names, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,106 @@
+"""A proxy that makes the trouble that stores make."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+
+
+class Proxy(ThreadingHTTPServer):
+    """Passes requests on to a port of this machine, unless told otherwise by `behave`."""
+
+    daemon_threads = True
+
+    def __init__(self, port: int):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.port = port
+        self.lock = threading.Lock()
+        self.behave()
+
+    def behave(self, *, busy: int = 0, drop_puts: int = 0, drop_answers: int = 0, refused: str = "\0") -> None:
+        """The next `busy` requests get a 503; of the next `drop_puts` uploads half is read, of the next
+        `drop_answers` uploads the answer is lost; every upload whose path has `refused` gets a 503."""
+        with self.lock:
+            self.busy, self.drop_puts, self.drop_answers, self.refused = busy, drop_puts, drop_answers, refused
+            self.seen: list[str] = []
+
+    def takes(self, trouble: str) -> bool:
+        """Whether a trouble is due; if so, it is one less."""
+        with self.lock:
+            left = getattr(self, trouble)
+            setattr(self, trouble, max(0, left - 1))
+            return left > 0
+
+    def point_here(self, config_file: str) -> None:
+        """Have boto come here."""
+        with open(config_file, "w") as file:
+            file.write(f"[default]\nregion = us-east-1\nendpoint_url = http://127.0.0.1:{self.server_port}\n")
+
+    def __enter__(self) -> Proxy:
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_) -> None:
+        """Nothing."""
+
+    def answer(self) -> None:
+        proxy: Proxy = self.server
+        proxy.seen.append(f"{self.command} {self.path}")
+        if self.command == "PUT" and proxy.takes("drop_puts"):
+            self.rfile.read(int(self.headers["Content-Length"]) // 2)
+            return self._hang_up()
+        body = self._body()
+        if proxy.takes("busy") or (self.command == "PUT" and proxy.refused in self.path):
+            return self._reply(503, {}, SLOW_DOWN)
+        status, headers, content = self._pass_on(body)
+        if self.command == "PUT" and proxy.takes("drop_answers"):
+            return self._hang_up()
+        return self._reply(status, headers, content)
+
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = answer
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = b""
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
+    def _pass_on(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        connection = HTTPConnection("127.0.0.1", self.server.port)
+        headers = {name: value for name, value in self.headers.items() if name.lower() != "transfer-encoding"}
+        connection.request(self.command, self.path, body, headers | {"Content-Length": str(len(body))})
+        answer = connection.getresponse()
+        found = answer.status, dict(answer.getheaders()), answer.read()
+        connection.close()
+        return found
+
+    def _reply(self, status: int, headers: dict[str, str], content: bytes) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            if name.lower() not in ("content-length", "transfer-encoding", "connection", "date", "server"):
+                self.send_header(name, value)
+        length = headers.get("Content-Length", "0") if self.command == "HEAD" else str(len(content))
+        self.send_header("Content-Length", length)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    def _hang_up(self) -> None:
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)

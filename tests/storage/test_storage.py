@@ -1,0 +1,172 @@
+"""Addresses, single objects, and copies of them for a reader without a network."""
+
+from __future__ import annotations
+
+import builtins
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from recap import jobs
+from recap.corpus.root import root_of
+from recap.graph.nodes import Landmarks, look
+from recap.records import ClipError
+from recap.storage import (
+    Fetcher,
+    abort_uploads,
+    address,
+    children,
+    create,
+    is_store,
+    location,
+    rename,
+    stored_files,
+    write_atomically,
+)
+from recap.verification import verify
+
+from .conftest import put
+
+
+def test_addresses():
+    assert location("a/b") == Path("a/b") and location(Path("/x")) == Path("/x")
+    assert location("file:///tmp/a%20b") == Path("/tmp/a b")
+    assert location("/odd/s3://name") == Path("/odd/s3://name")
+    stored = location("s3://bucket/a/b/")
+    assert str(stored) == "s3://bucket/a/b" and is_store(stored) and not is_store(Path("a"))
+    with pytest.raises(ValueError, match="storage ftp:// is not known"):
+        location("ftp://host/x")
+
+
+@pytest.mark.parametrize("scheme", ["s3", "gs"])
+def test_a_missing_library_says_what_to_install(scheme, monkeypatch):
+    real = builtins.__import__
+
+    def without(name, *rest):
+        if name == "upath":
+            raise ImportError("No module named 'upath'")
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ValueError, match=rf"pip install 'recap\[{scheme}\]'"):
+        location(f"{scheme}://bucket/x")
+
+
+def test_names_of_objects_may_hold_anything(bucket):
+    path = bucket / "folder" / "a#b?c %20é+.mp4"
+    write_atomically(path, b"123")
+    assert [str(child) for child in children(bucket / "folder")] == [str(path)]
+    assert location(str(path)).read_bytes() == b"123"
+    assert list(stored_files(bucket / "folder", "**/*")) == [path.name]
+    rename(path, path.with_name("b.torn"))
+    assert [child.name for child in children(bucket / "folder")] == ["b.torn"]
+
+
+def test_an_object_is_created_once(bucket):
+    create(bucket / "x", b"1")
+    with pytest.raises(FileExistsError):
+        create(bucket / "x", b"2")
+    assert (bucket / "x").read_bytes() == b"1"
+
+
+def test_an_upload_that_breaks_off_leaves_what_was_there(hasty, bucket, proxy):
+    write_atomically(bucket / "x", b"old")
+    proxy.behave(drop_puts=100)
+    with pytest.raises(OSError, match="x"):
+        write_atomically(bucket / "x", b"new" * 1000)
+    proxy.behave()
+    assert (bucket / "x").read_bytes() == b"old"
+
+
+def test_open_multipart_uploads_below_the_output_are_ended(bucket):
+    fs, name = bucket.fs, bucket.path.rstrip("/")
+    for key in ("out/shards/x", "others/y"):
+        fs.call_s3("create_multipart_upload", Bucket=name, Key=key)
+    abort_uploads(bucket / "out")
+    assert [found["Key"] for found in fs.list_multipart_uploads(name)] == ["others/y"]
+
+
+def test_a_version_is_size_and_etag(bucket):
+    put(bucket / "c/a.mp4", b"123")
+    (first,) = stored_files(bucket / "c", "**/*").values()
+    put(bucket / "c/a.mp4", b"124")
+    (second,) = stored_files(bucket / "c", "**/*").values()
+    assert first.startswith("3-") and first != second
+    assert stored_files(bucket / "c", "**/*", trust_size=True) == {"a.mp4": "3"}
+
+
+def test_a_copy_is_there_while_it_is_read_and_then_gone(bucket, tmp_path):
+    put(bucket / "a.MP4", b"123")
+    fetcher = Fetcher(str(tmp_path))
+    with fetcher.local(str(bucket / "a.MP4")) as file:
+        assert Path(file).read_bytes() == b"123" and Path(file).suffix == ".MP4"
+    assert not Path(file).exists()
+    with fetcher.local("/local/a.mp4") as file:
+        assert file == "/local/a.mp4"
+    fetcher.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_fetched_is_an_error_of_the_clip(hasty, bucket, tmp_path, proxy):
+    put(bucket / "a.mp4", b"12345")
+
+    def reason(max_bytes=100, name="a.mp4"):
+        with pytest.raises(ClipError) as error, Fetcher(str(tmp_path), max_bytes).local(str(bucket / name)):
+            pass
+        return error.value.stage, error.value.kind
+
+    assert reason(name="none.mp4") == ("probe", "missing")
+    assert reason(max_bytes=4) == ("fetch", "too_large")
+    proxy.behave(busy=1000)
+    assert reason() == ("fetch", "unreachable")
+
+
+def test_what_a_killed_process_fetched_goes_when_the_next_one_starts(bucket, tmp_path):
+    put(bucket / "a.mp4", b"123")
+    hold = (
+        "import sys; from recap.storage import Fetcher\n"
+        "with Fetcher(sys.argv[1]).local(sys.argv[2]) as file: print(file, flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", hold, str(tmp_path), str(bucket / "a.mp4")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        left = Path(other.stdout.readline().strip())
+        with Fetcher(str(tmp_path)).local(str(bucket / "a.mp4")):
+            assert left.exists(), "a live process's copy was taken away"
+        other.kill()
+    assert left.exists()
+    with Fetcher(str(tmp_path)).local(str(bucket / "a.mp4")):
+        assert not left.parent.exists()
+
+
+def test_addresses_stay_below_a_stored_root():
+    root = root_of(location("s3://bucket/clips"))
+    assert root.inside("v/./a.mp4") == root.inside("s3://bucket/clips/v/a.mp4") == "v/a.mp4"
+    for wrong in ("s3://bucket/clips-outside/a.mp4", "s3://other/a.mp4", "/a.mp4", "../a.mp4"):
+        with pytest.raises(ValueError, match="corpus root"):
+            root.inside(wrong)
+
+
+def test_a_node_sees_a_token_in_the_store_or_says_that_it_does_not(hasty, bucket):
+    import recap
+
+    put(bucket / "token", b"")
+    put(bucket / "clip.mp4", b"12345")
+    sees = Landmarks(str(bucket / "token"), str(bucket / "clip.mp4"), 5, (), recap.__version__)
+    assert look(sees, "n1") == []
+    misses = Landmarks(str(bucket / "no-token"), "gs://unknown/clip.mp4", 5, (), recap.__version__)
+    assert [word in problem for word, problem in zip(("output.path", "corpus"), look(misses, "n1"), strict=True)]
+
+
+def test_another_store_of_the_same_interface_does_as_well(rehearsal, corpus, tmp_path, monkeypatch, deliverable):
+    """Memory in the place of Google's store, whose requests are not made here."""
+    monkeypatch.setitem(address.SCHEMES, "memory", {})
+    for clip in corpus.iterdir():
+        put(location(f"memory://recap-test/clips/{clip.name}"), clip.read_bytes())
+    jobs.run(rehearsal(), runner="loop")
+    overrides = ("corpus.path=memory://recap-test/clips", "output.path=memory://recap-test/out")
+    assert jobs.run(rehearsal(*overrides), runner="loop").captioned == 6
+    output = location("memory://recap-test/out")
+    assert (output / "manifest.json").read_bytes() == (tmp_path / "out/manifest.json").read_bytes()
+    assert verify(output) == [] and jobs.run(rehearsal(*overrides), runner="loop").captioned_now == 0

@@ -1,0 +1,102 @@
+"""The lease on an output in a store: one live run, a dead one's successor, no clock compared with another."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+
+import pytest
+
+from recap import ledger
+from recap.ledger import store_lease
+from recap.storage import create, location
+
+HOLD = """
+import sys
+from recap import ledger
+from recap.ledger import store_lease
+from recap.storage import location
+store_lease.BEAT_S = 0.1
+with ledger.lease(location(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def output(bucket, monkeypatch):
+    """An output in the store, with a lease that beats and expires fast."""
+    monkeypatch.setattr(store_lease, "BEAT_S", 0.1)
+    monkeypatch.setattr(store_lease, "WATCH_S", 1.0)
+    monkeypatch.setattr(store_lease, "EXPIRY_S", 4.0)
+    return bucket / "out"
+
+
+def test_a_live_run_refuses_a_second_one_and_a_dead_one_is_taken_over(output):
+    command = [sys.executable, "-c", HOLD, str(output)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        with (
+            pytest.raises(ValueError, match=rf"another run \(pid {other.pid} on .*\) is writing"),
+            ledger.lease(output),
+        ):
+            pass
+        assert ledger.holder(output)[1] and ledger.holder(output)[0].pid == other.pid
+        other.kill()
+    who, is_held = ledger.holder(output)
+    assert (who.pid, is_held) == (other.pid, False)
+    died = time.monotonic()
+    with ledger.lease(output) as epoch:
+        assert epoch == 2 and time.monotonic() - died >= store_lease.EXPIRY_S
+
+
+def test_a_lease_that_was_given_back_is_free_at_once_and_epochs_rise(output, monkeypatch):
+    monkeypatch.setattr(store_lease, "EXPIRY_S", 1000.0)
+    for expected in (1, 2, 3):
+        with ledger.lease(output) as epoch:
+            assert epoch == expected
+        assert ledger.holder(output) == (None, False)
+
+
+def test_of_several_that_begin_at_once_one_gets_it(output):
+    def attempt(_):
+        with suppress(ValueError):
+            return leases.enter_context(ledger.lease(output))
+
+    with ExitStack() as leases, ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(attempt, range(4)), key=str) == [1, None, None, None]
+
+
+def test_clocks_do_not_matter(output, monkeypatch):
+    """A holder whose clock is a year behind lives, one whose clock is ahead is dead when it stands still."""
+    with ledger.lease(output):
+        monkeypatch.setattr(time, "time", lambda: 0.0)
+        with pytest.raises(ValueError, match="is writing"), ledger.lease(output):
+            pass
+    create(output / "lease/000002.json", store_lease._bytes(store_lease.Claim(2, 1, "h", "2099-01-01", "x")))
+    with ledger.lease(output) as epoch:
+        assert epoch == 3
+
+
+def test_a_run_that_was_overtaken_stops_and_may_not_finish(output):
+    with pytest.raises(KeyboardInterrupt), ledger.lease(output) as epoch:
+        ledger.require_lease(output, epoch)
+        create(output / "lease/000002.json", store_lease._bytes(store_lease.Claim(2, 1, "host", "now", "x")))
+        with pytest.raises(ValueError, match=r"another \(pid 1 on host, since now\) took"):
+            ledger.require_lease(output, epoch)
+        time.sleep(10)
+
+
+def test_a_claim_whose_answer_was_lost_is_ours_all_the_same(output, proxy):
+    proxy.behave(drop_answers=1)
+    with ledger.lease(output) as epoch:
+        assert epoch == 1 and not proxy.drop_answers
+
+
+def test_an_output_that_cannot_be_written_says_so(hasty, bucket):
+    nowhere = location("s3://no-such-bucket-here/x")
+    with pytest.raises(ValueError, match=f"cannot write to {nowhere}"), ledger.lease(nowhere):
+        pass

@@ -1,0 +1,218 @@
+"""Corpus and output in a store: the same shards as on a disk, whatever the store does meanwhile."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from hashlib import sha256
+
+import pytest
+
+from recap import jobs, ledger
+from recap.planning import plan
+from recap.report.progress import Progress
+from recap.status import status
+from recap.verification import verify
+
+from .conftest import put
+
+
+def run(pipeline, **options) -> jobs.Summary:
+    return jobs.run(pipeline, runner=options.pop("runner", "loop"), **options)
+
+
+def manifest(output) -> dict:
+    return json.loads((output / "manifest.json").read_text())
+
+
+def sums(output) -> dict[str, str]:
+    """The manifest's sha256 by name, each checked against the bytes."""
+    found = {shard["path"]: shard["sha256"] for shard in manifest(output)["shards"]}
+    for name, digest in found.items():
+        assert sha256((output / name).read_bytes()).hexdigest() == digest, name
+    return found
+
+
+def objects(folder) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def whole(rehearsal, tmp_path) -> dict:
+    """The manifest of a local run over the same clips."""
+    run(rehearsal())
+    return manifest(tmp_path / "out")
+
+
+class Killed(BaseException):
+    """Stands for a run that dies."""
+
+
+class DiesAfter(Progress):
+    def __init__(self, clips: int):
+        super().__init__()
+        self.left = clips
+
+    def add(self, *_) -> None:
+        self.left -= 1
+        if not self.left:
+            raise Killed
+
+
+def test_a_stored_corpus_gives_the_shards_of_a_local_one(pipeline, bucket, whole, tmp_path):
+    summary = run(pipeline())
+    assert (summary.captioned, summary.remaining, summary.complete) == (6, 0, True)
+    assert manifest(bucket / "out") == whole and sums(bucket / "out")
+    assert not list((tmp_path / "fetched").iterdir()), "copies of clips were left behind"
+    assert verify(bucket / "out") == []
+    found = status(bucket / "out")
+    assert (found.state, found.books["captioned"], found.generation) == ("complete", 6, whole["generation"])
+    assert found.last_commit_s < 600
+    assert "run 1: 6 captioned now" in (bucket / "out/run.log").read_text()
+    assert (bucket / "out/telemetry/000001.json").is_file()
+    assert not [name for name in objects(bucket / "out/shards") if not name.startswith(whole["generation"])]
+
+
+@pytest.mark.ray
+def test_the_ray_graph_reads_and_writes_a_store(pipeline, bucket, whole, ray_session):
+    assert run(pipeline(), runner="ray").captioned == 6
+    assert manifest(bucket / "out") == whole and sums(bucket / "out")
+
+
+def test_running_again_uploads_nothing(pipeline, bucket, proxy):
+    run(pipeline())
+    proxy.behave()
+    assert run(pipeline()).captioned_now == 0
+    puts = [line for line in proxy.seen if line.startswith("PUT")]
+    assert not [line for line in puts if "/shards/" in line or "/fragments/" in line], puts
+
+
+def test_a_run_that_dies_goes_on_to_the_same_bytes(pipeline, bucket, whole):
+    with pytest.raises(Killed):
+        run(pipeline(), progress=DiesAfter(3))
+    assert not (bucket / "out/manifest.json").exists()
+    assert 0 < run(pipeline()).captioned_now < 6
+    assert manifest(bucket / "out") == whole
+
+
+@pytest.mark.parametrize(
+    ("step", "is_done"), [("write_generation", True), ("write_json", True), ("delete_other_generations", True)]
+)
+def test_a_run_that_dies_around_a_step_of_its_end_leaves_no_hole(pipeline, bucket, whole, monkeypatch, step, is_done):
+    run(pipeline(), limit=3)
+    room = jobs.ledger if step == "write_json" else jobs.shards
+    real = getattr(room, step)
+
+    def dies(*arguments, **options):
+        if step == "write_json" and arguments[0].name != "manifest.json":
+            return real(*arguments, **options)
+        if is_done:
+            real(*arguments, **options)
+        raise Killed
+
+    monkeypatch.setattr(room, step, dies)
+    with pytest.raises(Killed):
+        run(pipeline())
+    monkeypatch.undo()
+    assert sums(bucket / "out"), "readers see a hole"
+    run(pipeline())
+    assert manifest(bucket / "out") == whole
+    assert {name.split("/")[0] for name in objects(bucket / "out/shards")} == {whole["generation"]}
+
+
+def test_a_storm_of_503_and_uploads_cut_off_change_nothing(pipeline, bucket, whole, proxy):
+    proxy.behave(busy=4, drop_puts=2, drop_answers=1)
+    assert run(pipeline()).captioned == 6
+    assert (proxy.busy, proxy.drop_puts, proxy.drop_answers) == (0, 0, 0)
+    assert manifest(bucket / "out") == whole and verify(bucket / "out") == []
+
+
+def test_an_output_that_refuses_to_be_written_ends_the_run_and_a_later_one_goes_on(
+    hasty, pipeline, bucket, whole, proxy
+):
+    run(pipeline(), limit=2)
+    proxy.behave(refused="/fragments/")
+    with pytest.raises(ledger.OutputFailed, match="reduce your request rate"):
+        run(pipeline())
+    proxy.behave()
+    assert status(bucket / "out").books["captioned"] == 2
+    run(pipeline())
+    assert manifest(bucket / "out") == whole
+
+
+def test_a_grown_corpus_goes_on_behind_and_a_changed_object_is_captioned_again(pipeline, stored, bucket, home):
+    run(pipeline())
+    names = sorted(path.name for path in stored.glob("*.mp4"))
+    put(stored / "aaa.mp4", (home / "pipelines/demo/clips/realshort.mp4").read_bytes())
+    put(stored / names[0], (stored / names[1]).read_bytes())
+    (stored / names[2]).unlink()
+    found = plan(pipeline())
+    assert (found.new, found.changed, found.vanished, found.to_do) == (1, 1, 1, 2)
+    summary = run(pipeline())
+    assert (summary.clips, summary.captioned_now, summary.vanished) == (6, 2, 1)
+    assert plan(pipeline()).to_do == 0
+
+
+def test_verify_names_a_changed_byte(pipeline, bucket):
+    run(pipeline())
+    shard = manifest(bucket / "out")["shards"][0]["path"]
+    data = bytearray((bucket / "out" / shard).read_bytes())
+    data[100] ^= 1
+    put(bucket / "out" / shard, bytes(data))
+    (fragment,) = [name for name in objects(bucket / "out/fragments") if name.endswith("000000.parquet")]
+    put(bucket / "out/fragments" / fragment, b"torn")
+    wheres = {difference.where for difference in verify(bucket / "out")}
+    assert {shard, f"fragments/{fragment}"} <= wheres
+    run(pipeline())
+    assert any(name.endswith(".torn") for name in objects(bucket / "out/fragments"))
+    assert status(bucket / "out").books["captioned"] == 6
+
+
+def test_a_retry_marks_clips_in_the_store(pipeline, stored, bucket):
+    put(stored / "zero.mp4", b"")
+    assert run(pipeline()).reasons == {"probe/empty_file": 1}
+    assert jobs.retry(bucket / "out", reason="probe", runner="loop").quarantined == 1
+    assert any(name.endswith(".retry") for name in objects(bucket / "out/fragments"))
+
+
+def test_a_manifest_names_objects_relative_to_its_folder_or_by_url(pipeline, stored, bucket, tmp_path):
+    names = sorted(path.name for path in stored.glob("*.mp4"))
+    rows = f"path,score\nclips/{names[0]},1\n{stored}/{names[1]},2\nclips/gone.mp4,3\n"
+    put(bucket / "clips.csv", rows.encode())
+    summary = run(pipeline("corpus.kind=manifest", f"corpus.path={bucket}clips.csv"))
+    assert (summary.captioned, summary.reasons) == (2, {"probe/missing": 1})
+    (tmp_path / "local.csv").write_text(rows)
+    local = ("corpus.kind=manifest", f"corpus.path={tmp_path / 'local.csv'}", f"corpus.root={bucket}")
+    assert plan(pipeline(*local, f"output.path={tmp_path / 'local'}")).to_do == 3
+
+
+def test_include_video_puts_objects_into_tars(pipeline, rehearsal, bucket, tmp_path):
+    run(rehearsal("output.include_video=true"))
+    run(pipeline("output.include_video=true"))
+    assert manifest(bucket / "out") == manifest(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "words", ["corpus.path=s3://no-such-bucket-here/clips", "output.path=s3://no-such-bucket-here/o"]
+)
+def test_what_is_not_there_is_refused_with_words(pipeline, words):
+    with pytest.raises(ValueError, match="no-such-bucket-here"):
+        run(pipeline(words))
+
+
+def test_a_store_that_does_not_answer_is_named(hasty, rehearsal, proxy):
+    proxy.behave(busy=1000)
+    for words in ("corpus.path=s3://bucket/clips", "output.path=s3://bucket/out"):
+        with pytest.raises(ValueError, match=f"{words.split('=')[0]}: s3://bucket/.* cannot be read"):
+            plan(rehearsal(words))
+    proxy.behave()
+
+
+def test_a_file_url_is_the_local_path(rehearsal, corpus, tmp_path, deliverable):
+    run(rehearsal())
+    before = deliverable(tmp_path / "out")
+    again = run(rehearsal(f"corpus.path={corpus.as_uri()}", f"output.path={(tmp_path / 'out').as_uri()}"))
+    assert again.captioned_now == 0 and deliverable(tmp_path / "out") == before
+    shutil.rmtree(tmp_path / "out")
+    run(rehearsal(f"corpus.path={corpus.as_uri()}", f"output.path={(tmp_path / 'out').as_uri()}"))
+    assert deliverable(tmp_path / "out") == before
