@@ -14,7 +14,7 @@ from recap.graph.sizing import local_resources, size_pools
 from recap.pipeline import Pipeline
 from recap.records import STATUSES, FrameRequest
 
-PIXELS = ("truncated", "fallback", "scaling")
+PIXELS = ("truncated", "fallback", "decoder")
 DECODING = ("kind", "max_new_tokens", "repetition_penalty")
 
 

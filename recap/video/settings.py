@@ -44,11 +44,13 @@ class DecodeSettings:
     truncated: Literal["quarantine", "caption"] = "quarantine"
     """What to do with a file that breaks off before its declared end; `caption` flags it instead."""
     fallback: bool = True
-    """Try PyAV on files that decord reports an error on."""
-    scaling: Literal["exact", "fast"] = "exact"
-    """`exact` resizes as PLLaVA does, bit for bit; `fast` lets the decoder shrink the frames, which takes
-    less time and memory. It changes filmed pictures a little, drawn ones more: upright edges between
-    colours blur, as colour is kept at half the width. A clip's `decoder` says where it was done."""
+    """Read a file that its decoder reports an error on once more with PyAV, all frames one after another."""
+    decoder: Literal["exact", "fast"] = "exact"
+    """`exact` shows the pixels that the file holds, resized as PLLaVA does, bit for bit. `fast` has the
+    decoder shrink the frames and, in H.264 and HEVC of some bit rate that shrink by half or more, leave out
+    their loop filter, which takes less time and memory. It changes filmed pictures a little, drawn ones more:
+    upright edges between colours blur, as colour is kept at half the width. A clip's `decoder` says how it
+    was read."""
 
     def __post_init__(self) -> None:
         if self.workers != "auto" and self.workers < 1:
