@@ -25,13 +25,12 @@ def needed(coded: Coded, ticks: np.ndarray, entries: np.ndarray) -> list[Stretch
     `entries` (packets,) bool: where decoding may begin; it may always begin at the first packet.
     """
     starts = np.union1d(0, np.flatnonzero(entries))
-    bounds: list[list[int]] = []
+    bounds: list[tuple[int, int]] = []
     for place in np.flatnonzero(np.isin(coded.pts, ticks)).tolist():
         start = _start_of(place, coded.pts, starts)
-        if bounds and start <= bounds[-1][1]:
-            bounds[-1][1] = place
-        else:
-            bounds.append([start, place])
+        while bounds and start <= bounds[-1][1]:
+            start = min(start, bounds.pop()[0])
+        bounds.append((start, place))
     return [Stretch(_decodable(first, last, coded.pts)) for first, last in bounds]
 
 
