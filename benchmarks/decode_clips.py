@@ -17,15 +17,20 @@ from pathlib import Path
 
 import av
 import numpy as np
-from PIL import Image
 
 SOURCE = Path(__file__).parents[1] / "pipelines/demo/clips/phone-vfr-1080p.mp4"
 GRAIN, PLATES, MARGIN = 4.0, 8, 64  # standard deviation of 255, how many plates of it, their margin in pixels
-SEEN = 0.9  # of the film's width and height, from which the rest is room to sway
+ROOM = 10  # the film is larger than what is seen of it by one part in so many, in which the camera sways
 ENCODERS = {
-    "h264": ("libx264", {"preset": "veryfast", "crf": "22"}, "x264-params", "ref=3:log-level=error"),
-    "hevc": ("libx265", {"preset": "veryfast", "crf": "24"}, "x265-params", "log-level=error:pools=2"),
+    "h264": ("libx264", {"preset": "veryfast", "crf": "22"}, "x264-params", "ref=3:scenecut=0:log-level=error"),
+    "hevc": (
+        "libx265",
+        {"preset": "superfast", "crf": "24"},
+        "x265-params",
+        "sao=1:scenecut=0:log-level=error:pools=2",
+    ),
 }
+SPEED = 30  # pictures of the source a second
 SIZES = {"1080p": (1920, 1080, 30), "4k60": (3840, 2160, 60)}
 
 
@@ -48,29 +53,29 @@ KINDS = [
 ] + [Kind("1080p-h264-phone", "1080p", "h264", 30, 0)]
 
 
-def make_clips(folder: Path, frames: int) -> dict[str, Path]:
-    """The clips of `KINDS` by name, each of `frames` frames; those that are missing in `folder` are written."""
+def make_clips(folder: Path, frames: int, only: str = "") -> list[Path]:
+    """The clips of `KINDS` with `only` in their name, each of `frames` frames; missing ones are written."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = {kind.name: folder / f"{kind.name}-{frames}.mp4" for kind in KINDS}
+    paths = {kind: folder / f"{kind.name}-{frames}.mp4" for kind in KINDS if only in kind.name}
     for size in SIZES:
-        missing = [kind for kind in KINDS if kind.size == size and not paths[kind.name].exists()]
+        missing = {kind: path for kind, path in paths.items() if kind.size == size and not path.exists()}
         if missing:
-            _write(missing, {kind: paths[kind.name] for kind in missing}, SIZES[size], frames)
-    return paths
+            _write(missing, SIZES[size], frames)
+    return list(paths.values())
 
 
-def _write(kinds: list[Kind], paths: dict[Kind, Path], shape: tuple[int, int, int], frames: int) -> None:
-    asides = {kind: paths[kind].with_suffix(".part.mp4") for kind in kinds}
+def _write(paths: dict[Kind, Path], shape: tuple[int, int, int], frames: int) -> None:
+    asides = {kind: path.with_suffix(".part.mp4") for kind, path in paths.items()}
     with ExitStack() as stack:
-        outputs = [stack.enter_context(av.open(str(asides[kind]), "w")) for kind in kinds]
-        streams = [_stream(output, kind, shape) for output, kind in zip(outputs, kinds, strict=True)]
+        outputs = [stack.enter_context(av.open(str(aside), "w")) for aside in asides.values()]
+        streams = [_stream(output, kind, shape) for output, kind in zip(outputs, paths, strict=True)]
         for picture in _film(*shape, frames):
             for output, stream in zip(outputs, streams, strict=True):
                 output.mux(stream.encode(picture))
         for output, stream in zip(outputs, streams, strict=True):
             output.mux(stream.encode(None))
-    for kind in kinds:
-        asides[kind].rename(paths[kind])
+    for kind, aside in asides.items():
+        aside.rename(paths[kind])
 
 
 def _stream(output, kind: Kind, shape: tuple[int, int, int]):
@@ -83,27 +88,35 @@ def _stream(output, kind: Kind, shape: tuple[int, int, int]):
 
 
 def _film(width: int, height: int, rate: int, frames: int) -> Iterator[av.VideoFrame]:
+    size = width + width // ROOM, height + height // ROOM
     with av.open(str(SOURCE)) as container:
-        source = [frame.to_image() for frame in container.decode(video=0)]
-    to_and_fro = source + source[-2:0:-1]
+        source = [frame.reformat(*size, "yuv420p", interpolation="BICUBIC") for frame in container.decode(video=0)]
+    there = [_planes(frame.to_ndarray(), *size) for frame in source]
+    to_and_fro = there + there[-2:0:-1]
     noise = np.random.default_rng(0)
     plates = noise.normal(0, GRAIN, (PLATES, height + MARGIN, width + MARGIN)).round().astype(np.int16)
     for number in range(frames):
-        time_s = number / rate
-        picture = to_and_fro[int(30 * time_s) % len(to_and_fro)]
-        pixels = picture.resize((width, height), Image.Resampling.BICUBIC, _window(picture, time_s))
+        seen = _window(to_and_fro[int(SPEED * number / rate) % len(to_and_fro)], number / rate, width, height)
         plate, y, x = noise.integers((PLATES, MARGIN, MARGIN))
-        grain = plates[plate, y : y + height, x : x + width, None]
-        frame = av.VideoFrame.from_ndarray(np.clip(pixels + grain, 0, 255).astype(np.uint8), format="rgb24")
-        frame = frame.reformat(format="yuv420p")
+        grainy = seen[0] + plates[plate, y : y + height, x : x + width]
+        planes = np.clip(grainy, 0, 255).astype(np.uint8), *seen[1:]
+        pixels = np.concatenate([plane.ravel() for plane in planes]).reshape(-1, width)
+        frame = av.VideoFrame.from_ndarray(pixels, format="yuv420p")
         frame.pts, frame.time_base = number, Fraction(1, rate)
         yield frame
 
 
-def _window(picture: Image.Image, time_s: float) -> tuple[float, float, float, float]:
-    x = (1 - SEEN) * picture.width * (0.5 + 0.5 * np.sin(1.1 * time_s))
-    y = (1 - SEEN) * picture.height * (0.5 + 0.5 * np.cos(0.8 * time_s))
-    return x, y, x + SEEN * picture.width, y + SEEN * picture.height
+def _planes(pixels: np.ndarray, width: int, height: int) -> list[np.ndarray]:
+    luma, *chroma = np.split(pixels.ravel(), [width * height, width * height * 5 // 4])
+    return [luma.reshape(height, width), *(plane.reshape(height // 2, width // 2) for plane in chroma)]
+
+
+def _window(planes: list[np.ndarray], time_s: float, width: int, height: int) -> list[np.ndarray]:
+    x = round(width / ROOM / 4 * (1 + np.sin(1.1 * time_s)))
+    y = round(height / ROOM / 4 * (1 + np.cos(0.8 * time_s)))
+    luma, *chroma = planes
+    small = slice(y, y + height // 2), slice(x, x + width // 2)
+    return [luma[2 * y : 2 * y + height, 2 * x : 2 * x + width], *(plane[small] for plane in chroma)]
 
 
 def main() -> None:
@@ -112,8 +125,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--frames", type=int, default=300)
     options = parser.parse_args()
-    for name, path in make_clips(options.folder, options.frames).items():
-        print(f"{name}: {path.stat().st_size / 1e6:.1f} MB")
+    for path in make_clips(options.folder, options.frames):
+        print(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 CODECS = frozenset({"h264", "hevc"})
 # Where the decoder's parameters stand in the header, so that decoding can begin at any key frame.
 SEEKABLE = frozenset({"mov", "matroska", "flv"})
-# From here on the edges that the loop filter would have smoothed mostly vanish when the frame is shrunk.
-SHRUNK = 2
+# Without the loop filter errors add up from frame to frame. In pictures made so much smaller, of films with so
+# many bits for each pixel of a frame, they stay small.
+SHRUNK, BITS = 3, 0.05
 
 
 def suits(facts: Probe, timeline: Timeline) -> bool:
@@ -42,12 +43,12 @@ def sparse_frames(
     """(time in seconds, (H, W, 3) uint8 RGB, upright) of each of the ascending `indices`.
 
     Without `size` the pixels are those of a decoder that decodes everything. With `size` frames are
-    shrunk to it, and where that makes them `SHRUNK` times smaller their loop filter is left out.
+    shrunk to it, and the loop filter is left out where that changes little.
     Raises DecoderFailed for whatever is not as it should be, and ClipError like `probe`.
     """
     wanted, at = timeline.pts[list(indices)], 0
-    quick = size is not None and facts.width >= SHRUNK * size[0]
-    for frame in _decoded(path, facts, timeline.coded, wanted, quick):
+    unfiltered = size is not None and _hides_edges(facts, timeline.coded, size)
+    for frame in _decoded(path, facts, timeline.coded, wanted, unfiltered):
         if at < len(wanted) and frame.pts == wanted[at]:
             yield float(timeline.times_s[indices[at]]), upright_pixels(frame, size)
             at += 1
@@ -55,13 +56,13 @@ def sparse_frames(
         raise DecoderFailed(f"{len(wanted) - at} of {len(wanted)} wanted frames did not come out")
 
 
-def _decoded(path: str, facts: Probe, coded: Coded, wanted: np.ndarray, quick: bool) -> Iterator[VideoFrame]:
+def _decoded(path: str, facts: Probe, coded: Coded, wanted: np.ndarray, unfiltered: bool) -> Iterator[VideoFrame]:
     import av
 
     entries = entries_of(coded, facts.codec) if facts.container in SEEKABLE else np.zeros(len(coded.pts), bool)
     stretches = needed(coded, wanted, entries)
     with open_video(path) as (container, stream):
-        if quick:
+        if unfiltered:
             stream.codec_context.options |= {"skip_loop_filter": globals().get("LF", "all")}
         packets = _packets(container, stream)
         try:
@@ -104,6 +105,11 @@ def _begun_rightly(frames: Iterator[VideoFrame], coded: Coded, first: int) -> It
         if frame.is_corrupt:
             raise DecoderFailed("a frame is damaged")
         yield frame
+
+
+def _hides_edges(facts: Probe, coded: Coded, size: Size) -> bool:
+    pixels = facts.width * facts.height * len(coded.pts)
+    return facts.width >= SHRUNK * size[0] and 8 * coded.size >= BITS * pixels
 
 
 def _layered(context: CodecContext) -> bool:
