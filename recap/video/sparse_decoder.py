@@ -9,10 +9,10 @@ import numpy as np
 
 from recap.video.container import open_video
 from recap.video.failure import DecoderFailed
-from recap.video.needed import entries_of, needed
+from recap.video.needed import Stretch, entries_of, needed
 from recap.video.probe import Probe
 from recap.video.timeline import Coded, Timeline
-from recap.video.upright import Size, upright_pixels
+from recap.video.upright import SHRUNK, Size, upright_pixels
 
 if TYPE_CHECKING:
     from av.codec.context import CodecContext
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 CODECS = frozenset({"h264", "hevc"})
 # Where the decoder's parameters stand in the header, so that decoding can begin at any key frame.
 SEEKABLE = frozenset({"mov", "matroska", "flv"})
-# Without the loop filter errors add up from frame to frame. In pictures made so much smaller, of films with so
-# many bits for each pixel of a frame, they stay small.
-SHRUNK, BITS = 3, 0.05
+# Without the loop filter errors add up from frame to frame: after so many packets they are still small.
+UNFILTERED = 32
 
 
 def suits(facts: Probe, timeline: Timeline) -> bool:
@@ -47,8 +46,9 @@ def sparse_frames(
     Raises DecoderFailed for whatever is not as it should be, and ClipError like `probe`.
     """
     wanted, at = timeline.pts[list(indices)], 0
-    unfiltered = size is not None and _hides_edges(facts, timeline.coded, size)
-    for frame in _decoded(path, facts, timeline.coded, wanted, unfiltered):
+    stretches = _stretches(facts, timeline.coded, wanted)
+    options = _shortcuts(facts, stretches, size) if size else {}
+    for frame in _decoded(path, timeline.coded, stretches, wanted, options):
         if at < len(wanted) and frame.pts == wanted[at]:
             yield float(timeline.times_s[indices[at]]), upright_pixels(frame, size)
             at += 1
@@ -56,14 +56,26 @@ def sparse_frames(
         raise DecoderFailed(f"{len(wanted) - at} of {len(wanted)} wanted frames did not come out")
 
 
-def _decoded(path: str, facts: Probe, coded: Coded, wanted: np.ndarray, unfiltered: bool) -> Iterator[VideoFrame]:
+def _stretches(facts: Probe, coded: Coded, wanted: np.ndarray) -> list[Stretch]:
+    entries = entries_of(coded, facts.codec) if facts.container in SEEKABLE else np.zeros(len(coded.pts), bool)
+    return needed(coded, wanted, entries)
+
+
+def _shortcuts(facts: Probe, stretches: list[Stretch], size: Size) -> dict[str, str]:
+    if facts.width < SHRUNK * size[0]:
+        return {}
+    longest = max(len(stretch.numbers) for stretch in stretches)
+    # Between others, B-frames pass hardly an error on.
+    return {"skip_loop_filter": "all" if longest <= UNFILTERED else "bidir"}
+
+
+def _decoded(
+    path: str, coded: Coded, stretches: list[Stretch], wanted: np.ndarray, options: dict[str, str]
+) -> Iterator[VideoFrame]:
     import av
 
-    entries = entries_of(coded, facts.codec) if facts.container in SEEKABLE else np.zeros(len(coded.pts), bool)
-    stretches = needed(coded, wanted, entries)
     with open_video(path) as (container, stream):
-        if unfiltered:
-            stream.codec_context.options |= {"skip_loop_filter": globals().get("LF", "all")}
+        stream.codec_context.options |= options
         packets = _packets(container, stream)
         try:
             for stretch in stretches:
@@ -105,11 +117,6 @@ def _begun_rightly(frames: Iterator[VideoFrame], coded: Coded, first: int) -> It
         if frame.is_corrupt:
             raise DecoderFailed("a frame is damaged")
         yield frame
-
-
-def _hides_edges(facts: Probe, coded: Coded, size: Size) -> bool:
-    pixels = facts.width * facts.height * len(coded.pts)
-    return facts.width >= SHRUNK * size[0] and 8 * coded.size >= BITS * pixels
 
 
 def _layered(context: CodecContext) -> bool:

@@ -18,12 +18,10 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Coded:
     """A video's packets in the order in which they are decoded: `pts` of each, and whether it is one of
-    the `keys`, at which decoding can begin. `size` is that of all in bytes. `steady`: the decoder's
-    parameters never change."""
+    the `keys`, at which decoding can begin. `steady`: the decoder's parameters never change."""
 
     pts: np.ndarray
     keys: np.ndarray
-    size: int = 0
     steady: bool = True
 
 
@@ -91,14 +89,13 @@ class _Packets:
         self.end_s = 0.0
         self._pts: list[int | None] = []
         self._keys: list[bool] = []
-        self._size = 0
         self._steady = True
 
     @property
     def coded(self) -> Coded | None:
         if None in self._pts:
             return None
-        return Coded(np.array(self._pts, np.int64), np.array(self._keys, bool), self._size, self._steady)
+        return Coded(np.array(self._pts, np.int64), np.array(self._keys, bool), self._steady)
 
     def add(self, packet: Packet) -> None:
         if not packet.size:
@@ -113,7 +110,6 @@ class _Packets:
     def _add_picture(self, packet: Packet) -> None:
         self._pts.append(packet.pts)
         self._keys.append(packet.is_keyframe)
-        self._size += packet.size
         self._steady &= not packet.has_sidedata("new_extradata")
         if packet.is_discard:
             self.hidden += 1
