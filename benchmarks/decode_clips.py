@@ -1,6 +1,6 @@
 """Clips for `decode.py`: a phone's film made longer and larger, with grain, as cameras and encoders leave it.
 
-    python benchmarks/decode_clips.py FOLDER [--frames 300]
+    python benchmarks/decode_clips.py FOLDER [--frames 300] [--only 4k60-hevc]
 
 The camera sways over the demo's 1080p clip, played to and fro; the grain is drawn from a fixed seed. Clips
 that are there already are kept.
@@ -124,8 +124,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--frames", type=int, default=300)
+    parser.add_argument("--only", default="", help="only clips with this in their name")
     options = parser.parse_args()
-    for path in make_clips(options.folder, options.frames):
+    for path in make_clips(options.folder, options.frames, options.only):
         print(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB")
 
 

@@ -106,7 +106,7 @@ def test_what_kills_the_decoder_is_charged_to_the_file(sandbox, told, deed, kind
 
 
 def test_an_honest_clip_without_the_memory_for_it_is_not_called_damaged(home):
-    reader = SandboxedReader(DecodeSettings(memory_gb=0.05))
+    reader = SandboxedReader(DecodeSettings(memory_gb=0.02))
     error = refusal(reader, str(home / "pipelines/demo/clips/phone-vfr-1080p.mp4"))
     assert (error.stage, error.kind, error.facts["width"]) == ("decode", "memory_limit", 1920)
 
