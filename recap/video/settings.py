@@ -46,11 +46,10 @@ class DecodeSettings:
     fallback: bool = True
     """Read a file that its decoder reports an error on once more with PyAV, all frames one after another."""
     decoder: Literal["exact", "fast"] = "exact"
-    """`exact` shows the pixels that the file holds, resized as PLLaVA does, bit for bit. `fast` has the
-    decoder shrink the frames and, in H.264 and HEVC of some bit rate that shrink by half or more, leave out
-    their loop filter, which takes less time and memory. It changes filmed pictures a little, drawn ones more:
-    upright edges between colours blur, as colour is kept at half the width. A clip's `decoder` says how it
-    was read."""
+    """`exact` shows the pixels that the file holds, resized as PLLaVA does, bit for bit. `fast` shrinks frames
+    before they become RGB and, in H.264 and HEVC that shrink to a third, leaves out the loop filter where
+    errors cannot add up. It changes filmed pictures a little, drawn ones more: upright edges between colours
+    blur, as colour is kept at half the width. A clip's `decoder` says how it was read."""
 
     def __post_init__(self) -> None:
         if self.workers != "auto" and self.workers < 1:
