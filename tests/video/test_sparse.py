@@ -7,12 +7,14 @@ import subprocess
 import sys
 from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 
 from recap.records import FrameRequest
 from recap.video import DecodeSettings, InProcessReader, SandboxedReader, frame_indices, sparse_decoder
-from recap.video.needed import entries_of, needed
+from recap.video.needed import Stretch, entries_of, needed
+from recap.video.probe import Probe
 from recap.video.timeline import Coded
 
 from .make_clips import damage, encode, index_of, remux, turn
@@ -167,6 +169,32 @@ def test_threads_change_nothing(clips, tmp_path, home):
         for some in (cores[:1], cores)
     }
     assert len(said) == 1 and said.pop().startswith("pyav-sparse-fast")
+
+
+@pytest.mark.parametrize("view", ["crop", "pad", "wide"])
+def test_what_fast_costs_on_a_filmed_clip(read, home, view):
+    path = home / "pipelines/demo/clips/phone-vfr-1080p.mp4"
+    exact, fast = (read(path, view=view, size=336, decoder=decoder) for decoder in ("exact", "fast"))
+    assert fast.decoder == "pyav-sparse-fast" and fast.times_s == exact.times_s
+    errors = np.square(exact.pixels.astype(float) - fast.pixels).mean(axis=(1, 2, 3))
+    psnr_db = 10 * np.log10(255**2 / errors)
+    assert psnr_db.mean() > 38 and psnr_db.min() > 34 and psnr_db[-1] > 34
+
+
+@pytest.mark.parametrize(
+    "width, lengths, left_out",
+    [(1920, [3, 32], "all"), (1920, [3, 33], "bidir"), (3840, [250], "bidir"), (1280, [3], None)],
+)
+def test_where_the_loop_filter_is_left_out(width, lengths, left_out):
+    facts = Probe("mov", "h264", width, width * 9 // 16, 25.0, 100, 4.0, 0, False)
+    stretches = [Stretch(np.arange(length)) for length in lengths]
+    assert sparse_decoder._shortcuts(facts, stretches, (640, 360)).get("skip_loop_filter") == left_out
+
+
+def test_pictures_of_layers_are_not_passed_over(folder):
+    for structure, layered in (("layers", True), ("pyramid", False)):
+        with av.open(str(structured(folder / f"{structure}.mp4", "libx265", structure, 8))) as container:
+            assert sparse_decoder._layered(container.streams.video[0].codec_context) is layered
 
 
 def coded(text: str) -> Coded:
