@@ -56,7 +56,8 @@ def with_pyav(path: Path) -> tuple[str, np.ndarray]:
         indices = frame_indices(frame_count(path), REQUEST.count)
         frames = []
         for number, frame in enumerate(container.decode(stream)):
-            frames += [model_size([rgb(frame)])] * indices.count(number)
+            if number in indices:
+                frames += [model_size([rgb(frame)])] * indices.count(number)
             if number == indices[-1]:
                 break
     return "pyav", np.concatenate(frames)
