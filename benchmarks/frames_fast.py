@@ -1,4 +1,4 @@
-"""What `decode.scaling: fast` changes and what it saves, beside the exact resize chain.
+"""What `decode.decoder: fast` changes and what it saves, beside the exact resize chain.
 
     python benchmarks/frames_fast.py --json [files…] [--checkpoint FOLDER]
 
@@ -81,9 +81,9 @@ def common_start(first: list[int], second: list[int]) -> float:
     return same / max(len(first), len(second), 1)
 
 
-def read(path: Path, request: FrameRequest, scaling: str, repeats: int) -> tuple[Frames, float]:
+def read(path: Path, request: FrameRequest, decoder: str, repeats: int) -> tuple[Frames, float]:
     """The frames and the fastest of `repeats` readings in seconds."""
-    reader, times = InProcessReader(DecodeSettings(scaling=scaling)), []
+    reader, times = InProcessReader(DecodeSettings(decoder=decoder)), []
     for _ in range(repeats):
         start = time.perf_counter()
         frames = reader.read(str(path), request)

@@ -18,7 +18,7 @@ from recap.records import STATUSES, FrameRequest
 from recap.storage import Location, is_store, location, resolved
 from recap.translation import TranslationSettings, fetch_translator, translator_digest, translator_name
 
-PIXELS = ("truncated", "fallback", "scaling")
+PIXELS = ("truncated", "fallback", "decoder")
 DECODING = ("kind", "max_new_tokens", "repetition_penalty")
 REPAIR = ("repair_penalty", "repair_length", "repair_instruction")  # what second captions are made with
 NOT_JUDGED = {

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+import numpy as np
 
 from recap.records import ClipError
-from recap.video.decord_decoder import DecoderFailed, decord_frames, suits
+from recap.video import decord_decoder, sparse_decoder
+from recap.video.failure import DecoderFailed
 from recap.video.pictures import Pictures
 from recap.video.probe import Probe
 from recap.video.pyav_decoder import PyavDecoder
 from recap.video.settings import DecodeSettings
 from recap.video.timeline import Timeline
+from recap.video.upright import Size
 
 
 def decode(
@@ -24,25 +28,40 @@ def decode(
 ) -> tuple[list[float], str, bool]:
     """Hand the frames of `indices` (ascending, distinct), one by one, to `pictures`.
 
-    Returns (times in seconds, decoder, damaged). decord reads what it reads rightly; PyAV reads the
-    rest, and what decord reports an error on; `-fast` behind their names: it shrank the frames.
+    Returns (times in seconds, decoder, damaged). The first decoder that suits the file reads it, PyAV
+    what no other suits and what they report an error on; `-fast` behind their names: it shrank the frames.
     Raises ClipError: decoder_error, no_frames, damaged.
     """
     size = pictures.scaling.frame if pictures.scaling else None
     ending = "-fast" if size else ""
-    if suits(facts, timeline):
-        width, height = size or (facts.width, facts.height)
-        batch = max(1, settings.batch_bytes // (3 * width * height))
+    name, shots = _first_choice(path, facts, timeline, indices, settings, size)
+    if shots is not None:
         try:
-            shots = decord_frames(os.path.abspath(path), timeline, indices, batch, size)
-            return pictures.take(shots), f"decord{ending}", False
+            return pictures.take(shots), f"{name}{ending}", False
         except DecoderFailed:
             if not settings.fallback:
-                raise ClipError("decode", "decoder_error", "decord cannot decode the file") from None
+                raise ClipError("decode", "decoder_error", "the decoder cannot decode the file") from None
     decoder = PyavDecoder(path, timeline, size)
     times = pictures.take(decoder.frames(indices))
     _check(times, indices)
     return times, f"pyav{ending}", decoder.damaged
+
+
+def _first_choice(
+    path: str,
+    facts: Probe,
+    timeline: Timeline,
+    indices: Sequence[int],
+    settings: DecodeSettings,
+    size: Size | None,
+) -> tuple[str, Iterator[tuple[float, np.ndarray]] | None]:
+    if sparse_decoder.suits(facts, timeline):
+        return "pyav-sparse", sparse_decoder.sparse_frames(path, facts, timeline, indices, size)
+    if decord_decoder.suits(facts, timeline):
+        width, height = size or (facts.width, facts.height)
+        batch = max(1, settings.batch_bytes // (3 * width * height))
+        return "decord", decord_decoder.decord_frames(os.path.abspath(path), timeline, indices, batch, size)
+    return "pyav", None
 
 
 def _check(times: list[float], indices: Sequence[int]) -> None:

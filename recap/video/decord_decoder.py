@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from recap.video.failure import DecoderFailed
 from recap.video.probe import Probe
 from recap.video.timeline import Timeline
+from recap.video.upright import Size
 
 # Where its frames were found to be the right ones. It shows wrong ones, without an error, from MPEG
 # streams and from AVI with B-frames.
@@ -18,12 +20,6 @@ CLOCK_S = 0.001
 # FFmpeg pads rows up to 64 bytes, by the processor; decord misreads padded rows whose length is a
 # multiple of the width, which only narrow pictures have. Rows of a multiple of 64 pixels have no padding.
 ROW_PIXELS, NARROW = 64, 190
-
-Size = tuple[int, int]  # width, height
-
-
-class DecoderFailed(Exception):
-    """The decoder could not read the file, or contradicts the file's own clock."""
 
 
 def suits(facts: Probe, timeline: Timeline) -> bool:

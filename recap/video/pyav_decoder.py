@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recap.video.container import open_video, turns_of
+from recap.video.container import open_video
 from recap.video.timeline import Timeline
+from recap.video.upright import Size, upright_pixels
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -20,7 +21,7 @@ class PyavDecoder:
     Upright frames are shrunk to `size` (width, height) if it is given.
     """
 
-    def __init__(self, path: str, timeline: Timeline, size: tuple[int, int] | None = None):
+    def __init__(self, path: str, timeline: Timeline, size: Size | None = None):
         self.path, self.timeline, self.size = path, timeline, size
         self.damaged = False
 
@@ -32,16 +33,7 @@ class PyavDecoder:
         """
         origin = int(self.timeline.pts[0])
         for tick, frame in self._shown_at([int(self.timeline.pts[index]) for index in indices]):
-            yield (tick - origin) * float(self.timeline.time_base), self._picture(frame)
-
-    def _picture(self, frame: VideoFrame) -> np.ndarray:
-        turns = turns_of(frame)
-        width, height = self.size or (None, None)
-        if turns % 2:
-            width, height = height, width
-        # Bicubic chroma is what decord uses: it matters for pictures of more than 8 bits.
-        shrunk = frame.reformat(width, height, "rgb24", interpolation="BICUBIC")
-        return np.ascontiguousarray(np.rot90(shrunk.to_ndarray(), turns))
+            yield (tick - origin) * float(self.timeline.time_base), upright_pixels(frame, self.size)
 
     def _shown_at(self, ticks: list[int]) -> Iterator[tuple[int, VideoFrame]]:
         held, at = None, 0

@@ -109,7 +109,7 @@ class InProcessReader:
         indices = span_indices(timeline, facts.fps, request.count, span)
         shown = sorted(set(indices))
         places = [shown.index(index) for index in indices]
-        fast = self.settings.scaling == "fast"
+        fast = self.settings.decoder == "fast"
         scaling = decoder_scaling(facts.width, facts.height, request) if fast else None
         pictures = Pictures(places, request, scaling)
         times, decoder, damaged = decode(location, facts, timeline, shown, self.settings, pictures)

@@ -44,11 +44,12 @@ class DecodeSettings:
     truncated: Literal["quarantine", "caption"] = "quarantine"
     """What to do with a file that breaks off before its declared end; `caption` flags it instead."""
     fallback: bool = True
-    """Try PyAV on files that decord reports an error on."""
-    scaling: Literal["exact", "fast"] = "exact"
-    """`exact` resizes as PLLaVA does, bit for bit; `fast` lets the decoder shrink the frames, which takes
-    less time and memory. It changes filmed pictures a little, drawn ones more: upright edges between
-    colours blur, as colour is kept at half the width. A clip's `decoder` says where it was done."""
+    """Read a file that its decoder reports an error on once more with PyAV, all frames one after another."""
+    decoder: Literal["exact", "fast"] = "exact"
+    """`exact` shows the pixels that the file holds, resized as PLLaVA does, bit for bit. `fast` shrinks frames
+    before they become RGB and, in H.264 and HEVC that shrink to a third, leaves out the loop filter where
+    errors cannot add up. It changes filmed pictures a little, drawn ones more: upright edges between colours
+    blur, as colour is kept at half the width. A clip's `decoder` says how it was read."""
 
     fetch_folder: str | None = None
     """Where objects of a store are fetched to be decoded, one a worker at a time; the system's temporary

@@ -16,12 +16,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Coded:
+    """A video's packets in the order in which they are decoded: `pts` of each, and whether it is one of
+    the `keys`, at which decoding can begin. `steady`: the decoder's parameters never change."""
+
+    pts: np.ndarray
+    keys: np.ndarray
+    steady: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Timeline:
     """The moments of a file's frames, in the order they are shown.
 
     `pts` counts `time_base` seconds; `hidden` frames are there but cut away by an edit list;
     `start_s` and `end_s` are where the first packet of any stream starts and the last ends, on the
-    file's own clock. `counted`: the file stamps no true times, so frames are numbered as they come.
+    file's own clock. `counted`: the file stamps no true times, so frames are numbered as they come, and
+    `coded` is None.
     """
 
     pts: np.ndarray
@@ -30,6 +41,7 @@ class Timeline:
     start_s: float
     end_s: float
     counted: bool = False
+    coded: Coded | None = None
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -64,7 +76,8 @@ def read_timeline(container: InputContainer, stream: VideoStream, fps: float) ->
     if None in packets.shown or container.format.name == "avi":
         ticks, clock = range(len(packets.shown)), 1 / Fraction(fps).limit_denominator(100_000)
         return Timeline(np.array(ticks, np.int64), clock, packets.hidden, *span, counted=True)
-    return Timeline(np.array(sorted(packets.shown), np.int64), stream.time_base, packets.hidden, *span)
+    pts = np.array(sorted(packets.shown), np.int64)
+    return Timeline(pts, stream.time_base, packets.hidden, *span, coded=packets.coded)
 
 
 class _Packets:
@@ -74,6 +87,15 @@ class _Packets:
         self.hidden = 0
         self.start_s: float | None = None
         self.end_s = 0.0
+        self._pts: list[int | None] = []
+        self._keys: list[bool] = []
+        self._steady = True
+
+    @property
+    def coded(self) -> Coded | None:
+        if None in self._pts:
+            return None
+        return Coded(np.array(self._pts, np.int64), np.array(self._keys, bool), self._steady)
 
     def add(self, packet: Packet) -> None:
         if not packet.size:
@@ -82,7 +104,14 @@ class _Packets:
             start_s = float(packet.pts * packet.time_base)
             self.start_s = start_s if self.start_s is None else min(start_s, self.start_s)
             self.end_s = max(self.end_s, start_s + float((packet.duration or 0) * packet.time_base))
-        if packet.stream_index == self.index and packet.is_discard:
+        if packet.stream_index == self.index:
+            self._add_picture(packet)
+
+    def _add_picture(self, packet: Packet) -> None:
+        self._pts.append(packet.pts)
+        self._keys.append(packet.is_keyframe)
+        self._steady &= not packet.has_sidedata("new_extradata")
+        if packet.is_discard:
             self.hidden += 1
-        elif packet.stream_index == self.index:
+        else:
             self.shown.append(packet.pts)

@@ -56,13 +56,14 @@ def encode(
     time_base: Fraction | None = None,
     muxing: dict[str, str] | None = None,
     quarter_turns: int = 0,
+    options: dict[str, str] | None = None,
 ) -> Path:
     """Write a clip of `frames` frames shown at `pts(index)` units of `time_base` (default 1/rate s).
 
     The pictures are stored turned counter-clockwise by `quarter_turns`.
     """
     with av.open(str(path), "w", options=muxing or {}) as container:
-        stream = container.add_stream(codec, rate=rate, options=ENCODER_OPTIONS.get(codec, {}))
+        stream = container.add_stream(codec, rate=rate, options=options or ENCODER_OPTIONS.get(codec, {}))
         stream.pix_fmt = pix_fmt
         stream.height, stream.width = np.rot90(frame_of(0), quarter_turns).shape[:2]
         stream.codec_context.thread_count = 1

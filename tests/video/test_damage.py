@@ -58,8 +58,8 @@ def test_damage_inside_is_stepped_over_and_flagged(read):
 
 
 def test_a_decoder_that_shrinks_frames_changes_no_verdict(read, refusal):
-    assert refusal("truncated.mp4", scaling="fast").kind == "truncated"
-    exact, fast = (read("damaged.mp4", size=48, scaling=scaling) for scaling in ("exact", "fast"))
+    assert refusal("truncated.mp4", decoder="fast").kind == "truncated"
+    exact, fast = (read("damaged.mp4", size=48, decoder=decoder) for decoder in ("exact", "fast"))
     assert fast.decoder == "pyav-fast" and fast.flags == exact.flags == ("damaged",)
     assert fast.times_s == exact.times_s and index_of(fast.pixels[-1]) == index_of(exact.pixels[-1])
 
@@ -88,7 +88,8 @@ def test_a_surprise_in_a_decoder_becomes_a_clip_error(monkeypatch, refusal):
 
 
 def test_decord_is_not_believed_where_it_miscounts(monkeypatch, read):
-    monkeypatch.setattr("recap.video.decode.suits", lambda facts, timeline: True)
+    monkeypatch.setattr("recap.video.sparse_decoder.suits", lambda facts, timeline: False)
+    monkeypatch.setattr("recap.video.decord_decoder.suits", lambda facts, timeline: True)
     assert read("h264.mp4").decoder == "decord"
     for name in ("stream.ts", "mpeg2.mpg", "edit-list.mp4"):
         assert read(name).decoder == "pyav"

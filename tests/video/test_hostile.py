@@ -97,7 +97,6 @@ def test_a_header_is_held_to_the_limit(clips, monkeypatch):
 
 
 def test_and_so_are_the_frames_of_a_stream_that_says_otherwise(monkeypatch, refusal):
-    monkeypatch.setattr("recap.video.decode.suits", lambda facts, timeline: False)
     monkeypatch.setattr("recap.video.container.MAX_PIXELS", 128 * 96 - 1)
     assert refusal("h264.mp4").kind == "no_frames"
 

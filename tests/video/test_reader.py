@@ -13,16 +13,16 @@ from recap.video import DecodeSettings, InProcessReader, SandboxedReader, frame_
 from .make_clips import encode, index_of, turn
 
 CONSTANT_RATE = {
-    "h264.mp4": "decord",
-    "hevc-10-bit.mp4": "decord",
+    "h264.mp4": "pyav-sparse",
+    "hevc-10-bit.mp4": "pyav-sparse",
     "vp9.webm": "decord",
     "av1.mp4": "decord",
-    "yuv444p.mp4": "decord",
-    "h264.mkv": "decord",
-    "h264.flv": "decord",
+    "yuv444p.mp4": "pyav-sparse",
+    "h264.mkv": "pyav-sparse",
+    "h264.flv": "pyav-sparse",
     "gif.gif": "decord",
-    "fragmented.mp4": "decord",
-    "stream.ts": "pyav",
+    "fragmented.mp4": "pyav-sparse",
+    "stream.ts": "pyav-sparse",
     "h264.avi": "pyav",
     "mpeg2.mpg": "pyav",
     "raw.h264": "pyav",
@@ -32,8 +32,13 @@ THEORA = Path(__file__).parent / "data/theora.ogv"
 
 
 @pytest.fixture
-def without_decord(monkeypatch):
-    monkeypatch.setattr("recap.video.decode.suits", lambda facts, timeline: False)
+def without_sparse(monkeypatch):
+    monkeypatch.setattr("recap.video.sparse_decoder.suits", lambda facts, timeline: False)
+
+
+@pytest.fixture
+def without_decord(monkeypatch, without_sparse):
+    monkeypatch.setattr("recap.video.decord_decoder.suits", lambda facts, timeline: False)
 
 
 def shown(frames) -> list[int]:
@@ -51,16 +56,18 @@ def test_the_right_frames_at_the_right_times(read, name):
     assert (frames.width, frames.height, frames.fps, frames.coverage) == (128, 96, 25.0, 0.75)
 
 
-@pytest.mark.parametrize("name", [n for n, decoder in CONSTANT_RATE.items() if decoder == "decord"])
-def test_both_decoders_give_the_same_pixels(read, name, request):
-    first = read(name)
-    request.getfixturevalue("without_decord")
-    second = read(name)
-    assert (first.decoder, second.decoder) == ("decord", "pyav")
-    assert first.times_s == second.times_s
-    # More than 8 bits are rounded a little differently.
+@pytest.mark.parametrize("name", [name for name, decoder in CONSTANT_RATE.items() if decoder != "pyav"])
+def test_all_decoders_give_the_same_pixels(read, name, request):
+    shots = [read(name)]
+    for fixture in ("without_sparse", "without_decord"):
+        request.getfixturevalue(fixture)
+        shots.append(read(name))
+    second = "pyav" if name == "stream.ts" else "decord"
+    assert [each.decoder for each in shots] == [CONSTANT_RATE[name], second, "pyav"]
+    assert len({each.times_s for each in shots}) == 1
+    # More than 8 bits are rounded a little differently by decord.
     allowed = 3 if name == "hevc-10-bit.mp4" else 0
-    assert np.abs(first.pixels.astype(int) - second.pixels).max() <= allowed
+    assert all(np.abs(shots[-1].pixels.astype(int) - each.pixels).max() <= allowed for each in shots)
 
 
 def test_theora(read, request):
@@ -162,4 +169,4 @@ def test_real_clips():
     assert [f.width for f in facts.values()] == [1280, 320, 1920]
     assert [f.duration_s for f in facts.values()] == pytest.approx([14.0, 1.1992, 1.517444], abs=1e-3)
     assert [f.flags for f in facts.values()] == [(), (), ("variable_rate",)]
-    assert all(f.decoder == "decord" and f.pixels.std() > 20 for f in facts.values())
+    assert all(f.decoder == "pyav-sparse" and f.pixels.std() > 20 for f in facts.values())

@@ -26,7 +26,7 @@ def both(read, home):
 
     def both_(name, **how):
         path = home / "pipelines/demo/clips" / name
-        return [read(path, scaling=scaling, **{"size": 336, "count": 4, **how}) for scaling in ("exact", "fast")]
+        return [read(path, decoder=decoder, **{"size": 336, "count": 4, **how}) for decoder in ("exact", "fast")]
 
     return both_
 
@@ -46,7 +46,7 @@ def both(read, home):
 )
 def test_fast_is_close_to_exact(both, name, how):
     exact, fast = both(name, **how)
-    assert (exact.decoder, fast.decoder) == ("decord", "decord-fast")
+    assert (exact.decoder, fast.decoder) == ("pyav-sparse", "pyav-sparse-fast")
     assert fast.pixels.shape == exact.pixels.shape and fast.times_s == exact.times_s
     assert (fast.coverage, fast.flags) == (exact.coverage, exact.flags)
     assert min(map(psnr_db, fast.pixels, exact.pixels)) > 30
@@ -55,14 +55,14 @@ def test_fast_is_close_to_exact(both, name, how):
 
 def test_a_small_clip_is_not_enlarged_by_the_decoder(both):
     exact, fast = both("realshort.mp4")
-    assert fast.decoder == "decord" and np.array_equal(fast.pixels, exact.pixels)
+    assert fast.decoder == "pyav-sparse" and np.array_equal(fast.pixels, exact.pixels)
 
 
 @pytest.mark.parametrize(
-    "name, decoder", [("h264.mp4", "decord-fast"), ("av1.mp4", "decord-fast"), ("mpeg2.mpg", "pyav-fast")]
+    "name, decoder", [("h264.mp4", "pyav-sparse-fast"), ("av1.mp4", "decord-fast"), ("mpeg2.mpg", "pyav-fast")]
 )
 def test_the_right_frames_from_either_decoder(read, name, decoder):
-    frames = read(name, size=48, scaling="fast")
+    frames = read(name, size=48, decoder="fast")
     assert frames.decoder == decoder
     assert [index_of(picture) for picture in frames.pixels] == frame_indices(40, 16)
 
@@ -70,8 +70,8 @@ def test_the_right_frames_from_either_decoder(read, name, decoder):
 @pytest.mark.parametrize("clockwise", [1, 2, 3])
 def test_phones_held_sideways(read, tmp_path, clockwise):
     path = turn(encode(tmp_path / "phone.mp4", quarter_turns=clockwise), clockwise)
-    frames = read(path, size=48, scaling="fast")
-    assert frames.decoder == "pyav-fast" and (frames.width, frames.height) == (128, 96)
+    frames = read(path, size=48, decoder="fast")
+    assert frames.decoder == "pyav-sparse-fast" and (frames.width, frames.height) == (128, 96)
     assert [index_of(picture) for picture in frames.pixels] == frame_indices(40, 16)
 
 
@@ -95,8 +95,8 @@ def test_narrow_clips_need_no_second_attempt(tmp_path, read, width):
             picture = np.full((176, width, 3), level, np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
-    for scaling in ("exact", "fast"):
-        frames = read(path, size=32, scaling=scaling, fallback=False)
+    for decoder in ("exact", "fast"):
+        frames = read(path, size=32, decoder=decoder, fallback=False)
         levels = [10 * index for index in frame_indices(25, 16)]
         assert frames.pixels.mean(axis=(1, 2, 3)) == pytest.approx(levels, abs=5)
         assert frames.decoder.startswith("pyav")

@@ -54,8 +54,10 @@ def _read(reader: InProcessReader, question: dict[str, Any]) -> Frames | ClipErr
 
 
 def _is_doubtful(result: Frames | ClipError) -> bool:
-    """Whether want of memory can look like this: FFmpeg reports it as damage, decord as an error."""
-    return isinstance(result, ClipError) or DAMAGED in result.flags or result.decoder.startswith("pyav")
+    """Whether want of memory can look like this: FFmpeg reports it as damage, the others as an error."""
+    if isinstance(result, ClipError) or DAMAGED in result.flags:
+        return True
+    return result.decoder.removesuffix("-fast") == "pyav"
 
 
 def _load_decoders() -> None:

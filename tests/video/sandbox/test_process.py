@@ -13,11 +13,13 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
-from recap.records import FrameRequest
+from recap.records import FrameRequest, Frames
 from recap.video import DecodeSettings, SandboxedReader
+from recap.video.sandbox import child
 
 from .test_reader import SABOTEUR, children
 
@@ -107,3 +109,11 @@ def test_what_a_confined_process_is_denied(tmp_path):
     denied = json.loads(done.stdout)
     assert denied["reached"] is not denied["offline"], "the network is either out of reach or said to be in reach"
     assert (denied["written"], denied["core"]) == ([600, 400], [0, 0])
+
+
+def test_a_clip_that_came_out_whole_is_believed_when_memory_was_short():
+    def doubtful(decoder, flags=()):
+        return child._is_doubtful(Frames(np.zeros(0), (), 1.0, 8, 8, 25.0, 1.0, "h264", decoder, flags))
+
+    assert not any(map(doubtful, ("pyav-sparse", "pyav-sparse-fast", "decord", "decord-fast")))
+    assert doubtful("pyav") and doubtful("pyav-fast") and doubtful("decord", ("damaged",))
