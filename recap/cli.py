@@ -256,6 +256,19 @@ def tower(folder: Path, pictures: Path, steps: int, seed: int) -> None:
     click.echo(f"{folder}: loss {loss:.4f}")
 
 
+@pocket.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--steps", type=click.IntRange(min=1), default=1500, show_default=True, help="Of 64 captions each.")
+@click.option("--seed", default=42, show_default=True, help="Where weights and captions are drawn from.")
+def translator(folder: Path, steps: int, seed: int) -> None:
+    """Write to FOLDER a translator of captions into Chinese; run again to go on after any stop."""
+    from recap.pocket.translation import train_translator
+
+    with click.progressbar(length=steps, label=str(folder), file=sys.stderr) as bar:
+        loss = train_translator(folder, steps=steps, seed=seed, on_step=lambda step, _: bar.update(step - bar.pos))
+    click.echo(f"{folder}: loss {loss:.5f}")
+
+
 @main.group()
 def model() -> None:
     """Look after checkpoints."""

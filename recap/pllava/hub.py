@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 # Checkpoints that come with the package, by the name that settings call them; a folder of that name is `./name`.
-_SHIPPED = {"pocket": Path(__file__).parents[1] / "pocket" / "checkpoint"}
+_POCKET = Path(__file__).parents[1] / "pocket"
+_SHIPPED = {"pocket": _POCKET / "checkpoint", "pocket-en-zh": _POCKET / "translator"}
 
 
 def named_folder(checkpoint: str | Path) -> Path:

@@ -1,10 +1,10 @@
-"""The one grammar of the pocket world: facts to English and Chinese, and English back to facts."""
+"""The one grammar of the pocket world: facts to English and Chinese, and either back to facts."""
 
 from __future__ import annotations
 
 import re
 
-from recap.pocket.facts import COLOURS, SHAPES, SIZES, Facts, Thing
+from recap.pocket.facts import COLOURS, PATTERNS, SHADES, SHAPES, SIZES, Facts, Thing
 
 ENGLISH_DOING = {
     "left": "moves to the left",
@@ -87,12 +87,22 @@ def _alternatives(words) -> str:
     return "|".join(sorted(words, key=len, reverse=True))
 
 
+def _in_chinese(names) -> str:
+    return _alternatives(CHINESE_WORDS[name] for name in names)
+
+
 _THING = re.compile(
     rf"\b[Aa] ({_alternatives(SIZES)}) ({_alternatives(COLOURS)}) ({_alternatives(SHAPES)}) "
     rf"({_alternatives(ENGLISH_DOING.values())})\b"
 )
-_BACKGROUND = re.compile(r"on a (dark|light) (plain|striped|checkered|dotted) background")
+_BACKGROUND = re.compile(rf"on a ({_alternatives(SHADES)}) ({_alternatives(PATTERNS)}) background")
 _DOING_OF = {phrase: doing for doing, phrase in ENGLISH_DOING.items()}
+_CHINESE_THING = re.compile(
+    rf"一个({_in_chinese(SIZES)})({_in_chinese(COLOURS)})({_in_chinese(SHAPES)})"
+    rf"({_alternatives(CHINESE_DOING.values())})"
+)
+_CHINESE_BACKGROUND = re.compile(rf"在({_in_chinese(SHADES)})({_in_chinese(PATTERNS)})背景上")
+_MEANT_BY = {word: meant for meant, word in (CHINESE_WORDS | CHINESE_DOING).items()}
 
 
 def english(facts: Facts) -> str:
@@ -120,5 +130,16 @@ def parse_english(text: str) -> Facts:
         Thing(size, colour, shape, _DOING_OF[phrase]) for size, colour, shape, phrase in _THING.findall(text)
     )
     shade, pattern = found.groups() if (found := _BACKGROUND.search(text)) else ("", "")
-    camera = next((name for name, phrase in ENGLISH_CAMERA.items() if phrase and phrase in text), "still")
-    return Facts(things, shade, pattern, camera)
+    return Facts(things, shade, pattern, _camera(text, ENGLISH_CAMERA))
+
+
+def parse_chinese(text: str) -> Facts:
+    """The same for Chinese."""
+    things = tuple(Thing(*(_MEANT_BY[word] for word in words)) for words in _CHINESE_THING.findall(text))
+    found = _CHINESE_BACKGROUND.search(text)
+    shade, pattern = (_MEANT_BY[word] for word in found.groups()) if found else ("", "")
+    return Facts(things, shade, pattern, _camera(text, CHINESE_CAMERA))
+
+
+def _camera(text: str, phrases: dict[str, str]) -> str:
+    return next((name for name, phrase in phrases.items() if phrase and phrase in text), "still")

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from recap.pocket.facts import Facts
-from recap.pocket.grammar import english, parse_english
+from recap.pocket.grammar import chinese, english, parse_chinese, parse_english
 
 ATTRIBUTES = ("shape", "colour", "size", "motion", "background", "whole")
+_LANGUAGES = {"en": (english, parse_english), "zh": (chinese, parse_chinese)}
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,12 @@ class Score:
     right: dict[str, float]
 
 
-def score(pairs: Iterable[tuple[Facts, str]]) -> Score:
-    """Score captions against what is true of their clips. ValueError when there are none."""
+def score(pairs: Iterable[tuple[Facts, str]], language: str = "en") -> Score:
+    """Score captions in `language` (en or zh) against what is true of their clips. ValueError when there are none."""
     right: Counter[str] = Counter()
     asked: Counter[str] = Counter()
     for facts, caption in pairs:
-        for attribute, good in _marks(facts, caption):
+        for attribute, good in _marks(facts, caption, language):
             asked[attribute] += 1
             right[attribute] += good
     if not asked:
@@ -37,9 +38,10 @@ def score(pairs: Iterable[tuple[Facts, str]]) -> Score:
     return Score(asked["whole"], {name: right[name] / asked[name] for name in ATTRIBUTES})
 
 
-def _marks(facts: Facts, caption: str) -> Iterable[tuple[str, bool]]:
-    said = parse_english(caption)
-    yield "whole", caption.strip() == english(facts)
+def _marks(facts: Facts, caption: str, language: str) -> Iterable[tuple[str, bool]]:
+    write, parse = _LANGUAGES[language]
+    said = parse(caption)
+    yield "whole", caption.strip() == write(facts)
     yield "background", (said.shade, said.pattern) == (facts.shade, facts.pattern)
     for place, thing in enumerate(facts.things):
         heard = said.things[place] if place < len(said.things) else None

@@ -8,7 +8,6 @@ and place of the thing that has it, and the background. The heads are thrown awa
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from recap.pllava import load_pllava, normalise
 from recap.pllava.keymap import published_key
 from recap.pllava.model import VisionTower
 from recap.pocket.facts import COLOURS, PATTERNS, PLACES, SHADES, SHAPES, SIZES, Facts
+from recap.pocket.pace import pace
 from recap.training.samples import read_sets
 from recap.training.scratch import write_untrained
 from recap.training.settings import DataSet, ScratchSettings
@@ -30,7 +30,7 @@ from recap.video import apply_view
 
 HEADS = {"size": len(SIZES) + 1, "shape": len(SHAPES), "place": len(PLACES)}
 UNKNOWN = -100
-BATCH, WARMUP, LEARNING_RATE = 64, 100, 8e-4
+BATCH, LEARNING_RATE = 64, 8e-4
 MODEL, POOLING = ScratchSettings(vocab_size=1024), (1, 3, 3)
 
 
@@ -75,7 +75,7 @@ def _steps(tower: VisionTower, heads: nn.Linear, targets: Tensor, paths: list[Pa
     learns = [*tower.parameters(), *heads.parameters()]
     optimizer = torch.optim.AdamW(learns, lr=LEARNING_RATE, weight_decay=0.02)
     for step in range(steps):
-        optimizer.param_groups[0]["lr"] = LEARNING_RATE * _pace(step, steps)
+        optimizer.param_groups[0]["lr"] = LEARNING_RATE * pace(step, steps)
         chosen = torch.randint(len(paths), (BATCH,)).tolist()
         pixels = normalise(_look([paths[place] for place in chosen]))
         with torch.autocast("cpu", torch.bfloat16):
@@ -112,12 +112,6 @@ def loss_of(said: Tensor, wanted: Tensor) -> Tensor:
 
 def _look(paths: Sequence[Path]) -> np.ndarray:
     return np.concatenate([apply_view(np.asarray(Image.open(path)), "crop", MODEL.image_size) for path in paths])
-
-
-def _pace(step: int, steps: int) -> float:
-    """The share of the learning rate: up over `WARMUP` steps, then a cosine down to a fiftieth."""
-    cosine = 0.5 * (1 + math.cos(math.pi * step / steps))
-    return min(1.0, (step + 1) / WARMUP) * max(0.02, cosine)
 
 
 def _store(tower: VisionTower, folder: Path) -> None:

@@ -1,0 +1,100 @@
+"""The pocket translator: learns to say captions of the pocket world in Chinese."""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import MarianMTModel, MarianTokenizer
+
+from recap.pocket.facts import Facts
+from recap.pocket.grammar import chinese, english
+from recap.pocket.marian import untrained, write_tokenizer
+from recap.pocket.pace import pace
+from recap.pocket.sentences import draw_facts
+
+BATCH, LEARNING_RATE = 64, 2e-3
+SAVE_EVERY = 100
+TOKENIZER_SENTENCES = 4000
+_IGNORED = -100
+
+
+def train_translator(
+    folder: Path, *, steps: int, seed: int, on_step: Callable[[int, float], None] = lambda step, loss: None
+) -> float:
+    """Write a MarianMT checkpoint to `folder` that has read `steps` batches of captions, none of them held out.
+
+    Killed, it goes on from the last state when called again with the same arguments; ValueError where `folder`
+    holds a state of others. `on_step` is told the step and its loss; the mean loss of the last hundredth of the
+    steps taken is returned. The same arguments give the same weights on the same machine.
+    """
+    facts = list(_facts(f"{seed}/tokenizer", TOKENIZER_SENTENCES))
+    tokenizer = write_tokenizer(folder, map(english, facts), map(chinese, facts))
+    model = untrained(tokenizer, seed)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01)
+    state = _State(folder / "state.pt", model, optimizer, {"steps": steps, "seed": seed})
+    losses = []
+    for step in range(state.restore(), steps):
+        optimizer.param_groups[0]["lr"] = LEARNING_RATE * pace(step, steps)
+        losses.append(_learn(model, optimizer, _batch(tokenizer, f"{seed}/{step}")))
+        on_step(step + 1, losses[-1])
+        if (step + 1) % SAVE_EVERY == 0:
+            state.save(step + 1)
+    model.save_pretrained(folder)
+    state.path.unlink(missing_ok=True)
+    last = losses[-max(1, steps // 100) :]
+    return sum(last) / len(last) if last else math.nan
+
+
+class _State:
+    """What a killed training goes on from."""
+
+    def __init__(self, path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, asked: dict[str, int]):
+        self.path, self._model, self._optimizer, self._asked = path, model, optimizer, asked
+
+    def restore(self) -> int:
+        """How many steps are done."""
+        if not self.path.exists():
+            return 0
+        found = torch.load(self.path)
+        if found["asked"] != self._asked:
+            began = ", ".join(f"{name} {value}" for name, value in found["asked"].items())
+            raise ValueError(f"{self.path.parent} holds a training of {began}; go on with those or name a new folder")
+        self._model.load_state_dict(found["model"])
+        self._optimizer.load_state_dict(found["optimizer"])
+        return found["done"]
+
+    def save(self, done: int) -> None:
+        """Replace what was saved before."""
+        parts = {"model": self._model.state_dict(), "optimizer": self._optimizer.state_dict()}
+        aside = self.path.with_suffix(".new")
+        torch.save({"asked": self._asked, "done": done} | parts, aside)
+        os.replace(aside, self.path)
+
+
+def _learn(model: MarianMTModel, optimizer: torch.optim.Optimizer, batch: dict[str, Tensor]) -> float:
+    loss = model(**batch).loss
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    return loss.item()
+
+
+def _batch(tokenizer: MarianTokenizer, seed: str) -> dict[str, Tensor]:
+    """`BATCH` captions and their translations, padded: input_ids, attention_mask, labels."""
+    facts = list(_facts(seed, BATCH))
+    sources, targets = [english(said) for said in facts], [chinese(said) for said in facts]
+    batch = tokenizer(sources, text_target=targets, padding=True, return_tensors="pt")
+    batch["labels"][batch["labels"] == tokenizer.pad_token_id] = _IGNORED
+    return dict(batch)
+
+
+def _facts(seed: str, count: int) -> Iterator[Facts]:
+    chance = random.Random(seed)
+    return (draw_facts(chance, held_out=False) for _ in range(count))
