@@ -12,7 +12,7 @@ from recap.translation.rehearsal import RehearsalTranslator
 from recap.translation.settings import TranslationSettings
 
 POCKET = "pocket"
-SHIPPED = "pocket-translator"
+SHIPPED = "pocket-en-zh"
 
 
 def open_translator(settings: TranslationSettings, model: ModelSettings, template: str) -> Translator:
