@@ -49,14 +49,24 @@ def main() -> None:
 @PIPELINE
 @OVERRIDES
 @click.option("--limit", type=click.IntRange(min=1), help="Caption the first N clips only; a later run goes on.")
+@click.option("--max-gpu-hours", type=click.FloatRange(min=0), help="Stop in order when GPUs were held that long.")
+@click.option("--max-cost", type=click.FloatRange(min=0), help="Stop in order when those hours cost that much.")
 @JSON
-def run(pipeline: Path, overrides: tuple[str, ...], limit: int | None, as_json: bool) -> None:
+def run(
+    pipeline: Path,
+    overrides: tuple[str, ...],
+    limit: int | None,
+    max_gpu_hours: float | None,
+    max_cost: float | None,
+    as_json: bool,
+) -> None:
     """Caption what PIPELINE describes; run again to go on after any stop."""
     from recap import jobs
+    from recap.budget import Budget
     from recap.pipeline import load_pipeline
 
-    settings = load_pipeline(pipeline, overrides)
-    _finish(lambda: jobs.run(settings, limit=limit), as_json)
+    settings, budget = load_pipeline(pipeline, overrides), Budget(max_gpu_hours, max_cost)
+    _finish(lambda: jobs.run(settings, limit=limit, budget=budget), as_json)
 
 
 def _finish(run: Callable[[], Summary], as_json: bool) -> None:
@@ -84,6 +94,8 @@ def _finish(run: Callable[[], Summary], as_json: bool) -> None:
         print_summary(summary, Console())
     if not summary.complete and summary.stopped_by:
         _leave(f"stopped with {summary.remaining} clips remaining; {AGAIN}", 128 + summary.stopped_by)
+    if not summary.complete and summary.is_over_budget:
+        _leave(f"the budget is used up with {summary.remaining} clips remaining; {AGAIN}", 4)
     if not summary.complete:
         _leave(f"{summary.remaining} clips remain; {AGAIN}", 1)
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from recap import engines, ledger, shards
+from recap.budget import Budget
 from recap.corpus import corpus_identity, corpus_root
 from recap.delivery import Delivery, Layer, verdict_key
 from recap.graph.reviewing import contexts
@@ -26,9 +27,10 @@ from recap.rereview import judge_captions, judge_translations, review_again
 from recap.review import Context
 from recap.storage import Location, children, location, resolved
 from recap.translation import fetch_translator
-from recap.work import Runner, Work
+from recap.work import Runner, Stops, Work
 
 __all__ = ["RayLost", "Summary", "retry", "root_of", "run"]
+NO_BUDGET = Budget()
 log = logging.getLogger(__name__)
 
 
@@ -52,6 +54,7 @@ class Summary:
     complete: bool
     shards: list[dict] = field(repr=False)
     stopped_by: int | None = None  # the signal that ended the run before its time
+    is_over_budget: bool = False
     speed: SpeedAccount | None = field(default=None, repr=False)
 
     @property
@@ -63,16 +66,18 @@ def run(
     pipeline: Pipeline,
     *,
     limit: int | None = None,
+    budget: Budget = NO_BUDGET,
     runner: Runner = "ray",
     progress: Progress | None = None,
 ) -> Summary:
-    """Caption what `pipeline` describes and has not been captioned yet, then write the shards.
+    """Caption and translate what `pipeline` describes and is not done yet, then write the shards.
 
-    `limit` asks for the first clips of the corpus only. `runner` is Ray Data or a plain loop in
-    this process. SIGTERM or Ctrl-C ends it early and in order (`Summary.stopped_by`). Raises ValueError
-    for what the user can mend, before anything is written, OutputFailed when the disk is full, and
-    RayLost (after saying so) when Ray's process on this machine dies.
+    `limit` asks for the first clips of the corpus only; a `budget` that is used up ends the run early and in
+    order, as SIGTERM and Ctrl-C do (`Summary.stopped_by`). `runner` is Ray Data or a plain loop in this process.
+    Raises ValueError for what the user can mend, before anything is written, OutputFailed when the disk is full,
+    and RayLost (after saying so) when Ray's process on this machine dies.
     """
+    stops = Stops(pipeline.output.grace_s, budget.seconds(pipeline))
     scanned = check(pipeline)
     request = check_view(pipeline)
     model = engines.fetch(pipeline.model, pipeline.engine)
@@ -93,7 +98,7 @@ def run(
         snapshot, _ = ledger.update_snapshot(output, scanned)
         del scanned  # from here on the snapshot's few bytes a clip are all that is held
         plan = work_plan(pipeline, model, request, translation, keys, epoch)
-        work = Work(snapshot, resolved(corpus_root(pipeline.corpus)), plan, limit, pipeline.output.grace_s)
+        work = Work(snapshot, resolved(corpus_root(pipeline.corpus)), plan, limit, stops)
         with progress or Progress() as bars:
             work.run(runner, bars)
         summary = _finalize(pipeline, work)
@@ -221,6 +226,7 @@ def _summary(output: Location, manifest: dict[str, Any], work: Work) -> Summary:
         translated={language: found["clips"] for language, found in manifest["translations"].items()},
         complete=work.is_complete,
         stopped_by=work.stopped_by,
+        is_over_budget=work.is_over_budget,
         output=str(output),
         generation=manifest["generation"],
         shards=manifest["shards"],

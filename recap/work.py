@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -30,14 +30,23 @@ RunGraph = Callable[..., Iterator[Receipt]]
 GRAPH_CLIPS = 50_000  # in memory as objects; a graph starts its workers, so smaller would cost time
 
 
+@dataclass(frozen=True)
+class Stops:
+    """Seconds that a run which is asked to stop may still take, and after how many it is asked anyway."""
+
+    grace_s: float
+    budget_s: float | None = None
+
+
 class Work:
     """`committed` tells what is captioned, `translated` what is in which language; `run` does the rest. Only under
     the lease."""
 
-    def __init__(self, snapshot: ledger.Snapshot, root: Location, plan: WorkPlan, limit: int | None, grace_s: float):
+    def __init__(self, snapshot: ledger.Snapshot, root: Location, plan: WorkPlan, limit: int | None, stops: Stops):
         self.snapshot, self.root, self.plan, self.limit = snapshot, root, plan, limit
-        self.grace_s = grace_s
+        self.stops = stops
         self.stopped_by: int | None = None
+        self.is_over_budget = False
         for folder in (plan.fragments, *(translation.fragments for translation in plan.translations)):
             ledger.compact(folder)
         self.committed = self._read(plan.fragments)
@@ -56,13 +65,16 @@ class Work:
         if len(missing) or any(len(self.untranslated(each.language)) for each in self.plan.translations):
             first = next(self.snapshot.clips(self.snapshot.present[:1], self.root))
             # Ray sets handlers of its own when its session begins: ours come after.
-            with _graphs(runner, self.plan, first) as graphs, stopping(self.grace_s) as stop, _watched(runner, stop):
+            with _graphs(runner, self.plan, first) as graphs, self._stopping() as stop, _watched(runner, stop):
                 if len(missing):
                     self._rounds(partial(graphs.caption, stop=stop), missing, bars, stop)
                 for translation in self.plan.translations:
                     self._translate(partial(graphs.translate, stop=stop, plan=translation), translation, bars, stop)
-                self.stopped_by = stop.signal
+                self.stopped_by, self.is_over_budget = stop.signal, stop.is_over_budget
         self.seconds = time.monotonic() - started
+
+    def _stopping(self) -> AbstractContextManager[Stop]:
+        return stopping(self.stops.grace_s, self.stops.budget_s)
 
     @property
     def is_complete(self) -> bool:
@@ -107,7 +119,7 @@ class Work:
             log.warning("a worker was lost: %s", error)
             log.info("what it said", exc_info=error)
         except GraceOver:
-            log.warning("%g s were not enough to finish what was in flight", self.grace_s)
+            log.warning("%g s were not enough to finish what was in flight", self.stops.grace_s)
 
     def _translate(self, translate: RunGraph, plan: TranslationPlan, bars: Progress, stop: Stop) -> None:
         before = None

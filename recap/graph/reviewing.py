@@ -5,7 +5,7 @@ from __future__ import annotations
 from recap.engines import EngineSettings, PromptSettings, Retry
 from recap.pllava.prompts import resolve_instruction, resolve_system
 from recap.records import Caption
-from recap.review import Context, ReviewSettings, keep_better, repair_for, review
+from recap.review import Context, ReviewSettings, identify_language, keep_better, repair_for, review
 
 WORDS_TO_TOKENS = 2  # at most, of the words that `review.repair_instruction` adds to a prompt
 
@@ -16,6 +16,7 @@ class CaptionReviewer:
     def __init__(self, settings: ReviewSettings, prompt: PromptSettings, engine: EngineSettings):
         self.settings, self.engine = settings, engine
         self.contexts = contexts(settings, prompt)
+        identify_language("ready")  # loads now, and not beside the first caption
 
     @property
     def headroom(self) -> int:

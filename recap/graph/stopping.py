@@ -1,4 +1,4 @@
-"""How a run is asked to stop: by SIGTERM or Ctrl-C, once gently and then at once."""
+"""How a run is asked to stop: by SIGTERM or Ctrl-C, once gently and then at once, or by a budget that is used up."""
 
 from __future__ import annotations
 
@@ -21,19 +21,24 @@ class RayLost(BaseException):
 
 
 class Stop:
-    """Whether a run has been asked to stop, and by which signal."""
+    """Whether a run has been asked to stop, and by which signal, or because `budget_s` seconds are over."""
 
-    def __init__(self, grace_s: float):
+    def __init__(self, grace_s: float, budget_s: float | None = None):
         self.grace_s = grace_s
         self.signal: int | None = None
+        self.is_over_budget = False
         self.is_heard = False  # handlers are set
         self.asked = threading.Event()
         self._end_with: BaseException | None = None
         self._timer = threading.Timer(grace_s, self.end, (GraceOver(),))
-        self._timer.daemon = True
+        self._budget = threading.Timer(threading.TIMEOUT_MAX if budget_s is None else budget_s, self._spend)
+        for timer in (self._timer, self._budget):
+            timer.daemon = True
+        if budget_s is not None:
+            self._budget.start()
 
     def __bool__(self) -> bool:
-        return self.signal is not None
+        return self.asked.is_set()
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """The first signal asks; the end of the grace period raises GraceOver; a second signal ends the process."""
@@ -43,13 +48,23 @@ class Stop:
             _say("ending at once; what was committed is safe, run the same command to go on")
             os._exit(128 + number)
         self.signal = number
-        _say(f"stopping: what is in flight is finished, for up to {self.grace_s:g} s; once more to end at once")
-        self.asked.set()
-        self._timer.start()
+        self._ask("once more to end at once")
 
     def close(self) -> None:
         """The work is over, or the process is about to be."""
         self._timer.cancel()
+        self._budget.cancel()
+
+    def _spend(self) -> None:
+        if not self:
+            self.is_over_budget = True
+            self._ask("the budget is used up")
+
+    def _ask(self, why: str) -> None:
+        _say(f"stopping: what is in flight is finished, for up to {self.grace_s:g} s; {why}")
+        if not self:
+            self.asked.set()
+            self._timer.start()
 
     def end(self, error: BaseException) -> None:
         """Raise `error` in the main thread, whatever that is doing. For any other thread."""
@@ -58,11 +73,15 @@ class Stop:
 
 
 @contextmanager
-def stopping(grace_s: float) -> Iterator[Stop]:
-    """Signals ask the work inside to stop. Where that is not the main thread, they are left alone."""
-    stop = Stop(grace_s)
+def stopping(grace_s: float, budget_s: float | None = None) -> Iterator[Stop]:
+    """Signals, and the end of `budget_s`, ask the work inside to stop.
+
+    Where that is not the main thread, signals are left alone.
+    """
+    stop = Stop(grace_s, budget_s)
     if threading.current_thread() is not threading.main_thread():
         yield stop
+        stop.close()
         return
     before = {number: signal.signal(number, stop.on_signal) for number in SIGNALS}
     stop.is_heard = True

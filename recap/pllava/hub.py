@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 # Checkpoints that come with the package, by the name that settings call them; a folder of that name is `./name`.
@@ -14,11 +15,13 @@ def named_folder(checkpoint: str | Path) -> Path:
     return _SHIPPED.get(str(checkpoint)) or Path(checkpoint).expanduser()
 
 
-def resolve_checkpoint(checkpoint: str, revision: str | None = None, *, weights: bool = True) -> Path:
+def resolve_checkpoint(
+    checkpoint: str, revision: str | None = None, *, weights: bool = True, also: Sequence[str] = ()
+) -> Path:
     """The folder of `checkpoint`: itself, else the hub's snapshot, fetched where it is not cached.
 
-    Without `weights` that is the config and the tokenizer only. ValueError for what is neither a folder nor
-    on the hub.
+    Without `weights` that is the config and the tokenizer only; `also` names further files to fetch. ValueError
+    for what is neither a folder nor on the hub.
     """
     if not checkpoint:
         raise ValueError("model.checkpoint is not set: give a folder or hub id, or engine.kind: rehearsal")
@@ -28,9 +31,9 @@ def resolve_checkpoint(checkpoint: str, revision: str | None = None, *, weights:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    wanted = ["*.json", "*.safetensors", "*.model", "*.spm"] if weights else ["config.json", "tokenizer*.json"]
+    wanted = ["*.json", "*.safetensors", "*.model"] if weights else ["config.json", "tokenizer*.json"]
     try:
-        return Path(snapshot_download(checkpoint, revision=revision, allow_patterns=wanted))
+        return Path(snapshot_download(checkpoint, revision=revision, allow_patterns=[*wanted, *also]))
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError) as error:
         place = f"{checkpoint!r}" + (f" at revision {revision!r}" if revision else "")
         raise ValueError(f"{place} is no checkpoint folder here, and the hub gave none: {error}") from error

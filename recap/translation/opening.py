@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 from recap.engines import ModelSettings, model_name
@@ -12,6 +13,7 @@ from recap.translation.rehearsal import RehearsalTranslator
 from recap.translation.settings import TranslationSettings
 
 POCKET = "pocket"
+PIECES = ("*.spm", "*.model", "vocab.json")  # a tokenizer's, which the digest of weights does not know
 SHIPPED = "pocket-en-zh"
 
 
@@ -38,7 +40,8 @@ def fetch_translator(settings: TranslationSettings, *, weights: bool = True) -> 
     if settings.engine != "seq2seq" or not settings.languages:
         return settings
     name = SHIPPED if settings.checkpoint == POCKET else settings.checkpoint
-    return replace(settings, checkpoint=str(resolve_checkpoint(name, settings.revision, weights=weights)))
+    also = (*PIECES, "pytorch_model.bin") if weights else PIECES
+    return replace(settings, checkpoint=str(resolve_checkpoint(name, settings.revision, weights=weights, also=also)))
 
 
 def translator_name(settings: TranslationSettings, model: ModelSettings) -> str:
@@ -56,7 +59,11 @@ def translator_digest(settings: TranslationSettings) -> str:
     """Which weights a fetched translation model has; empty where none of its own is used."""
     from recap.pllava import weight_digest
 
-    return weight_digest(settings.checkpoint) if settings.engine == "seq2seq" and settings.checkpoint else ""
+    if settings.engine != "seq2seq" or not settings.languages:
+        return ""
+    folder = Path(settings.checkpoint)
+    pieces = sha256(b"".join(path.read_bytes() for name in PIECES for path in sorted(folder.glob(name))))
+    return f"{weight_digest(folder)}-{pieces.hexdigest()[:16]}"
 
 
 def _check_gpu(settings: TranslationSettings) -> None:

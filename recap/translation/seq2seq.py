@@ -25,6 +25,7 @@ class Seq2SeqTranslator:
         self._settings, self._device = settings, "cuda" if settings.gpus_per_actor else "cpu"
         self._tokenizer = _tokenizer(folder)
         self._model = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=self._dtype()).to(self._device).eval()
+        self._model.generation_config.max_length = None  # else it warns at every call that ours counts
         self._kind = self._model.config.model_type
 
     def _dtype(self) -> str:
