@@ -18,6 +18,7 @@ class Budget:
         """How long `pipeline` may hold its GPUs, None for ever. Raises ValueError where that cannot be worked out."""
         if self.gpu_hours is None and self.cost is None:
             return None
+        assert pipeline.engine.actors != "auto"
         gpus, price = pipeline.engine.actors * pipeline.engine.gpus_per_actor, pipeline.ray.price_per_gpu_hour
         if not gpus:
             raise ValueError("--max-gpu-hours and --max-cost bound what GPUs take, and engine.gpus_per_actor is 0")

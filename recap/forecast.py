@@ -15,7 +15,7 @@ import pyarrow as pa
 from recap import engines, ledger, shards
 from recap.corpus import corpus_root, scan
 from recap.graph.plan import WorkPlan
-from recap.graph.sizing import Machine, local_resources
+from recap.graph.sizing import Machine, caption_actors, local_machine
 from recap.graph.stages import CaptionStage, DecodeStage
 from recap.pipeline import Pipeline
 from recap.planning import check_view, derive_keys, work_plan
@@ -83,7 +83,10 @@ def forecast(pipeline: Pipeline, clips: int, *, probe: int) -> Forecast:
     chosen = scanned.take(pa.array(places))
     with tempfile.TemporaryDirectory(prefix="recap-plan-") as folder:
         found = _probe(replace(pipeline, output=replace(pipeline.output, path=folder)), chosen)
-    machine = Machine(*local_resources(pipeline.engine.gpus_per_actor))
+    machine = local_machine(pipeline.engine.gpus_per_actor)
+    model = engines.fetch(pipeline.model, pipeline.engine)
+    actors = caption_actors(pipeline.engine, machine, engines.fetched_bytes(model, pipeline.engine), clips)
+    pipeline = replace(pipeline, engine=replace(pipeline.engine, actors=actors))
     return project(pipeline, found, machine, clips, _read_bytes(chosen) / len(chosen))
 
 
@@ -133,7 +136,8 @@ def _caption(plan: WorkPlan, clips: list[Clip]) -> tuple[list[float], Calibratio
 
 
 def project(pipeline: Pipeline, probe: Probe, machine: Machine, clips: int, clip_bytes: float) -> Forecast:
-    """From what some clips cost to what `clips` of `clip_bytes` each will."""
+    """From what some clips cost to what `clips` of `clip_bytes` each will; the number of actors is known."""
+    assert pipeline.engine.actors != "auto"
     actors, decode_core_s = pipeline.engine.actors, float(probe.decode_core_s.mean())
     paces = np.percentile(_paces(probe, machine, actors), PERCENTILES) * REACHED
     seconds = tuple(float(RAY_START_S + probe.opening_s + clips / pace) for pace in paces)

@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from recap.budget import Budget
 from recap.corpus import corpus_identity, corpus_root
 from recap.delivery import Delivery, Layer, verdict_key
 from recap.graph.reviewing import contexts
+from recap.graph.sizing import caption_actors, local_machine
 from recap.graph.stopping import RayLost
 from recap.pipeline import Pipeline, from_recipe
 from recap.planning import check, check_view, derive_keys, work_plan
@@ -77,7 +78,7 @@ def run(
     Raises ValueError for what the user can mend, before anything is written, OutputFailed when the disk is full,
     and RayLost (after saying so) when Ray's process on this machine dies.
     """
-    stops = Stops(pipeline.output.grace_s, budget.seconds(pipeline))
+    budget.seconds(_with_actors(pipeline, 1))  # refuses what it must
     scanned = check(pipeline)
     request = check_view(pipeline)
     model = engines.fetch(pipeline.model, pipeline.engine)
@@ -97,6 +98,8 @@ def run(
         ledger.write_recipe(output, corpus_identity(pipeline.corpus), keys, pipeline.as_dict())
         snapshot, _ = ledger.update_snapshot(output, scanned)
         del scanned  # from here on the snapshot's few bytes a clip are all that is held
+        pipeline = _with_actors(pipeline, _actors(pipeline, model, len(snapshot.present), runner))
+        stops = Stops(pipeline.output.grace_s, budget.seconds(pipeline))
         plan = work_plan(pipeline, model, request, translation, keys, epoch)
         work = Work(snapshot, resolved(corpus_root(pipeline.corpus)), plan, limit, stops)
         with progress or Progress() as bars:
@@ -147,6 +150,26 @@ def _mark(output: Location, epoch: int, reason: str | None, clip_ids: Sequence[s
         ledger.write_retry(overlay, epoch, rows)
     ledger.write_retry(folder, epoch, rows)
     log.info("retry %d: %d clips count as missing", epoch, len(ordinals))
+
+
+def _with_actors(pipeline: Pipeline, actors: int) -> Pipeline:
+    return (
+        pipeline
+        if pipeline.engine.actors != "auto"
+        else replace(pipeline, engine=replace(pipeline.engine, actors=actors))
+    )
+
+
+def _actors(pipeline: Pipeline, model: engines.ModelSettings, clips: int, runner: Runner) -> int:
+    """How many copies of the model the joined cluster, or this machine, is to have."""
+    if runner == "loop":
+        return 1
+    machine = local_machine(pipeline.engine.gpus_per_actor)
+    if pipeline.ray.address is not None:
+        from recap.graph.ray_graph import joined_machine
+
+        machine = joined_machine()
+    return caption_actors(pipeline.engine, machine, engines.fetched_bytes(model, pipeline.engine), clips)
 
 
 @contextmanager

@@ -130,7 +130,10 @@ def check_corpus(pipeline: Pipeline) -> pa.Table:
 def _local_pool_problems(pipeline: Pipeline) -> list[str]:
     engine = pipeline.engine
     cpus, gpus = local_resources(engine.gpus_per_actor)
-    wanted = {"decode_workers": pipeline.decode.workers, "caption_actors": engine.actors}
+    wanted = {
+        "decode_workers": pipeline.decode.workers,
+        "caption_actors": 1 if engine.actors == "auto" else engine.actors,
+    }
     try:
         size_pools(cpus, gpus, gpus_per_actor=engine.gpus_per_actor, **wanted)
     except ValueError as error:

@@ -26,7 +26,7 @@ def test_the_narrower_of_hours_and_money_counts(on_gpus):
 
 def test_what_cannot_be_worked_out_is_refused(on_gpus, rehearsal):
     with pytest.raises(ValueError, match="gpus_per_actor is 0"):
-        Budget(gpu_hours=1).seconds(rehearsal())
+        Budget(gpu_hours=1).seconds(rehearsal("engine.actors=1"))
     with pytest.raises(ValueError, match="price_per_gpu_hour"):
         Budget(cost=1).seconds(replace(on_gpus, ray=replace(on_gpus.ray, price_per_gpu_hour=None)))
 

@@ -32,7 +32,7 @@ def test_clips_are_probed_and_nothing_is_written(rehearsal, tmp_path):
 
 
 def test_the_bottleneck_is_named_with_the_cores_that_would_mend_it(rehearsal):
-    many, few = (project(rehearsal(), PROBE, Machine(cores, 0), 100, 10.0) for cores in (64, 1))
+    many, few = (project(rehearsal("engine.actors=1"), PROBE, Machine(cores, 0), 100, 10.0) for cores in (64, 1))
     assert (many.bound_by, few.bound_by) == ("engine", "CPU cores, mostly decoding")
     assert many.decode_cores == few.decode_cores == pytest.approx(1.0)
     assert many.read_bytes == 1000 and many.written_bytes == 400_000
@@ -41,7 +41,7 @@ def test_the_bottleneck_is_named_with_the_cores_that_would_mend_it(rehearsal):
 
 def test_gpu_hours_and_their_cost_follow_the_expected_time(rehearsal):
     pipeline = rehearsal("ray.price_per_gpu_hour=2.5")
-    pipeline = replace(pipeline, engine=replace(pipeline.engine, gpus_per_actor=0.5))
+    pipeline = replace(pipeline, engine=replace(pipeline.engine, actors=1, gpus_per_actor=0.5))
     foreseen = project(pipeline, PROBE, Machine(64, 1), 1000, 10.0)
     assert foreseen.gpu_hours == pytest.approx(foreseen.seconds[1] / 7200)
     assert foreseen.cost == pytest.approx(2.5 * foreseen.gpu_hours)

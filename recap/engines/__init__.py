@@ -2,7 +2,7 @@
 
 from recap.engines.base import Completion, Engine, EngineStalled, Request, complete
 from recap.engines.captioner import Captioner
-from recap.engines.fetching import check_fetched, fetch, fetched_digest, model_name
+from recap.engines.fetching import check_fetched, fetch, fetched_bytes, fetched_digest, model_name
 from recap.engines.front import Front, RehearsalFront, prompt_texts
 from recap.engines.opening import check_length, frame_request, open_captioner
 from recap.engines.preflight import problems
@@ -28,6 +28,7 @@ __all__ = [
     "check_length",
     "complete",
     "fetch",
+    "fetched_bytes",
     "fetched_digest",
     "frame_request",
     "model_name",

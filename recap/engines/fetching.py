@@ -36,6 +36,16 @@ def fetched_digest(model: ModelSettings, engine: EngineSettings) -> str:
     return "+".join(weight_digest(folder) for folder in folders)
 
 
+def fetched_bytes(model: ModelSettings, engine: EngineSettings) -> int:
+    """What a fetched model's weights take in memory; 0 for a rehearsal."""
+    if engine.kind == "rehearsal":
+        return 0
+    from recap.pllava import checkpoint_bytes
+
+    stored = sum(checkpoint_bytes(folder) for folder in (model.checkpoint, model.base) if folder)
+    return stored * (2 if model.dtype == "float32" else 1)  # they are published in two bytes
+
+
 def check_fetched(model: ModelSettings, engine: EngineSettings) -> None:
     """Raise `ValueError` when a fetched model would not load: a glance at headers, config and tokenizer."""
     if engine.kind == "rehearsal":

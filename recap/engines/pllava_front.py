@@ -43,6 +43,8 @@ def open_pllava(
 
     `headroom` is how many positions a second attempt may need beyond the first.
     """
+    if not engine.gpus_per_actor:
+        torch.set_num_threads(engine.threads)
     pllava = load_pllava(
         model.checkpoint,
         base=model.base,

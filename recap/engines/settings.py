@@ -84,10 +84,14 @@ class EngineSettings:
 
     kind: Literal["transformers", "rehearsal"] = "transformers"
     """`rehearsal` writes made-up captions with no model, to try out everything around it."""
-    actors: int = 1
-    """Copies of the model, each in a process of its own."""
+    actors: int | Literal["auto"] = "auto"
+    """Copies of the model, each in a process of its own. `auto`: one for each share of the GPUs; on a CPU one a core as
+    far as half the memory goes. No more than have a few batches to do."""
     gpus_per_actor: float = 0
     """GPUs that each copy takes; 0 computes on the CPU."""
+    threads: int = 1
+    """On a CPU, threads that each copy computes with. More are for models of which memory holds no second copy; the
+    last bits of a caption's scores depend on their number."""
     batch_size: int = 16
     """Clips that one copy writes together, at most: where memory holds fewer, it writes fewer."""
     in_flight: int = 8
@@ -105,9 +109,11 @@ class EngineSettings:
     """What the draws start from, together with the clip's id; without effect at `temperature` 0."""
 
     def __post_init__(self):
-        counts = ("actors", "batch_size", "in_flight", "max_new_tokens")
+        counts = ("threads", "batch_size", "in_flight", "max_new_tokens")
         floors = ("gpus_per_actor", "temperature", "seed")
         bounds = dict.fromkeys(counts, (1, None)) | dict.fromkeys(floors, (0, None))
+        if self.actors != "auto":
+            bounds["actors"] = (1, None)
         _check("engine", self, **bounds, repetition_penalty=(0.01, 100), stall_s=(0.01, None))
 
 

@@ -9,7 +9,7 @@ from itertools import islice
 from uuid import uuid4
 
 from recap.graph.plan import WorkPlan
-from recap.graph.sizing import Machine, local_resources
+from recap.graph.sizing import local_machine
 from recap.graph.stages import CaptionStage, DecodeStage, Receipt, WorkerLost
 from recap.graph.stopping import Stop
 from recap.graph.watcher import Watcher
@@ -40,4 +40,4 @@ def loop_round(clips: Iterable[Clip], watcher: Watcher, stop: Stop, *, plan: Wor
             yield from receipts
         if not stop:
             runner.run(caption.calibrate())
-        watcher.on_spent([decode.spent(), caption.spent()], Machine(*local_resources(plan.engine.gpus_per_actor)))
+        watcher.on_spent([decode.spent(), caption.spent()], local_machine(plan.engine.gpus_per_actor))

@@ -106,7 +106,7 @@ def size_cluster(decode: DecodeSettings, engine: EngineSettings) -> Pools:
         machine.cpus,
         machine.gpus,
         decode_workers=decode.workers,
-        caption_actors=engine.actors,
+        caption_actors=1 if engine.actors == "auto" else engine.actors,
         gpus_per_actor=engine.gpus_per_actor,
     )
 
@@ -114,7 +114,7 @@ def size_cluster(decode: DecodeSettings, engine: EngineSettings) -> Pools:
 def joined_machine() -> Machine:
     """What the joined cluster has in all."""
     have = ray.cluster_resources()
-    return Machine(have.get("CPU", 0), have.get("GPU", 0))
+    return Machine(have.get("CPU", 0), have.get("GPU", 0), have.get("memory", 0))
 
 
 def ray_round(clips: Sequence[Clip], watcher: Watcher, stop: Stop, *, plan: WorkPlan) -> Iterator[Receipt]:

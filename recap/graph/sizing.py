@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from typing import Literal
+
+import psutil
+
+from recap.engines import EngineSettings
 
 HEADROOM_CPUS = 0.5  # Ray Data's own tasks need room: with less a graph can stand still without a word
 CAPTION_CPUS = 0.5  # less on a machine with little
 DECODE_CPUS = 1.0
 MIN_CPUS = 0.1
+MEMORY_SHARE = 0.5  # of the machine's, for copies of the model
+COPY_BYTES = 5e8  # a process with torch, and the clips that it has in hand
+BATCHES = 2  # with fewer than these, another copy takes longer to start than it saves
 
 
 @dataclass(frozen=True)
@@ -18,6 +26,7 @@ class Machine:
 
     cpus: float
     gpus: float
+    memory_bytes: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,24 @@ def size_pools(
             f"lower decode.workers (to {max(1, int(room / DECODE_CPUS))}) or engine.actors, or add CPUs"
         )
     return Pools(workers, decode_cpus, caption_actors, caption_cpus, gpus_per_actor)
+
+
+def caption_actors(engine: EngineSettings, machine: Machine, model_bytes: int, clips: int) -> int:
+    """How many copies `engine.actors` means on `machine`, for a model of that size and that many clips to do."""
+    if engine.actors != "auto":
+        return engine.actors
+    if engine.gpus_per_actor:
+        most = machine.gpus // engine.gpus_per_actor
+    elif engine.kind == "rehearsal":
+        most = 1
+    else:
+        most = min(machine.cpus // engine.threads, MEMORY_SHARE * machine.memory_bytes // (model_bytes + COPY_BYTES))
+    return max(1, int(min(most, clips // (BATCHES * engine.batch_size))))
+
+
+def local_machine(gpus_per_actor: float) -> Machine:
+    """What this process may use."""
+    return Machine(*local_resources(gpus_per_actor), psutil.virtual_memory().total)
 
 
 def local_resources(gpus_per_actor: float) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -86,6 +87,8 @@ class Seq2SeqTranslator:
 
 
 def _tokenizer(folder: Path) -> Any:
+    # MarianTokenizer recommends a package that it does not use.
+    warnings.filterwarnings("ignore", message="Recommended: pip install sacremoses")
     try:
         return AutoTokenizer.from_pretrained(folder)
     except (ImportError, ValueError, OSError) as error:

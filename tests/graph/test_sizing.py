@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recap.graph.sizing import HEADROOM_CPUS, MIN_CPUS, Pools, size_pools
+from recap.engines import EngineSettings
+from recap.graph.sizing import HEADROOM_CPUS, MIN_CPUS, Machine, Pools, caption_actors, size_pools
 
 
 def pools(cpus, gpus=0, workers="auto", actors=1, per_actor=0):
@@ -39,3 +42,25 @@ def test_what_cannot_run_is_refused_with_the_sums():
         pools(2, workers=8)
     with pytest.raises(ValueError, match=r"need 4 GPUs, the cluster has 2"):
         pools(64, gpus=2, actors=4, per_actor=1)
+
+
+AUTO, GB = EngineSettings(batch_size=10), 1e9
+
+
+@pytest.mark.parametrize(
+    ("machine", "engine", "model_bytes", "clips", "copies"),
+    [
+        (Machine(16, 0, 64 * GB), AUTO, 0.5 * GB, 10_000, 16),
+        (Machine(16, 0, 64 * GB), AUTO, 7 * GB, 10_000, 4),
+        (Machine(16, 0, 64 * GB), AUTO, 70 * GB, 10_000, 1),
+        (Machine(16, 0, 64 * GB), AUTO, 0.5 * GB, 47, 2),
+        (Machine(16, 0, 64 * GB), AUTO, 0.5 * GB, 3, 1),
+        (Machine(16, 0, 64 * GB), replace(AUTO, threads=4), 0.5 * GB, 10_000, 4),
+        (Machine(64, 8, 64 * GB), replace(AUTO, gpus_per_actor=2), 70 * GB, 10_000, 4),
+        (Machine(64, 8, 64 * GB), replace(AUTO, gpus_per_actor=0.5), 7 * GB, 100, 5),
+        (Machine(16, 0, 64 * GB), replace(AUTO, kind="rehearsal"), 0, 10_000, 1),
+        (Machine(2, 0, 1 * GB), replace(AUTO, actors=7), 70 * GB, 1, 7),
+    ],
+)
+def test_copies_of_the_model_follow_from_cores_memory_gpus_and_work(machine, engine, model_bytes, clips, copies):
+    assert caption_actors(engine, machine, model_bytes, clips) == copies

@@ -42,6 +42,54 @@ def test_models_for_several_targets_are_told_which(marian):
         opened.translate(TEXTS, "de")
 
 
+FAMILIES = {
+    "m2m_100": ("__en__", "__zh__", "__de__"),
+    "nllb": ("eng_Latn", "zho_Hans", "deu_Latn"),
+    "madlad": ("<2zh>", "<2de>"),
+}
+
+
+def write_family(folder, name):
+    """A tiny random model of the family, whose tokenizer knows English, Chinese and German."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import (
+        M2M100Config,
+        M2M100ForConditionalGeneration,
+        PreTrainedTokenizerFast,
+        T5Config,
+        T5ForConditionalGeneration,
+    )
+
+    words = ["<pad>", "</s>", "<unk>", *FAMILIES[name], *"a A bird crosses the river boat red . The".split()]
+    plain = Tokenizer(models.WordLevel({word: place for place, word in enumerate(words)}, unk_token="<unk>"))
+    plain.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    signs = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+    PreTrainedTokenizerFast(tokenizer_object=plain, **signs).save_pretrained(folder)
+    sizes = {"vocab_size": len(words), "pad_token_id": 0, "eos_token_id": 1, "d_model": 16}
+    if name == "madlad":
+        config = T5Config(**sizes, decoder_start_token_id=0, d_ff=32, d_kv=8, num_layers=1, num_heads=2)
+        T5ForConditionalGeneration(config).save_pretrained(folder)
+    else:
+        heads = {f"{side}_attention_heads": 2 for side in ("encoder", "decoder")}
+        layers = {f"{side}_layers": 1 for side in ("encoder", "decoder")}
+        config = M2M100Config(**sizes, **heads, **layers, decoder_start_token_id=1, max_position_embeddings=64)
+        M2M100ForConditionalGeneration(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_family_is_told_the_language_in_its_own_way(tmp_path, family, monkeypatch):
+    opened, asked = translator(write_family(tmp_path, family)), []
+    generate = opened._model.generate
+    monkeypatch.setattr(opened._model, "generate", lambda **how: asked.append(how) or generate(**how))
+    opened.translate(["A bird crosses the river ."], "zh")
+    (how,), signs = asked, opened._tokenizer.convert_ids_to_tokens
+    told = signs([how.get("forced_bos_token_id", how["input_ids"][0, 0].item())])
+    assert told == [{"m2m_100": "__zh__", "nllb": "zho_Hans", "madlad": "<2zh>"}[family]]
+    with pytest.raises(ValueError, match=r"translation\.languages: the model has no"):
+        opened.translate(["A bird ."], "fi")
+
+
 def test_a_folder_that_is_no_translator_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"translation\.checkpoint"):
         translator(tmp_path)
