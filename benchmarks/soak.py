@@ -32,7 +32,7 @@ KINDS = {
     "MapBatches(_Decode)": "decode actor",
     "MapBatches(_Caption)": "caption actor",
     "recap.video.sandbox.child": "decoder child",
-    "ray::_Counter": "counter actor",
+    "ray::Counter": "counter actor",
     "raylet/raylet": "raylet",
     "gcs_server": "GCS server",
     "ray::DashboardAgent": "Ray's agents",
