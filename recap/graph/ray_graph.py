@@ -168,17 +168,18 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = getattr(error, "cause", None) or error.__cause__
 
 
-def quiet() -> None:
-    """Ray's own bars and warnings would stand between ours."""
+def prepare() -> None:
+    """Ray Data without its own bars and warnings between ours, and with the reasons that its workers give."""
     # Both ways to bound restarts are called deprecated; what follows them is not in any release yet.
     warnings.filterwarnings("ignore", message="`ray_remote_args", category=DeprecationWarning)
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    context.raise_original_map_exception = True  # or the reason is lost on the way to us
 
 
 def _graph(clips: Sequence[Clip], plan: WorkPlan, pools: Pools, counter: ray.actor.ActorHandle) -> Dataset:
-    quiet()
+    prepare()
     in_flight = plan.engine.in_flight
     decode_pool = ActorPoolStrategy(size=pools.decode_workers, max_tasks_in_flight_per_actor=QUEUED_BLOCKS)
     caption_pool = ActorPoolStrategy(

@@ -12,7 +12,7 @@ import ray
 from ray.data import ActorPoolStrategy, Dataset
 from ray.exceptions import RayError
 
-from recap.graph.ray_graph import Counter, bounded_retries, joined_machine, pass_on, quiet, raise_what_ended
+from recap.graph.ray_graph import Counter, bounded_retries, joined_machine, pass_on, prepare, raise_what_ended
 from recap.graph.sizing import HEADROOM_CPUS
 from recap.graph.stopping import Stop
 from recap.graph.translating import Captioned, TranslateStage, TranslationPlan, blocks
@@ -39,7 +39,7 @@ def ray_translation(clips: Sequence[Captioned], stop: Stop, *, plan: Translation
 
 
 def _graph(clips: Sequence[Captioned], plan: TranslationPlan, counter: ray.actor.ActorHandle) -> Dataset:
-    quiet()
+    prepare()
     settings = plan.settings
     packed = [pa.table({"clips": [pickle.dumps(block)]}) for block in blocks(clips, len(clips), settings.actors)]
     return ray.data.from_blocks(packed).map_batches(

@@ -23,6 +23,7 @@ from recap.pllava import load_pllava, normalise
 from recap.pllava.random_checkpoint import write_random_checkpoint
 from recap.pllava.visual import get_strategy
 from recap.records import FrameRequest
+from recap.timing import Timing
 
 SIDE, COUNT, PATIENCE_S = 56, 4, 60
 REQUEST = FrameRequest(COUNT, SIDE)
@@ -222,7 +223,9 @@ def test_frames_from_a_read_only_store_are_taken_without_a_warning(pllava, make_
 
 @pytest.mark.parametrize("dtype", ("float32", "bfloat16"))
 def test_the_model_computes_in_the_type_asked_for(settings, make_frames, dtype):
-    open_engine, front = open_pllava(replace(settings, dtype=dtype), PromptSettings(), ENGINE, REQUEST)
+    open_engine, front = open_pllava(
+        replace(settings, dtype=dtype), PromptSettings(), ENGINE, REQUEST, 0, Timing("caption")
+    )
     (request,) = ask(front, make_frames(1, size=SIDE))
     assert request.embeddings.dtype == getattr(torch, dtype)
     assert [done.request_id for done in complete(open_engine(), [request])] == ["a/dense"]
@@ -284,4 +287,4 @@ def test_checkpoints_that_cannot_be_asked(pllava):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_a_gpu_that_is_not_there(settings):
     with pytest.raises(ValueError, match="torch sees no GPU here"):
-        open_pllava(settings, PromptSettings(), EngineSettings(gpus_per_actor=1), REQUEST)
+        open_pllava(settings, PromptSettings(), EngineSettings(gpus_per_actor=1), REQUEST, 0, Timing("caption"))
