@@ -120,8 +120,9 @@ def _caption(plan: WorkPlan, clips: list[Clip]) -> tuple[list[float], Calibratio
         closing(DecodeStage(plan)) as decode,
         asyncio.Runner() as runner,
     ):
+        decode.decode(clips[0])  # starts the decoder's process
         opening_s = time.monotonic() - start
-        pairs, decoded_at = [], [0.0]
+        pairs, decoded_at = [], [decode.spent().core_seconds["decoding"]]
         for clip in clips:
             pairs.append((clip, decode.decode(clip)))
             decoded_at.append(decode.spent().core_seconds["decoding"])
