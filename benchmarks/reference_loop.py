@@ -53,6 +53,7 @@ def write_pipeline(work: Path, arguments: argparse.Namespace) -> Path:
     """The clips, the model and a pipeline YAML for both ways."""
     settings = {"pocket": pocket, "real": real}[arguments.model](work, arguments.clips)
     settings["engine"] |= {"actors": arguments.actors}
+    settings["review"] = {"repair": False}  # the loop asks nothing twice either
     settings["output"] = {"path": str(work / f"{arguments.model}-out")}
     path = work / f"{arguments.model}.yaml"
     path.write_text(yaml.safe_dump(settings))
