@@ -18,7 +18,10 @@ COLUMNS = ["uri", "caption", "captions", "status", "error_message"]
 
 
 def print_captions(output: Location, rows: int, console: Console) -> None:
-    """The first `rows` records of the current generation, translations below their caption. Raises ValueError where there is none."""
+    """The first `rows` records of the current generation, translations below their caption.
+
+    Raises ValueError where there is no generation.
+    """
     manifest = read_manifest(output)
     table = Table("clip", "caption", box=None, pad_edge=False)
     for record in islice(read_rows(output, manifest, COLUMNS), rows):

@@ -4,21 +4,20 @@ import json
 import re
 from html.parser import HTMLParser
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
-from PIL import Image
 
 from recap import jobs
 from recap.cli import main
 from recap.pipeline import load_pipeline
-from recap.records import FILTERED, QUARANTINED, ClipError, Frames
+from recap.records import FILTERED, QUARANTINED, ClipError
 from recap.report.frames import ClipFrames
 from recap.report.page import write_page
 from recap.report.page.assembly import _part
 
 from .outputs import caption, row, translation, write_output
+from .pictures import filmed
 
 EVIL = "</script><script>window.pwned=1</script><!--<img src=x onerror=window.pwned=2>"
 
@@ -52,32 +51,9 @@ def entries(parsed: Parsed) -> list[dict]:
     return json.loads(parsed.data)["entries"]
 
 
-def natural(seed: int, count: int, height: int, width: int) -> np.ndarray:
-    """`count` pictures with the spectrum of photographs, drifting a little."""
-    random, picture = np.random.default_rng(seed), np.zeros((height, width + count, 3))
-    for cells in (2, 4, 8, 16, 32, 64):
-        coarse = Image.fromarray(random.integers(0, 255, (cells, cells, 3), np.uint8))
-        picture += np.asarray(coarse.resize((width + count, height), Image.Resampling.BICUBIC), float) / cells
-    pixels = np.clip(picture, 0, 255).astype(np.uint8)
-    return np.stack([pixels[:, at : at + width] for at in range(count)])
-
-
-@pytest.fixture
-def filmed(monkeypatch):
-    """Every clip can be read, and shows something like a photograph; the list counts who was read."""
-    read = []
-
-    def of(_self, found, request):
-        read.append(found["uri"])
-        size, inner = request.size, round(request.size * found["height"] / found["width"])
-        pixels = np.zeros((request.count, size, size, 3), np.uint8)
-        top = (size - inner) // 2
-        pixels[:, top : top + inner] = natural(len(read), request.count, inner, size)
-        facts = {name: found[name] for name in ("width", "height", "fps", "duration_s", "codec", "decoder")}
-        return Frames(pixels, tuple(np.arange(request.count) / 4), 1.0, **facts)
-
-    monkeypatch.setattr(ClipFrames, "of", of)
-    return read
+@pytest.fixture(name="filmed")
+def _filmed(monkeypatch):
+    return filmed(monkeypatch)
 
 
 def test_the_worst_come_first(tmp_path, filmed):

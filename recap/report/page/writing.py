@@ -24,7 +24,7 @@ def write_page(
     strips: int,
     on_row: Callable[[], None] = lambda: None,
 ) -> Location:
-    """Write the `rows` worst rows of `output` to `file`, the first `strips` of them with frames of the clips below `root`.
+    """Write the `rows` worst rows of `output` to `file`, `strips` of them with frames of the clips below `root`.
 
     A clip that can no longer be read has a note in their place. `on_row` is called after each row. Raises ValueError
     where no run has finished.
