@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from recap.ledger import read_manifest
 from recap.report.rows import read_rows
@@ -23,7 +23,8 @@ def print_captions(output: Location, rows: int, console: Console) -> None:
     Raises ValueError where there is no generation.
     """
     manifest = read_manifest(output)
-    table = Table("clip", "caption", box=None, pad_edge=False)
+    columns = (Column(name, overflow="fold") for name in ("clip", "caption"))  # Chinese has no spaces to break at
+    table = Table(*columns, box=None, pad_edge=False)
     for record in islice(read_rows(output, manifest, COLUMNS), rows):
         table.add_row(escape(record["uri"]), "\n".join(_lines(record)))
     console.print(table, highlight=False)
