@@ -182,6 +182,15 @@ def test_frames_are_drawn_and_provenance_unfolds(page):
     assert "probe/empty_file the file is empty" in error.inner_text() and not error.locator("img").count()
 
 
+def test_a_callers_column_hides_nothing_of_ours(opened, tmp_path, monkeypatch):
+    filmed(monkeypatch)
+    said = (caption("A cat.", model="ours"),)
+    output = write_output(tmp_path / "out", [row(0, said, model="theirs")], [pa.field("model", pa.string())])
+    page = opened(write_page(output, tmp_path, output / "report/index.html", rows=100, strips=100))
+    page.click("summary")
+    assert page.locator(".facts dt:text-is('model') + dd").all_inner_texts() == ["ours (en)", "theirs"]
+
+
 def test_the_account_is_at_the_top(page):
     account = page.inner_text("#account")
     for words in (
@@ -198,8 +207,8 @@ def test_the_account_is_at_the_top(page):
 
 def test_what_a_file_or_a_model_says_does_not_run(opened, tmp_path, monkeypatch):
     filmed(monkeypatch)
-    extra = [pa.field("note", pa.string()), pa.field(EVIL, pa.string())]
-    callers = {"note": EVIL, EVIL: EVIL}
+    extra = [pa.field(name, pa.string()) for name in ("note", EVIL, "__proto__")]
+    callers = {"note": EVIL, EVIL: EVIL, "__proto__": EVIL}
     evil = {
         "flags": (EVIL,),
         "flags_before": (EVIL,),

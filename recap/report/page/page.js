@@ -79,7 +79,8 @@ function speed() {
   const ceiling = found.ceiling;
   const rates = [["clips/s", rounded(found.clips_per_s)]];
   if (ceiling) rates.push(["ceiling", rounded(ceiling.clips_per_s)], ["reached", percent(ceiling.share)]);
-  rates.push(["seconds", rounded(found.seconds, 1), `${rounded(found.working_s, 1)} working`]);
+  const phases = ["starting", "calibrating", "working"].map((name) => `${rounded(found[`${name}_s`], 1)} ${name}`);
+  rates.push(["seconds", rounded(found.seconds, 1), phases.join(", ")]);
   if (found.clips_per_gpu_hour_held) rates.push(["clips per GPU-hour", rounded(found.clips_per_gpu_hour_held, 0),
     `${rounded(found.clips_per_gpu_hour_provisioned, 0)} provisioned`]);
   const tokens = `${rounded(found.prompt_tokens_per_s, 0)} prompt and ${rounded(found.output_tokens_per_s, 0)} output tokens/s`;
@@ -132,7 +133,7 @@ function text(caption) {
   const head = make("div", "", make("b", "", caption.language), caption.source_sha ? null : caption.prompt,
     caption.verdict ? tag(caption.verdict === "fail" ? "fail" : "pass", caption.verdict) : null, best, ...flagTags(caption.flags));
   const words = make("p", "", caption.text);
-  words.lang = caption.language;
+  Object.assign(words, {lang: caption.language, dir: "auto"});
   const repair = caption.repairs ? make("div", "repair", `Asked for again: ${caption.scores.map((each) => each.toFixed(2)).join(", then ")}. The first had `,
     ...(caption.flags_before.length ? flagTags(caption.flags_before) : ["no flag"])) : null;
   const made = make("div", "text", head, words, repair);
@@ -154,9 +155,9 @@ function facts(entry) {
     file: entry.width ? `${entry.width}×${entry.height}, ${entry.codec}, ${rounded(entry.fps, 3)} fps, ${rounded(entry.duration_s, 3)} s` : "",
     decoder: entry.decoder, coverage: entry.coverage === null ? "" : percent(entry.coverage),
     "frame times (s)": entry.frame_times_s.map((time) => rounded(time, 3)).join("  "),
-    caption_key: entry.caption_key, review_key: entry.review_key, ...entry.columns,
+    caption_key: entry.caption_key, review_key: entry.review_key,
   };
-  const pairs = Object.entries(listed).filter(([, value]) => value !== "").flatMap(([name, value]) =>
+  const pairs = [...Object.entries(listed), ...Object.entries(entry.columns)].filter(([, value]) => value !== "").flatMap(([name, value]) =>
     [make("dt", "", name), make("dd", /key$|^clip$/.test(name) ? "mono" : "", String(value))]);
   return make("dl", "facts", ...pairs);
 }
