@@ -19,7 +19,7 @@ test: .venv/installed  ## the whole suite
 test-browser: .venv/installed-browser  ## click through the review page in Debian's Chromium
 	@command -v chromium >/dev/null || { apt-get update && apt-get install -y --no-install-recommends chromium; } || \
 		{ echo "test-browser: no chromium on the PATH, and apt-get could not install it: install it as root" >&2; exit 1; }
-	$(BIN)/pytest tests/report/test_browser.py -m browser
+	$(BIN)/pytest -s tests/report/test_browser.py -m browser
 
 test-deepspeed: .venv/installed-deepspeed  ## training with ZeRO-2 and ZeRO-3, on the CPU
 	TORCH_EXTENSIONS_DIR=$(CURDIR)/.venv/torch_extensions $(BIN)/pytest tests/training/test_processes.py -m deepspeed
