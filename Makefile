@@ -4,16 +4,22 @@ BIN := .venv/bin
 DEMO_OUT := demo-output
 MINUTES := 30
 
-.PHONY: demo test chaos soak test-deepspeed lint schema clean
+.PHONY: demo test chaos soak test-browser test-deepspeed lint schema clean
 
-demo: .venv/installed  ## caption the 24 demo clips, show the first captions and draw them beside their frames
+demo: .venv/installed  ## caption the 24 demo clips, show the first captions, draw them beside their frames, write the page
 	$(BIN)/recap run pipelines/demo.yaml output.path=$(DEMO_OUT)
 	@$(BIN)/recap view $(DEMO_OUT) --rows 5
 	@$(BIN)/recap view $(DEMO_OUT) --rows 6 --sheet $(DEMO_OUT)/report/sheet.png
+	@$(BIN)/recap view $(DEMO_OUT) --page
 
 test: .venv/installed  ## the whole suite
 	$(BIN)/ruff check .
 	$(BIN)/pytest
+
+test-browser: .venv/installed-browser  ## click through the review page in Debian's Chromium
+	@command -v chromium >/dev/null || { apt-get update && apt-get install -y --no-install-recommends chromium; } || \
+		{ echo "test-browser: no chromium on the PATH, and apt-get could not install it: install it as root" >&2; exit 1; }
+	$(BIN)/pytest -s tests/report/test_browser.py -m browser
 
 test-deepspeed: .venv/installed-deepspeed  ## training with ZeRO-2 and ZeRO-3, on the CPU
 	TORCH_EXTENSIONS_DIR=$(CURDIR)/.venv/torch_extensions $(BIN)/pytest tests/training/test_processes.py -m deepspeed
@@ -43,4 +49,8 @@ clean:
 
 .venv/installed-deepspeed: .venv/installed
 	DS_BUILD_OPS=0 $(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,deepspeed]'
+	@touch $@
+
+.venv/installed-browser: .venv/installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,browser]'
 	@touch $@

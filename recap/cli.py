@@ -196,9 +196,19 @@ def plan(pipeline: Path, overrides: tuple[str, ...], limit: int | None, probe: i
 
 @main.command()
 @OUTPUT
-@click.option("--rows", default=10, show_default=True, help="How many records to show.")
+@click.option("--rows", type=click.IntRange(min=1), help="How many records to show; 10, or the 1000 worst on a page.")
 @click.option("--sheet", type=click.Path(path_type=Path), help="Draw frames and captions into this PNG instead.")
-def view(output: Location, rows: int, sheet: Path | None) -> None:
+@click.option(
+    "--page",
+    is_flag=False,
+    flag_value="",
+    metavar="[FILE]",
+    help="Write an HTML page to look through instead, to OUTPUT/report/index.html if no FILE is given.",
+)
+@click.option(
+    "--strips", type=click.IntRange(min=0), default=200, show_default=True, help="Rows with frames on a page."
+)
+def view(output: Location, rows: int | None, sheet: Path | None, page: str | None, strips: int) -> None:
     """Show the first captions of OUTPUT."""
     from rich.console import Console
 
@@ -206,10 +216,31 @@ def view(output: Location, rows: int, sheet: Path | None) -> None:
     from recap.report.sheet import write_sheet
     from recap.report.view import print_captions
 
-    if sheet:
-        click.echo(write_sheet(output, jobs.root_of(output), sheet, rows))
+    if page is not None:
+        click.echo(_page(output, location(page) if page else output / "report/index.html", rows or 1000, strips))
+    elif sheet:
+        click.echo(write_sheet(output, jobs.root_of(output), sheet, rows or 10))
     else:
-        print_captions(output, rows, Console())
+        print_captions(output, rows or 10, Console())
+
+
+def _page(output: Location, file: Location, rows: int, strips: int) -> Location:
+    from recap import jobs
+    from recap.report.page import write_page
+
+    with click.progressbar(length=min(rows, strips), label="frames", file=sys.stderr) as bar:
+        return write_page(output, jobs.root_of(output), file, rows=rows, strips=strips, on_row=lambda: bar.update(1))
+
+
+@main.command()
+@OUTPUT
+@click.argument("file", metavar="FILE.csv", callback=lambda _context, _parameter, value: location(value))
+@click.option("--bom", is_flag=True, help="For spreadsheets: a byte-order mark, and no cell that is a formula.")
+def export(output: Location, file: Location, bom: bool) -> None:
+    """Write the captions of OUTPUT to a CSV file, one row each."""
+    from recap.report.export import write_csv
+
+    click.echo(f"{write_csv(output, file, bom=bom)} captions in {file}")
 
 
 @main.command()

@@ -50,6 +50,7 @@ def test_the_public_names_stay():
         "run ",
         "plan ",
         "view ",
+        "export ",
         "model merge",
         "model hash",
         "config show",

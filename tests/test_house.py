@@ -88,7 +88,7 @@ LAW = {
     "training": {"pllava", "typed", "video"},
     "pocket": {"pllava", "training", "video"},
     "preprocessing": {"pllava", "video"},
-    "report": {"storage", "forecast", "graph", "ledger", "jobs", "planning", "status", "video"},
+    "report": {"storage", "forecast", "graph", "ledger", "jobs", "planning", "review", "status", "video"},
     "corpus": {"storage"},
     "ledger": {"storage"},
     "storage": set(),

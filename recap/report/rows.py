@@ -12,8 +12,10 @@ import pyarrow.parquet as pq
 from recap.storage import Location, source
 
 
-def read_rows(output: Location, manifest: Mapping[str, Any], columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """`columns` of every row, the captioned ones first; from the Parquet shards where there are any."""
+def read_rows(
+    output: Location, manifest: Mapping[str, Any], columns: Sequence[str] | None = None
+) -> Iterator[dict[str, Any]]:
+    """`columns` (all: None) of every row, the captioned ones first; from the Parquet shards where there are any."""
     shards = manifest["shards"]
     kinds = {shard["kind"] for shard in shards}
     for kind in ("parquet" if "parquet" in kinds else "webdataset", "quarantine"):
@@ -22,9 +24,9 @@ def read_rows(output: Location, manifest: Mapping[str, Any], columns: Sequence[s
                 yield from _shard(output / shard["path"], columns)
 
 
-def _shard(path: Location, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _shard(path: Location, columns: Sequence[str] | None) -> Iterator[dict[str, Any]]:
     if path.suffix == ".parquet":
-        yield from pq.read_table(source(path), columns=list(columns)).to_pylist()
+        yield from pq.read_table(source(path), columns=columns and list(columns)).to_pylist()
         return
     with path.open("rb") as file, tarfile.open(fileobj=file) as archive:
         yield from (json.load(archive.extractfile(member)) for member in archive if member.name.endswith(".json"))

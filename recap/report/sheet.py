@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from recap.ledger import read_manifest
 from recap.records import CAPTIONED, ClipError, FrameRequest
+from recap.report.frames import ClipFrames
 from recap.report.rows import read_rows
-from recap.storage import Fetcher, Location, below
-from recap.video import DecodeSettings, open_reader
+from recap.storage import Location
 
 FRAMES, THUMB, GAP, TEXT_WIDTH, FONT_SIZE = 6, 96, 6, 360, 15
 COLUMNS = ["uri", "start_s", "end_s", "status", "caption"]
@@ -41,18 +42,13 @@ def write_sheet(output: Location, root: Location, file: Path, rows: int) -> Path
 
 
 def _shown(rows: Iterator[Mapping[str, Any]], root: Location) -> Iterator[tuple[Mapping[str, Any], np.ndarray]]:
-    reader, fetcher, request = open_reader(DecodeSettings()), Fetcher(), FrameRequest(FRAMES, THUMB, "pad")
-    try:
+    request = FrameRequest(FRAMES, THUMB, "pad")
+    with closing(ClipFrames(root)) as frames:
         for row in rows:
             try:
-                span = {"start_s": row["start_s"], "end_s": row["end_s"]}
-                with fetcher.local(below(root, row["uri"])) as clip:
-                    yield row, reader.read(clip, request, **span).pixels
+                yield row, frames.of(row, request).pixels
             except ClipError:
                 yield row, np.full((FRAMES, THUMB, THUMB, 3), 230, np.uint8)
-    finally:
-        reader.close()
-        fetcher.close()
 
 
 def _strip(row: Mapping[str, Any], pictures: np.ndarray) -> Image.Image:

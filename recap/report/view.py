@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from itertools import islice
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from recap.ledger import read_manifest
 from recap.report.rows import read_rows
 from recap.storage import Location
 
-COLUMNS = ["uri", "caption", "status", "error_message"]
+COLUMNS = ["uri", "caption", "captions", "status", "error_message"]
 
 
 def print_captions(output: Location, rows: int, console: Console) -> None:
-    """The first `rows` records of the current generation. Raises ValueError where there is none."""
+    """The first `rows` records of the current generation, translations below their caption.
+
+    Raises ValueError where there is no generation.
+    """
     manifest = read_manifest(output)
-    table = Table("clip", "caption", box=None, pad_edge=False)
+    columns = (Column(name, overflow="fold") for name in ("clip", "caption"))  # Chinese has no spaces to break at
+    table = Table(*columns, box=None, pad_edge=False)
     for record in islice(read_rows(output, manifest, COLUMNS), rows):
-        reason = f"({record['status']}: {record['error_message']})"
-        table.add_row(escape(record["uri"]), escape(record["caption"] or reason))
+        table.add_row(escape(record["uri"]), "\n".join(_lines(record)))
     console.print(table, highlight=False)
     console.print(f"{output}/shards/{manifest['generation']} holds them all", highlight=False, soft_wrap=True)
+
+
+def _lines(record: Mapping[str, Any]) -> Iterator[str]:
+    """The primary caption or why there is none, then its translations."""
+    yield escape(record["caption"] or f"({record['status']}: {record['error_message']})")
+    for caption in record["captions"]:
+        if caption["source_sha"] and caption["prompt"] == record["captions"][0]["prompt"]:
+            yield f"[dim]{escape(caption['text'])}[/dim]"

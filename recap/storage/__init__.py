@@ -5,7 +5,17 @@ from recap.storage.errors import failure, store_errors
 from recap.storage.fetching import Fetcher
 from recap.storage.listing import StoredVersions, stored_files
 from recap.storage.reading import children, is_folder, read_bytes, source
-from recap.storage.writing import abort_uploads, copy, create, remove_tree, rename, sync, upload, write_atomically
+from recap.storage.writing import (
+    abort_uploads,
+    copy,
+    create,
+    remove_tree,
+    rename,
+    sync,
+    upload,
+    write_atomically,
+    written,
+)
 
 __all__ = [
     "Fetcher",
@@ -30,4 +40,5 @@ __all__ = [
     "sync",
     "upload",
     "write_atomically",
+    "written",
 ]

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from recap.storage.address import Location, is_store
@@ -20,10 +23,22 @@ def write_atomically(path: Location, data: bytes) -> None:
         with store_errors(path):
             path.fs.pipe_file(path.path, data)
         return
+    with written(path) as aside:
+        aside.write_bytes(data)
+
+
+@contextmanager
+def written(path: Location) -> Iterator[Path]:
+    """A local file to fill: `path` holds what it does when the context ends well, and else what it held before."""
+    if is_store(path):
+        with tempfile.TemporaryDirectory() as folder:
+            yield (file := Path(folder, path.name))
+            upload(file, path)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        aside.write_bytes(data)
+        yield aside
         sync(aside)
         os.replace(aside, path)
     finally:

@@ -7,8 +7,10 @@ import shutil
 from hashlib import sha256
 
 import pytest
+from click.testing import CliRunner
 
 from recap import jobs, ledger
+from recap.cli import main
 from recap.planning import plan
 from recap.report.progress import Progress
 from recap.status import status
@@ -71,6 +73,18 @@ def test_a_stored_corpus_gives_the_shards_of_a_local_one(pipeline, bucket, whole
     assert "run 1: 6 captioned now" in (bucket / "out/run.log").read_text()
     assert (bucket / "out/telemetry/000001.json").is_file()
     assert not [name for name in objects(bucket / "out/shards") if not name.startswith(whole["generation"])]
+
+
+def test_page_and_captions_of_a_store_are_written_to_it(pipeline, bucket):
+    run(pipeline())
+    output = str(bucket / "out")
+    page = CliRunner().invoke(main, ["view", output, "--page"])
+    assert page.exit_code == 0 and page.stdout.splitlines()[-1] == f"{output}/report/index.html", page.output
+    written = (bucket / "out/report/index.html").read_text()
+    assert written.count('"jpeg":') == 6 and written.endswith("</html>\n")
+    exported = CliRunner().invoke(main, ["export", output, str(bucket / "captions.csv")])
+    assert exported.exit_code == 0, exported.output
+    assert len((bucket / "captions.csv").read_text().splitlines()) == 1 + 6
 
 
 @pytest.mark.ray

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import io
+import re
+
+from rich.cells import cell_len
+from rich.console import Console
+
+from recap.records import QUARANTINED
+from recap.report.view import print_captions
+
+from .outputs import caption, row, translation, write_output
+
+
+def shown(folder, *rows) -> list[str]:
+    console = Console(file=io.StringIO(), width=60)
+    print_captions(write_output(folder / "out", rows), 10, console)
+    return console.file.getvalue().splitlines()
+
+
+def test_translations_stand_below_their_caption(tmp_path):
+    said = (caption("A [bold]cat[/bold].", prompt="dense"), caption("Cat.", prompt="short"))
+    others = (translation("x", "一只猫。", prompt="dense"), translation("x", "猫。", prompt="short"))
+    _, first, second, *rest = shown(tmp_path, row(0, (*said, *others)))
+    assert first.split(None, 1)[1].strip() == "A [bold]cat[/bold]." and second.strip() == "一只猫。"
+    assert not any("Cat." in line for line in rest)
+
+
+def test_wide_signs_keep_the_columns(tmp_path):
+    long = "一只猫在浅色背景上慢慢地向右移动，" * 6
+    lines = shown(tmp_path, row(0, (caption(long),), uri="猫猫.mp4"), row(1, (caption("Cat."),), uri="a-cat.mp4"))
+    starts = {cell_len(re.match(r"\S*\s+", line)[0]) for line in lines[:-1]}
+    assert long in "".join("".join(lines).split())
+    assert len(starts) == 1 and all(cell_len(line) <= 60 for line in lines[:-1])
+
+
+def test_a_clip_without_a_caption_says_why(tmp_path):
+    gone = {"status": QUARANTINED, "error_stage": "probe", "error_kind": "missing", "error_message": "no file"}
+    assert any("(quarantined: no file)" in line for line in shown(tmp_path, row(0, **gone)))
