@@ -106,11 +106,19 @@ class Delivery:
             if ordinal in doubles:
                 (primary,) = ledger.captions_of(captions[:1])
                 captions = [asdict(mark_near_duplicate(primary, self.settings)), *captions[1:]]
-            current = {source_sha(caption["text"]) for caption in captions}
-            translated = [each for other in others for each in other.get(ordinal, ()) if each["source_sha"] in current]
-            for caption in captions:
-                caption["text"] = delivered_text(caption["text"], self.settings)
-            yield [*captions, *translated]
+            yield self._linked(captions, [each for other in others for each in other.get(ordinal, ())])
+
+    def _linked(self, captions: Captions, translations: Captions) -> Captions:
+        """Captions and those translations that are of them, with their texts as they leave; links are to those."""
+        delivered = [each | {"text": delivered_text(each["text"], self.settings)} for each in captions]
+        links = {
+            source_sha(stored["text"]): source_sha(sent["text"])
+            for stored, sent in zip(captions, delivered, strict=True)
+        }
+        of_these = [
+            each | {"source_sha": links[each["source_sha"]]} for each in translations if each["source_sha"] in links
+        ]
+        return [*delivered, *(each | {"text": delivered_text(each["text"], self.settings)} for each in of_these)]
 
     def _with_captions(self, batch: pa.Table, captions: list[Captions], is_touched: np.ndarray) -> pa.Table:
         keys = np.where(is_touched, self.review_key, np.array(batch["review_key"].to_pylist(), object))

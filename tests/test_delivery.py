@@ -8,7 +8,10 @@ import pytest
 
 from recap import jobs
 from recap.status import status
+from recap.translation import source_sha
 from recap.verification import verify
+
+CHINESE = ("translation.languages=[zh]", "translation.engine=rehearsal")
 
 
 @pytest.fixture
@@ -110,6 +113,10 @@ def test_openings_are_trimmed_in_shards_alone(run, monkeypatch, tmp_path):
     assert summary.captioned_now == 0
     assert all(row["caption"].startswith("A dog that runs") for row in trimmed.values())
     assert all(row["caption"] == row["captions"][0]["text"] for row in trimmed.values())
+    _, both = run("review.repair=false", "review.trim_openings=true", *CHINESE)
+    for row in both.values():
+        caption, translation = row["captions"]
+        assert translation["source_sha"] == source_sha(caption["text"]) and caption["text"].startswith("A dog")
 
 
 def test_the_manifest_counts_flags(run, tmp_path):
