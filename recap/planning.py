@@ -135,7 +135,7 @@ def _local_pool_problems(pipeline: Pipeline) -> list[str]:
         "caption_actors": 1 if engine.actors == "auto" else engine.actors,
     }
     try:
-        size_pools(cpus, gpus, gpus_per_actor=engine.gpus_per_actor, **wanted)
+        size_pools(cpus, gpus, gpus_per_actor=engine.gpus_per_actor, shares_cores=engine.computes_on_cpu, **wanted)
     except ValueError as error:
         return [str(error)]
     return []

@@ -116,6 +116,11 @@ class EngineSettings:
             bounds["actors"] = (1, None)
         _check("engine", self, **bounds, repetition_penalty=(0.01, 100), stall_s=(0.01, None))
 
+    @property
+    def computes_on_cpu(self) -> bool:
+        """Whether copies of a model keep cores busy."""
+        return self.kind != "rehearsal" and not self.gpus_per_actor
+
 
 def _check(section: str, settings: Any, **bounds: tuple[float, float | None]) -> None:
     for name, (least, most) in bounds.items():

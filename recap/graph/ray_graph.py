@@ -108,6 +108,7 @@ def size_cluster(decode: DecodeSettings, engine: EngineSettings) -> Pools:
         decode_workers=decode.workers,
         caption_actors=1 if engine.actors == "auto" else engine.actors,
         gpus_per_actor=engine.gpus_per_actor,
+        shares_cores=engine.computes_on_cpu,
     )
 
 

@@ -15,6 +15,7 @@ HEADROOM_CPUS = 0.5  # Ray Data's own tasks need room: with less a graph can sta
 CAPTION_CPUS = 0.5  # less on a machine with little
 DECODE_CPUS = 1.0
 MIN_CPUS = 0.1
+WORKERS_A_CPU = 2  # more decoders would only wait for one another
 MEMORY_SHARE = 0.5  # of the machine's, for copies of the model
 COPY_BYTES = 5e8  # a process with torch, and the clips that it has in hand
 BATCHES = 2  # with fewer than these, another copy takes longer to start than it saves
@@ -47,8 +48,13 @@ def size_pools(
     decode_workers: int | Literal["auto"],
     caption_actors: int,
     gpus_per_actor: float,
+    shares_cores: bool = False,
 ) -> Pools:
-    """Fit the pools into `cpus` and `gpus`; ValueError with the sums when they cannot run."""
+    """Fit the pools into `cpus` and `gpus`; ValueError with the sums when they cannot run.
+
+    Where engines compute on the very cores that decode (`shares_cores`), `auto` starts a decoder for each core: which
+    of the two a clip takes longer in is not known, and whoever is ahead is held back. What they reserve is a share.
+    """
     if caption_actors * gpus_per_actor > gpus:
         raise ValueError(
             f"engine.actors {caption_actors} × engine.gpus_per_actor {gpus_per_actor:g} need "
@@ -57,13 +63,14 @@ def size_pools(
     usable = cpus - HEADROOM_CPUS
     caption_cpus = min(CAPTION_CPUS, usable / 2 / caption_actors)
     room = usable - caption_actors * caption_cpus
-    workers = max(1, int(room / DECODE_CPUS)) if decode_workers == "auto" else decode_workers
-    decode_cpus = min(DECODE_CPUS, room / workers) if workers == 1 else DECODE_CPUS
-    if workers * decode_cpus > room + 1e-9 or min(decode_cpus, caption_cpus) < MIN_CPUS:
+    fitting = max(1, int(cpus) if shares_cores else int(room / DECODE_CPUS))
+    workers = fitting if decode_workers == "auto" else decode_workers
+    decode_cpus = min(DECODE_CPUS, room / workers)
+    if workers > max(1, WORKERS_A_CPU * cpus) or min(decode_cpus, caption_cpus) < MIN_CPUS:
         raise ValueError(
-            f"decode.workers {workers} × {DECODE_CPUS:g} CPU and engine.actors {caption_actors} × {caption_cpus:g} "
-            f"CPU leave less than {HEADROOM_CPUS:g} of {cpus:g} CPUs free, and the graph could stand still; "
-            f"lower decode.workers (to {max(1, int(room / DECODE_CPUS))}) or engine.actors, or add CPUs"
+            f"decode.workers {workers} × {decode_cpus:.2g} CPU and engine.actors {caption_actors} × {caption_cpus:.2g} "
+            f"CPU are shares of the {cpus:g} CPUs too small to work with, {HEADROOM_CPUS:g} of them left free so that "
+            f"the graph cannot stand still; lower decode.workers (to {fitting}) or engine.actors, or add CPUs"
         )
     return Pools(workers, decode_cpus, caption_actors, caption_cpus, gpus_per_actor)
 

@@ -31,7 +31,8 @@ class DecodeSettings:
     __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
 
     workers: int | Literal["auto"] = "auto"
-    """Decoding processes, one core each; `auto` takes the cores that the machine has to spare."""
+    """Decoding processes. `auto` takes the cores that engines leave, and where engines compute on the CPU one for each
+    core; what all of them reserve of Ray's CPUs is worked out from that."""
     memory_gb: float = 4.0
     """Memory that a clip may take in a decoding process; 4K clips need about 1.2. Full-size frames in flight
     are kept under a thirty-second of it."""

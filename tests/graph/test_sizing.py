@@ -10,8 +10,9 @@ from recap.engines import EngineSettings
 from recap.graph.sizing import HEADROOM_CPUS, MIN_CPUS, Machine, Pools, caption_actors, size_pools
 
 
-def pools(cpus, gpus=0, workers="auto", actors=1, per_actor=0):
-    return size_pools(cpus, gpus, decode_workers=workers, caption_actors=actors, gpus_per_actor=per_actor)
+def pools(cpus, gpus=0, workers="auto", actors=1, per_actor=0, shares_cores=False):
+    wanted = {"decode_workers": workers, "caption_actors": actors}
+    return size_pools(cpus, gpus, gpus_per_actor=per_actor, shares_cores=shares_cores, **wanted)
 
 
 def test_two_cores_get_one_decoder_and_one_captioner():
@@ -22,14 +23,20 @@ def test_two_cores_get_one_decoder_and_one_captioner():
 def test_a_single_core_runs_on_fractions():
     assert pools(1) == Pools(1, 0.25, 1, 0.25, 0)
     assert pools(1, workers=1) == pools(1)
-    with pytest.raises(ValueError, match="CPUs free"):
+    with pytest.raises(ValueError, match="left free"):
         pools(1, actors=4)
 
 
-@given(st.integers(2, 256), st.integers(1, 8))
-def test_the_sum_always_leaves_room(cpus, actors):
+def test_engines_on_the_same_cores_get_a_decoder_for_each():
+    assert pools(2, actors=2, shares_cores=True) == Pools(2, 0.375, 2, 0.375, 0)
+    assert pools(16, actors=4, shares_cores=True).decode_workers == 16
+    assert pools(2, workers=3) == Pools(3, 1.0 / 3, 1, 0.5, 0)
+
+
+@given(st.integers(2, 256), st.integers(1, 8), st.booleans())
+def test_the_sum_always_leaves_room(cpus, actors, shares_cores):
     try:
-        got = pools(cpus, actors=actors)
+        got = pools(cpus, actors=actors, shares_cores=shares_cores)
     except ValueError:
         assert (cpus - HEADROOM_CPUS) / 2 / actors < MIN_CPUS
         return
@@ -38,7 +45,7 @@ def test_the_sum_always_leaves_room(cpus, actors):
 
 
 def test_what_cannot_run_is_refused_with_the_sums():
-    with pytest.raises(ValueError, match=r"decode.workers 8 .* lower decode.workers .to 1."):
+    with pytest.raises(ValueError, match=r"decode\.workers 8 .* lower decode\.workers .to 1."):
         pools(2, workers=8)
     with pytest.raises(ValueError, match=r"need 4 GPUs, the cluster has 2"):
         pools(64, gpus=2, actors=4, per_actor=1)
