@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import signal
@@ -21,9 +22,27 @@ if TYPE_CHECKING:
 
 AGAIN = "what was committed is safe, run the same command to go on"
 OVERRIDES = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-OUTPUT = click.argument("output", callback=lambda _context, _parameter, value: location(value))
+_OUTPUT = click.argument("output", callback=lambda _context, _parameter, value: location(value))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 PIPELINE = click.argument("pipeline", type=click.Path(path_type=Path))
+
+
+def _on_output(command: Callable[..., None]) -> Callable[..., None]:
+    """The argument OUTPUT, and a store behind it that does not answer as a message and exit 1."""
+
+    @functools.wraps(command)
+    def reached(output: Location, **options) -> None:
+        from recap.storage import is_store, store_errors
+
+        try:
+            with store_errors(output):
+                command(output, **options)
+        except OSError as error:
+            if not is_store(output):
+                raise
+            raise click.ClickException(f"{error.strerror or error} ({output})") from error
+
+    return _OUTPUT(reached)
 
 
 class _Group(click.Group):
@@ -114,7 +133,7 @@ def _leave(message: str, code: int) -> NoReturn:
 
 
 @main.command()
-@OUTPUT
+@_on_output
 @click.option("--reason", help="What to do again: a stage (decode), a kind (timeout), or both (decode/timeout).")
 @click.option("--clip", "clips", multiple=True, metavar="ID", help="A clip to do again, whatever became of it.")
 @JSON
@@ -128,7 +147,7 @@ def retry(output: Location, reason: str | None, clips: tuple[str, ...], as_json:
 
 
 @main.command()
-@OUTPUT
+@_on_output
 @JSON
 def status(output: Location, as_json: bool) -> None:
     """Say where a run stands, whether it lives or died. Takes no lease."""
@@ -145,7 +164,7 @@ def status(output: Location, as_json: bool) -> None:
 
 
 @main.command()
-@OUTPUT
+@_on_output
 @JSON
 def verify(output: Location, as_json: bool) -> None:
     """Read every byte of OUTPUT; exit 1 and name each difference where something is not as it must be."""
@@ -195,7 +214,7 @@ def plan(pipeline: Path, overrides: tuple[str, ...], limit: int | None, probe: i
 
 
 @main.command()
-@OUTPUT
+@_on_output
 @click.option("--rows", type=click.IntRange(min=1), help="How many records to show; 10, or the 1000 worst on a page.")
 @click.option("--sheet", type=click.Path(path_type=Path), help="Draw frames and captions into this PNG instead.")
 @click.option(
@@ -233,7 +252,7 @@ def _page(output: Location, file: Location, rows: int, strips: int) -> Location:
 
 
 @main.command()
-@OUTPUT
+@_on_output
 @click.argument("file", metavar="FILE.csv", callback=lambda _context, _parameter, value: location(value))
 @click.option("--bom", is_flag=True, help="For spreadsheets: a byte-order mark, and no cell that is a formula.")
 def export(output: Location, file: Location, bom: bool) -> None:

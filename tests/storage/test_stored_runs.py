@@ -222,6 +222,15 @@ def test_a_store_that_does_not_answer_is_named(hasty, rehearsal, proxy):
     proxy.behave()
 
 
+def test_commands_about_a_store_that_does_not_answer_say_so(hasty, proxy):
+    proxy.behave(busy=1000)
+    for command in ("status", "verify", "view"):
+        result = CliRunner().invoke(main, [command, "s3://bucket/out"])
+        assert result.exit_code == 1 and "s3://bucket/out" in result.output, result.output
+        assert isinstance(result.exception, SystemExit)
+    proxy.behave()
+
+
 def test_a_file_url_is_the_local_path(rehearsal, corpus, tmp_path, deliverable):
     run(rehearsal())
     before = deliverable(tmp_path / "out")
