@@ -97,3 +97,19 @@ def test_a_cluster_that_does_not_answer_is_refused_before_anything_is_written(tm
     result = subprocess.run([recap, "run", pipeline, "ray.address=127.0.0.1:9"], capture_output=True, text=True)
     assert result.returncode == 2 and "nothing answers at 127.0.0.1:9" in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("engine.in_flight=1", "engine.batch_size=1"),
+        ("engine.actors=2", "decode.workers=3", "engine.in_flight=2"),
+        ("decode.workers=4", "engine.in_flight=64", "engine.batch_size=64"),
+        ("engine.actors=3", "decode.workers=1", "output.commit_every_s=60"),
+    ],
+    ids=" ".join,
+)
+def test_no_settings_make_two_cores_stand_still(ray_session, rehearsal, whole, tmp_path, overrides, deliverable):
+    assert jobs.run(rehearsal("out", *overrides), runner="ray").complete
+    assert deliverable(tmp_path / "out") == whole
