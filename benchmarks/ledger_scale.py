@@ -101,7 +101,7 @@ def commit(folder: Path) -> None:
     from recap.corpus import corpus_identity
 
     settings = pipeline(folder)
-    keys = planning.derive_keys(settings, settings.model, planning.check_view(settings))
+    keys = derived(settings)
     output = folder / "out"
     with ledger.lease(output) as epoch:
         ledger.write_recipe(output, corpus_identity(settings.corpus), keys, settings.as_dict())
@@ -113,6 +113,13 @@ def commit(folder: Path) -> None:
             writers[number // 1000 % WRITERS].append(made_up(clip, keys.values))
         for writer in writers:
             writer.flush()
+
+
+def derived(settings):
+    """The keys of a pipeline."""
+    from recap import planning
+
+    return planning.derive_keys(settings, settings.model, planning.check_view(settings), settings.translation)
 
 
 def made_up(clip, keys: dict[str, str]):
@@ -138,7 +145,7 @@ def resume(folder: Path) -> dict:
     from recap import ledger, planning
 
     settings, output = pipeline(folder), folder / "out"
-    keys = planning.derive_keys(settings, settings.model, planning.check_view(settings))
+    keys = derived(settings)
     with ledger.lease(output):
         snapshot, _ = ledger.update_snapshot(output, planning.check(settings))
         place = output / "fragments" / keys.values["caption_key"]
@@ -152,13 +159,19 @@ def resume(folder: Path) -> dict:
 
 
 def finalize(folder: Path) -> dict:
-    """Cutting the shards of what is done."""
-    from recap import ledger, planning, shards
+    """Looking for near-duplicates in what is done, and cutting its shards."""
+    from recap import ledger, shards
+    from recap.delivery import Delivery, Layer
 
     settings, output = pipeline(folder), folder / "out"
-    keys = planning.derive_keys(settings, settings.model, planning.check_view(settings))
-    committed = ledger.Committed(ledger.read_snapshot(output), output / "fragments" / keys.values["caption_key"])
-    _, written = shards.write_generation(output, committed.batches(), settings.output)
+    values = derived(settings).values
+    snapshot = ledger.read_snapshot(output)
+    committed, verdicts = (
+        ledger.Committed(snapshot, output / place / key)
+        for place, key in (("fragments", values["caption_key"]), ("overlays", values["review_key"]))
+    )
+    delivery = Delivery(Layer(committed, verdicts), {}, settings.review, values["review_key"])
+    _, written = shards.write_generation(output, delivery.batches(), settings.output)
     return {"shards": len(written), "bytes": sum(shard.bytes for shard in written)}
 
 

@@ -97,13 +97,11 @@ class Delivery:
         return self._with_captions(batch, captions, is_touched)
 
     def _captions(self, ordinals: np.ndarray, doubles: np.ndarray) -> Iterator[Captions]:
-        own, others = (
-            self.layer.captions(ordinals),
-            [layer.captions(ordinals) for layer in self.translations.values()],
-        )
-        for ordinal in ordinals.tolist():
+        own = self.layer.captions(ordinals)
+        others = [layer.captions(ordinals) for layer in self.translations.values()]
+        for ordinal, is_double in zip(ordinals.tolist(), np.isin(ordinals, doubles).tolist(), strict=True):
             captions = own[ordinal]
-            if ordinal in doubles:
+            if is_double:
                 (primary,) = ledger.captions_of(captions[:1])
                 captions = [asdict(mark_near_duplicate(primary, self.settings)), *captions[1:]]
             yield self._linked(captions, [each for other in others for each in other.get(ordinal, ())])
@@ -111,14 +109,11 @@ class Delivery:
     def _linked(self, captions: Captions, translations: Captions) -> Captions:
         """Captions and those translations that are of them, with their texts as they leave; links are to those."""
         delivered = [each | {"text": delivered_text(each["text"], self.settings)} for each in captions]
-        links = {
-            source_sha(stored["text"]): source_sha(sent["text"])
-            for stored, sent in zip(captions, delivered, strict=True)
-        }
-        of_these = [
-            each | {"source_sha": links[each["source_sha"]]} for each in translations if each["source_sha"] in links
-        ]
-        return [*delivered, *(each | {"text": delivered_text(each["text"], self.settings)} for each in of_these)]
+        links = {source_sha(was["text"]): source_sha(now["text"]) for was, now in zip(captions, delivered, strict=True)}
+        for each in translations:
+            if link := links.get(each["source_sha"]):
+                delivered.append(each | {"source_sha": link, "text": delivered_text(each["text"], self.settings)})
+        return delivered
 
     def _with_captions(self, batch: pa.Table, captions: list[Captions], is_touched: np.ndarray) -> pa.Table:
         keys = np.where(is_touched, self.review_key, np.array(batch["review_key"].to_pylist(), object))
