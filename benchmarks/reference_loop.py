@@ -1,6 +1,6 @@
 """recap against the way captioning scripts do it: one clip at a time, on the same clips, model and cores.
 
-    python benchmarks/reference_loop.py [--model pocket|real] [--clips 300] [--work FOLDER] [--json]
+    python benchmarks/reference_loop.py [--model pocket|real] [--clips 300] [--workers N] [--work FOLDER] [--json]
 
 The loop reads sixteen full-resolution frames with decord, brings them to model size with Pillow, and asks
 `generate` for one caption at a time; texts are kept to the end. `pocket` is the model that ships with recap on
@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--model", choices=("pocket", "real"), default="pocket")
     parser.add_argument("--clips", type=int, default=300)
     parser.add_argument("--actors", type=int, default=len(os.sched_getaffinity(0)), help="copies of the model")
+    parser.add_argument("--workers", type=int, help="decoding processes; recap's own choice when absent")
     parser.add_argument("--work", type=Path, help="keep the clips and the outputs here")
     parser.add_argument("--json", action="store_true", help="print the JSON object only")
     parser.add_argument("--loop", type=Path, help=argparse.SUPPRESS)
@@ -53,6 +54,7 @@ def write_pipeline(work: Path, arguments: argparse.Namespace) -> Path:
     """The clips, the model and a pipeline YAML for both ways."""
     settings = {"pocket": pocket, "real": real}[arguments.model](work, arguments.clips)
     settings["engine"] |= {"actors": arguments.actors}
+    settings["decode"] = {"workers": arguments.workers or "auto"}
     settings["review"] = {"repair": False}  # the loop asks nothing twice either
     settings["output"] = {"path": str(work / f"{arguments.model}-out")}
     path = work / f"{arguments.model}.yaml"
