@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from recap.graph.calibration import ENGINE_PHASES
 from recap.graph.sizing import Machine
 from recap.timing import Calibration, Spent, together
 
-ENGINE = ("vision", "prefill", "decode_steps", "review")
 PHASES = {
     "decode": ("fetching", "decoding", "waiting_for_engine"),
-    "caption": (*ENGINE, "waiting_for_frames", "commit"),
+    "caption": (*ENGINE_PHASES, "waiting_for_frames", "commit"),
 }
-BUSY = {"decode": ("decoding",), "caption": ENGINE}
+BUSY = {"decode": ("decoding",), "caption": ENGINE_PHASES}
 
 
 @dataclass(frozen=True)
