@@ -23,6 +23,7 @@ from ray.data import ActorPoolStrategy, DataContext, Dataset
 from ray.exceptions import RayError
 
 from recap.engines import EngineSettings
+from recap.graph.lifeline import end_with_raylet
 from recap.graph.plan import WorkPlan
 from recap.graph.sizing import Machine, Pools, local_resources, size_pools
 from recap.graph.stages import CaptionStage, DecodeStage, Receipt, WorkerLost
@@ -223,6 +224,7 @@ class Counter:
     """How many of a graph's clips have been decoded, what its workers did, and whether it is to stop."""
 
     def __init__(self, clips: int):
+        end_with_raylet()
         self.clips, self.count, self.closed = clips, 0, False
         self.books: dict[str, Spent] = {}
 
@@ -250,6 +252,7 @@ class Counter:
 
 class _Decode:
     def __init__(self, plan: WorkPlan, counter: ray.actor.ActorHandle):
+        end_with_raylet()
         self.stage, self.counter, self.name = DecodeStage(plan), counter, uuid4().hex
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
@@ -264,6 +267,7 @@ class _Decode:
 
 class _Caption:
     def __init__(self, plan: WorkPlan, counter: ray.actor.ActorHandle):
+        end_with_raylet()
         self.counter = counter
         # An actor that Ray restarts keeps its id: only a fresh name cannot overwrite a fragment.
         self.name = uuid4().hex

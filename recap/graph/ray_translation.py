@@ -12,6 +12,7 @@ import ray
 from ray.data import ActorPoolStrategy, Dataset
 from ray.exceptions import RayError
 
+from recap.graph.lifeline import end_with_raylet
 from recap.graph.ray_graph import Counter, bounded_retries, joined_machine, pass_on, prepare, raise_what_ended
 from recap.graph.sizing import HEADROOM_CPUS
 from recap.graph.stopping import Stop
@@ -56,6 +57,7 @@ def _graph(clips: Sequence[Captioned], plan: TranslationPlan, counter: ray.actor
 
 class _Translate:
     def __init__(self, plan: TranslationPlan, counter: ray.actor.ActorHandle):
+        end_with_raylet()
         self.stage, self.counter = TranslateStage(plan, uuid4().hex), counter
 
     def __call__(self, batch: pa.Table) -> pa.Table:

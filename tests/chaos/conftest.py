@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from .accounts import Accounts
-from .processes import shared_memory
+from .processes import ALL_GONE_S, CHILD, CHILD_GONE_S, shared_memory, wait_until_gone
 
 HERE = Path(__file__).parent
 ACCOUNTS = pytest.StashKey[Accounts]()
@@ -31,6 +31,30 @@ def pytest_terminal_summary(terminalreporter, config):
     if rows := config.stash.get(ACCOUNTS, None):
         terminalreporter.write_sep("=", "chaos")
         terminalreporter.write_line(rows.write(config.rootpath / "out/chaos", time.monotonic() - STARTED))
+
+
+class Runs:
+    """The sessions of killed runs; each must be gone in time."""
+
+    def __init__(self):
+        self.deadlines: dict[int, float] = {}
+
+    def ended(self, process: subprocess.Popen) -> None:
+        """Look for decoders now, and for anything else later."""
+        process.communicate(timeout=60)
+        wait_until_gone(process.pid, CHILD, CHILD_GONE_S)
+        self.deadlines[process.pid] = time.monotonic() + ALL_GONE_S
+
+    def all_gone(self) -> None:
+        for session, deadline in self.deadlines.items():
+            wait_until_gone(session, "", deadline - time.monotonic())
+
+
+@pytest.fixture(scope="session")
+def runs():
+    runs = Runs()
+    yield runs
+    runs.all_gone()
 
 
 @pytest.fixture(scope="session")

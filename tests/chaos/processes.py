@@ -14,6 +14,7 @@ MARKS = {
     "decoder child": "recap.video.sandbox.child",
     "raylet": "raylet/raylet",
 }
+CHILD = MARKS["decoder child"]
 CHILD_GONE_S, ALL_GONE_S = 5, 120
 
 

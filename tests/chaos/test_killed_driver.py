@@ -10,9 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .processes import ALL_GONE_S, CHILD_GONE_S, MARKS, wait_until_gone
-
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
 
 
 def command(output: Path, *overrides: str) -> list[str]:
@@ -28,17 +26,16 @@ def kill_once_something_is_committed(process: subprocess.Popen, output: Path) ->
     process.wait()
 
 
-def test_a_killed_driver_loses_nothing_and_doubles_nothing(tmp_path, home, deliverable, accounts):
+def test_a_killed_driver_loses_nothing_and_doubles_nothing(tmp_path, home, deliverable, accounts, runs):
     subprocess.run(command(tmp_path / "whole"), cwd=home, check=True, capture_output=True)
     overrides = ("output.commit_every_s=0.05", "engine.batch_size=1", "engine.in_flight=2")
     run = command(tmp_path / "killed", *overrides)
     process = subprocess.Popen(run, cwd=home, stderr=subprocess.DEVNULL, start_new_session=True)
     kill_once_something_is_committed(process, tmp_path / "killed")
-    wait_until_gone(process.pid, MARKS["decoder child"], CHILD_GONE_S)
+    runs.ended(process)
     assert not (tmp_path / "killed" / "manifest.json").exists()
 
     again = subprocess.run(command(tmp_path / "killed"), cwd=home, check=True, capture_output=True, text=True)
     assert "done before" in again.stderr, "the second run began from nothing"
     assert deliverable(tmp_path / "killed") == deliverable(tmp_path / "whole")
-    wait_until_gone(process.pid, "", ALL_GONE_S)
     accounts.add("kill -9 of the driver", "the next run goes on", tmp_path / "killed")

@@ -13,35 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from .processes import ALL_GONE_S, CHILD_GONE_S, MARKS, processes_of, wait_until_gone
+from .processes import MARKS, processes_of
 
-CHILD = MARKS["decoder child"]
 SUSPICION_S = 3.0  # a clip whose child is killed twice is quarantined: the next kill is for another clip
 LONG = pytest.mark.long
-
-
-class Runs:
-    """The sessions of killed runs; each must be gone in time."""
-
-    def __init__(self):
-        self.deadlines: dict[int, float] = {}
-
-    def ended(self, process: subprocess.Popen) -> None:
-        """Look for decoders now, and for anything else later."""
-        process.communicate(timeout=60)
-        wait_until_gone(process.pid, CHILD, CHILD_GONE_S)
-        self.deadlines[process.pid] = time.monotonic() + ALL_GONE_S
-
-    def all_gone(self) -> None:
-        for session, deadline in self.deadlines.items():
-            wait_until_gone(session, "", deadline - time.monotonic())
-
-
-@pytest.fixture(scope="session")
-def runs():
-    runs = Runs()
-    yield runs
-    runs.all_gone()
 
 
 @pytest.mark.timeout(1500)
