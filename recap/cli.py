@@ -222,25 +222,26 @@ def plan(pipeline: Path, overrides: tuple[str, ...], limit: int | None, probe: i
     is_flag=False,
     flag_value="",
     metavar="[FILE]",
-    help="Write an HTML page to look through instead, to OUTPUT/report/index.html if no FILE is given.",
+    help="Write the page alone, with the worst rows, to OUTPUT/report/index.html if no FILE is given.",
 )
 @click.option(
     "--strips", type=click.IntRange(min=0), default=200, show_default=True, help="Rows with frames on a page."
 )
 def view(output: Location, rows: int | None, sheet: Path | None, page: str | None, strips: int) -> None:
-    """Show the first captions of OUTPUT."""
+    """Show the first captions of OUTPUT and, without --rows, write the page to look through all of them."""
     from rich.console import Console
 
     from recap import jobs
     from recap.report.sheet import write_sheet
     from recap.report.view import print_captions
 
-    if page is not None:
-        click.echo(_page(output, location(page) if page else output / "report/index.html", rows or 1000, strips))
-    elif sheet:
+    if sheet:
         click.echo(write_sheet(output, jobs.root_of(output), sheet, rows or 10))
-    else:
+        return
+    if page is None:
         print_captions(output, rows or 10, Console())
+    if page is not None or rows is None:
+        click.echo(_page(output, location(page) if page else output / "report/index.html", rows or 1000, strips))
 
 
 def _page(output: Location, file: Location, rows: int, strips: int) -> Location:

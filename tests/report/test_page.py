@@ -174,8 +174,8 @@ def test_a_runs_page_has_its_frames(tmp_path, home, formats):
         f"output: {{path: {tmp_path / 'out'}, formats: [{formats}]}}\n"
     )
     jobs.run(load_pipeline(tmp_path / "p.yaml"), runner="loop")
-    result = CliRunner().invoke(main, ["view", str(tmp_path / "out"), "--page"])
-    assert result.exit_code == 0, result.output
+    result = CliRunner().invoke(main, ["view", str(tmp_path / "out")])
+    assert result.exit_code == 0 and "red.mp4" in result.stdout, result.output
     assert result.stdout.splitlines()[-1] == str(tmp_path / "out/report/index.html")
     broken, red = entries(Parsed((tmp_path / "out/report/index.html").read_text()))
     assert (broken["status"], broken["strip"]) == (QUARANTINED, None) and broken["error_message"]
