@@ -7,6 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -38,20 +42,36 @@ def whole(rehearsal, tmp_path, deliverable):
 
 
 class KillsOnce(Progress):
-    """Kills the worker whose process title holds `title` when the first clip is done."""
+    """Kills the worker whose process title holds `title`: a decoder at its first clip, a captioner after it."""
 
     def __init__(self, title: str):
         super().__init__()
         self.title, self.killed, self.orphans = title, [], []
 
+    def start(self, total: int, done: Mapping[str, int]) -> None:
+        super().start(total, done)
+        if "Decode" in self.title and not self.killed:  # a pool is gone soon after its last clip
+            threading.Thread(target=self._hunt, daemon=True).start()
+
     def add(self, status: str) -> None:
         super().add(status)
-        if not self.killed:
-            self.killed = worker_pids(self.title)
-            self.orphans = [child for pid in self.killed for child in psutil.Process(pid).children()]
-            for pid in self.killed:
-                os.kill(pid, signal.SIGKILL)
-            _, self.orphans = psutil.wait_procs(self.orphans, timeout=5)
+        if not self.killed and "Decode" not in self.title:
+            self._kill()
+
+    def _hunt(self) -> None:
+        deadline = time.monotonic() + 60
+        while not self.killed and time.monotonic() < deadline:
+            time.sleep(0.01)
+            with suppress(psutil.Error):  # processes come and go
+                if any(psutil.Process(pid).children() for pid in worker_pids(self.title)):
+                    self._kill()
+
+    def _kill(self) -> None:
+        self.killed = worker_pids(self.title)
+        orphans = [child for pid in self.killed for child in psutil.Process(pid).children()]
+        for pid in self.killed:
+            os.kill(pid, signal.SIGKILL)
+        _, self.orphans = psutil.wait_procs(orphans, timeout=5)
 
 
 def worker_pids(title: str) -> list[int]:
