@@ -25,7 +25,7 @@ test-deepspeed: .venv/installed-deepspeed  ## training with ZeRO-2 and ZeRO-3, o
 	TORCH_EXTENSIONS_DIR=$(CURDIR)/.venv/torch_extensions $(BIN)/pytest tests/training/test_processes.py -m deepspeed
 
 chaos: .venv/installed  ## break things, over a hundred kills among them; the account goes to out/chaos/chaos.md
-	$(BIN)/pytest -s -m "long or not long" tests/chaos
+	$(BIN)/pytest -s -m "long or not long" tests/chaos $(CHAOS_OPTIONS)
 
 soak: .venv/installed  ## does memory grow? MINUTES of work on Ray
 	$(BIN)/python benchmarks/soak.py --minutes $(MINUTES)
