@@ -62,22 +62,35 @@ class KillsOnce(Progress):
         deadline = time.monotonic() + 60
         while not self.killed and time.monotonic() < deadline:
             time.sleep(0.01)
-            with suppress(psutil.Error):  # processes come and go
-                if any(psutil.Process(pid).children() for pid in worker_pids(self.title)):
-                    self._kill()
+            if any(map(children, worker_pids(self.title))):
+                self._kill()
 
     def _kill(self) -> None:
         self.killed = worker_pids(self.title)
-        orphans = [child for pid in self.killed for child in psutil.Process(pid).children()]
+        orphans = [child for pid in self.killed for child in children(pid)]
         for pid in self.killed:
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         _, self.orphans = psutil.wait_procs(orphans, timeout=5)
 
 
 def worker_pids(title: str) -> list[int]:
     """This session's Ray workers whose process title holds `title`."""
-    children = psutil.Process().children(recursive=True)
-    return [child.pid for child in children if title in " ".join(child.cmdline())]
+    return [child.pid for child in children(os.getpid(), recursive=True) if title in command_line(child)]
+
+
+def children(pid: int, recursive: bool = False) -> list[psutil.Process]:
+    """None of a process that has ended."""
+    with suppress(psutil.Error):
+        return psutil.Process(pid).children(recursive)
+    return []
+
+
+def command_line(process: psutil.Process) -> str:
+    """Empty for a process that has ended."""
+    with suppress(psutil.Error):
+        return " ".join(process.cmdline())
+    return ""
 
 
 @pytest.fixture(autouse=True)

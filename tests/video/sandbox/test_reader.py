@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -37,8 +38,12 @@ def sandbox():
 
 
 def children() -> list[psutil.Process]:
-    """This process's decoders."""
-    return [child for child in psutil.Process().children() if "memory_gb" in " ".join(child.cmdline())]
+    """This process's decoders that live."""
+    found = []
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):  # it may end while it is looked at
+            found += [child] if "memory_gb" in " ".join(child.cmdline()) else []
+    return found
 
 
 @pytest.fixture
