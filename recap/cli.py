@@ -19,6 +19,7 @@ from recap.storage import Location, location
 
 if TYPE_CHECKING:
     from recap.jobs import Summary
+    from recap.pocket.recipes import LearnSettings
 
 AGAIN = "what was committed is safe, run the same command to go on"
 OVERRIDES = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
@@ -306,29 +307,34 @@ def make(folder: Path, clips: int | None, pictures: int | None, seed: int, wider
 
 
 @pocket.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--pictures", type=click.Path(path_type=Path), required=True, help="What `make --pictures` wrote.")
-@click.option("--steps", type=click.IntRange(min=1), default=5000, show_default=True, help="Of 64 pictures each.")
-@click.option("--seed", default=42, show_default=True, help="Where weights and order are drawn from.")
-def tower(folder: Path, pictures: Path, steps: int, seed: int) -> None:
-    """Write to FOLDER an untrained LLaVA whose vision tower has learnt to see PICTURES."""
+@click.argument("recipe", type=click.Path(path_type=Path))
+@OVERRIDES
+def tower(recipe: Path, overrides: tuple[str, ...]) -> None:
+    """Write an untrained LLaVA whose vision tower has learnt to see the pictures that RECIPE names."""
+    from recap.pocket.recipes import load_tower_recipe
     from recap.pocket.tower import train_tower
 
-    with click.progressbar(length=steps, label=str(folder), file=sys.stderr) as bar:
-        loss = train_tower(folder, pictures, steps=steps, seed=seed, on_step=lambda _, __: bar.update(1))
-    click.echo(f"{folder}: loss {loss:.4f}")
+    asked = load_tower_recipe(recipe, overrides)
+    _learn(
+        asked.output.path, asked.train, functools.partial(train_tower, asked.output.path, asked.data.path, asked.train)
+    )
 
 
 @pocket.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--steps", type=click.IntRange(min=1), default=1500, show_default=True, help="Of 64 captions each.")
-@click.option("--seed", default=42, show_default=True, help="Where weights and captions are drawn from.")
-def translator(folder: Path, steps: int, seed: int) -> None:
-    """Write to FOLDER a translator of captions into Chinese; run again to go on after any stop."""
+@click.argument("recipe", type=click.Path(path_type=Path))
+@OVERRIDES
+def translator(recipe: Path, overrides: tuple[str, ...]) -> None:
+    """Train the translator of captions into Chinese that RECIPE describes; run again to go on after any stop."""
+    from recap.pocket.recipes import load_translator_recipe
     from recap.pocket.translation import train_translator
 
-    with click.progressbar(length=steps, label=str(folder), file=sys.stderr) as bar:
-        loss = train_translator(folder, steps=steps, seed=seed, on_step=lambda step, _: bar.update(step - bar.pos))
+    asked = load_translator_recipe(recipe, overrides)
+    _learn(asked.output.path, asked.train, functools.partial(train_translator, asked.output.path, asked.train))
+
+
+def _learn(folder: Path, learn: LearnSettings, train: Callable[..., float]) -> None:
+    with click.progressbar(length=learn.steps, label=str(folder), file=sys.stderr) as bar:
+        loss = train(on_step=lambda step, _: bar.update(step - bar.pos))
     click.echo(f"{folder}: loss {loss:.5f}")
 
 

@@ -86,7 +86,7 @@ LAW = {
     },
     "typed": {"source"},
     "training": {"pllava", "typed", "video"},
-    "pocket": {"pllava", "training", "video"},
+    "pocket": {"pllava", "training", "typed", "video"},
     "preprocessing": {"pllava", "video"},
     "report": {"storage", "forecast", "graph", "ledger", "jobs", "planning", "review", "status", "video"},
     "corpus": {"storage"},

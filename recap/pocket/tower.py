@@ -23,6 +23,7 @@ from recap.pllava.keymap import published_key
 from recap.pllava.model import VisionTower
 from recap.pocket.facts import COLOURS, PATTERNS, PLACES, SHADES, SHAPES, SIZES, Facts
 from recap.pocket.pace import pace
+from recap.pocket.recipes import LearnSettings
 from recap.training.samples import read_sets
 from recap.training.scratch import write_untrained
 from recap.training.settings import DataSet, ScratchSettings
@@ -30,34 +31,31 @@ from recap.video import apply_view
 
 HEADS = {"size": len(SIZES) + 1, "shape": len(SHAPES), "place": len(PLACES)}
 UNKNOWN = -100
-BATCH, LEARNING_RATE = 64, 8e-4
 MODEL, POOLING = ScratchSettings(vocab_size=1024), (1, 3, 3)
 
 
 def train_tower(
     folder: Path,
     pictures: Path,
-    *,
-    steps: int,
-    seed: int,
+    learn: LearnSettings,
     on_step: Callable[[int, float], None] = lambda step, loss: None,
 ) -> float:
     """Write an untrained LLaVA to `folder` whose vision tower has learnt `pictures` (see `make_pictures`).
 
-    `on_step` is told the step and its loss; the mean loss of the last hundredth is returned. The same arguments
+    `on_step` is told the step and its loss; the mean loss of the last hundredth is returned. The same settings
     give the same weights on the same machine.
     """
-    targets, paths = _prepare(folder, pictures, seed)
+    targets, paths = _prepare(folder, pictures, learn.seed)
     tower = load_pllava(folder, dtype="float32").vision_tower.requires_grad_(True)
     tower.encoder.config._attn_implementation = "eager"  # on a CPU its backward pass is the quicker one
-    torch.manual_seed(seed)
+    torch.manual_seed(learn.seed)
     heads = nn.Linear(MODEL.vision_hidden_size, len(COLOURS) * sum(HEADS.values()) + len(SHADES) + len(PATTERNS))
     losses = []
-    for step, loss in enumerate(_steps(tower, heads, targets, paths, steps), start=1):
+    for step, loss in enumerate(_steps(tower, heads, targets, paths, learn), start=1):
         losses.append(loss)
         on_step(step, loss)
     _store(tower, folder)
-    last = losses[-max(1, steps // 100) :]
+    last = losses[-max(1, learn.steps // 100) :]
     return sum(last) / len(last)
 
 
@@ -70,13 +68,15 @@ def _prepare(folder: Path, pictures: Path, seed: int) -> tuple[Tensor, list[Path
     return targets, [pictures / row["path"] for row in rows]
 
 
-def _steps(tower: VisionTower, heads: nn.Linear, targets: Tensor, paths: list[Path], steps: int) -> Iterator[float]:
+def _steps(
+    tower: VisionTower, heads: nn.Linear, targets: Tensor, paths: list[Path], learn: LearnSettings
+) -> Iterator[float]:
     """Train both, step by step; the loss of each."""
     learns = [*tower.parameters(), *heads.parameters()]
-    optimizer = torch.optim.AdamW(learns, lr=LEARNING_RATE, weight_decay=0.02)
-    for step in range(steps):
-        optimizer.param_groups[0]["lr"] = LEARNING_RATE * pace(step, steps)
-        chosen = torch.randint(len(paths), (BATCH,)).tolist()
+    optimizer = torch.optim.AdamW(learns, lr=learn.learning_rate, weight_decay=0.02)
+    for step in range(learn.steps):
+        optimizer.param_groups[0]["lr"] = learn.learning_rate * pace(step, learn.steps)
+        chosen = torch.randint(len(paths), (learn.batch_size,)).tolist()
         pixels = normalise(_look([paths[place] for place in chosen]))
         with torch.autocast("cpu", torch.bfloat16):
             said = heads(tower(pixels).mean(1))

@@ -6,6 +6,7 @@ import math
 import os
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -16,45 +17,45 @@ from recap.pocket.facts import Facts
 from recap.pocket.grammar import chinese, english
 from recap.pocket.marian import untrained, write_tokenizer
 from recap.pocket.pace import pace
+from recap.pocket.recipes import LearnSettings
 from recap.pocket.sentences import draw_facts
 
-BATCH, LEARNING_RATE = 64, 2e-3
 SAVE_EVERY = 100
 TOKENIZER_SENTENCES = 4000
 _IGNORED = -100
 
 
 def train_translator(
-    folder: Path, *, steps: int, seed: int, on_step: Callable[[int, float], None] = lambda step, loss: None
+    folder: Path, learn: LearnSettings, on_step: Callable[[int, float], None] = lambda step, loss: None
 ) -> float:
-    """Write a MarianMT checkpoint to `folder` that has read `steps` batches of captions, none of them held out.
+    """Write a MarianMT checkpoint to `folder` that has read batches of captions, none of them held out.
 
-    Killed, it goes on from the last state when called again with the same arguments; ValueError where `folder`
+    Killed, it goes on from the last state when called again with the same settings; ValueError where `folder`
     holds a state of others. `on_step` is told the step and its loss; the mean loss of the last hundredth of the
-    steps taken is returned. The same arguments give the same weights on the same machine.
+    steps taken is returned. The same settings give the same weights on the same machine.
     """
-    facts = list(_facts(f"{seed}/tokenizer", TOKENIZER_SENTENCES))
+    facts = list(_facts(f"{learn.seed}/tokenizer", TOKENIZER_SENTENCES))
     tokenizer = write_tokenizer(folder, map(english, facts), map(chinese, facts))
-    model = untrained(tokenizer, seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01)
-    state = _State(folder / "state.pt", model, optimizer, {"steps": steps, "seed": seed})
+    model = untrained(tokenizer, learn.seed)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learn.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    state = _State(folder / "state.pt", model, optimizer, asdict(learn))
     losses = []
-    for step in range(state.restore(), steps):
-        optimizer.param_groups[0]["lr"] = LEARNING_RATE * pace(step, steps)
-        losses.append(_learn(model, optimizer, _batch(tokenizer, f"{seed}/{step}")))
+    for step in range(state.restore(), learn.steps):
+        optimizer.param_groups[0]["lr"] = learn.learning_rate * pace(step, learn.steps)
+        losses.append(_learn(model, optimizer, _batch(tokenizer, f"{learn.seed}/{step}", learn.batch_size)))
         on_step(step + 1, losses[-1])
         if (step + 1) % SAVE_EVERY == 0:
             state.save(step + 1)
     model.save_pretrained(folder)
     state.path.unlink(missing_ok=True)
-    last = losses[-max(1, steps // 100) :]
+    last = losses[-max(1, learn.steps // 100) :]
     return sum(last) / len(last) if last else math.nan
 
 
 class _State:
     """What a killed training goes on from."""
 
-    def __init__(self, path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, asked: dict[str, int]):
+    def __init__(self, path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, asked: dict[str, float]):
         self.path, self._model, self._optimizer, self._asked = path, model, optimizer, asked
 
     def restore(self) -> int:
@@ -86,9 +87,9 @@ def _learn(model: MarianMTModel, optimizer: torch.optim.Optimizer, batch: dict[s
     return loss.item()
 
 
-def _batch(tokenizer: MarianTokenizer, seed: str) -> dict[str, Tensor]:
-    """`BATCH` captions and their translations, padded: input_ids, attention_mask, labels."""
-    facts = list(_facts(seed, BATCH))
+def _batch(tokenizer: MarianTokenizer, seed: str, size: int) -> dict[str, Tensor]:
+    """`size` captions and their translations, padded: input_ids, attention_mask, labels."""
+    facts = list(_facts(seed, size))
     sources, targets = [english(said) for said in facts], [chinese(said) for said in facts]
     batch = tokenizer(sources, text_target=targets, padding=True, return_tensors="pt")
     batch["labels"][batch["labels"] == tokenizer.pad_token_id] = _IGNORED

@@ -9,6 +9,7 @@ from recap.cli import main
 from recap.pllava import load_pllava
 from recap.pocket import Facts, Thing, make_pictures
 from recap.pocket.facts import COLOURS, PLACES, SHAPES
+from recap.pocket.recipes import LearnSettings
 from recap.pocket.tower import HEADS, UNKNOWN, loss_of, target, train_tower
 
 
@@ -36,7 +37,7 @@ def test_the_right_answer_costs_least():
 
 def test_only_the_tower_learns_and_one_seed_gives_one_tower(pictures, tmp_path):
     for name, steps in (("one", 2), ("two", 2), ("less", 1)):
-        train_tower(tmp_path / name, pictures, steps=steps, seed=3)
+        train_tower(tmp_path / name, pictures, LearnSettings(steps=steps, seed=3))
     one, two, less = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two", "less"))
     assert all(torch.equal(one[key], two[key]) for key in one)
     changed = {key.split(".")[0] for key in one if not torch.equal(one[key], less[key])}
@@ -44,7 +45,8 @@ def test_only_the_tower_learns_and_one_seed_gives_one_tower(pictures, tmp_path):
     assert load_pllava(tmp_path / "one").config.pooling_shape == (1, 3, 3)
 
 
-def test_the_command_says_how_well_it_learnt(pictures, tmp_path):
-    command = ["pocket", "tower", str(tmp_path / "t"), "--pictures", str(pictures), "--steps", "1"]
-    result = CliRunner().invoke(main, command)
+def test_the_command_says_how_well_it_learnt(pictures, home, tmp_path):
+    recipe = home / "pipelines/pocket/tower.yaml"
+    overrides = [f"data.path={pictures}", "train.steps=1", f"output.path={tmp_path / 't'}"]
+    result = CliRunner().invoke(main, ["pocket", "tower", str(recipe), *overrides])
     assert result.exit_code == 0 and "loss" in result.output

@@ -18,6 +18,7 @@ from recap.cli import main
 from recap.pllava.hub import named_folder
 from recap.pocket import chinese, english
 from recap.pocket.marian import load_tokenizer, untrained
+from recap.pocket.recipes import LearnSettings, load_translator_recipe
 from recap.pocket.sentences import draw_facts
 from recap.pocket.translation import train_translator
 from recap.records import Caption
@@ -92,17 +93,20 @@ def test_every_english_letter_has_a_piece(translator):
 
 
 @pytest.fixture
-def small_batches(monkeypatch):
-    monkeypatch.setattr("recap.pocket.translation.BATCH", 4)
+def small_tokenizer(monkeypatch):
     monkeypatch.setattr("recap.pocket.translation.TOKENIZER_SENTENCES", 500)
 
 
-def trained(folder, **settings):
-    train_translator(folder, **settings)
+def learn(steps, seed):
+    return LearnSettings(steps=steps, seed=seed, batch_size=4, learning_rate=2e-3)
+
+
+def trained(folder, steps, seed):
+    train_translator(folder, learn(steps, seed))
     return load_file(folder / "model.safetensors")
 
 
-def test_one_seed_gives_one_translator_and_it_learns(tmp_path, small_batches):
+def test_one_seed_gives_one_translator_and_it_learns(tmp_path, small_tokenizer):
     one = trained(tmp_path / "one", steps=2, seed=3)
     two = trained(tmp_path / "two", steps=2, seed=3)
     assert all(torch.equal(one[key], two[key]) for key in one)
@@ -110,7 +114,7 @@ def test_one_seed_gives_one_translator_and_it_learns(tmp_path, small_batches):
     assert any(not torch.equal(one[key], start[key]) for key in one)
 
 
-def test_a_killed_training_goes_on_where_it_was(tmp_path, monkeypatch, small_batches):
+def test_a_killed_training_goes_on_where_it_was(tmp_path, monkeypatch, small_tokenizer):
     monkeypatch.setattr("recap.pocket.translation.SAVE_EVERY", 2)
     whole = trained(tmp_path / "whole", steps=4, seed=3)
     taken = []
@@ -121,18 +125,20 @@ def test_a_killed_training_goes_on_where_it_was(tmp_path, monkeypatch, small_bat
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_translator(tmp_path / "killed", steps=4, seed=3, on_step=kill)
-    with pytest.raises(ValueError, match="training of steps 4, seed 3"):
-        train_translator(tmp_path / "killed", steps=4, seed=5)
-    train_translator(tmp_path / "killed", steps=4, seed=3, on_step=lambda step, _: taken.append(step))
+        train_translator(tmp_path / "killed", learn(4, 3), on_step=kill)
+    with pytest.raises(ValueError, match=r"training of steps 4, .*seed 3"):
+        train_translator(tmp_path / "killed", learn(4, 5))
+    train_translator(tmp_path / "killed", learn(4, 3), on_step=lambda step, _: taken.append(step))
     assert taken == [1, 2, 3, 3, 4]
     assert not (tmp_path / "killed/state.pt").exists()
     resumed = load_file(tmp_path / "killed/model.safetensors")
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
 
 
-def test_the_command_says_how_well_it_learnt(tmp_path):
-    result = CliRunner().invoke(main, ["pocket", "translator", str(tmp_path / "t"), "--steps", "2", "--seed", "1"])
+def test_the_command_says_how_well_it_learnt(home, tmp_path):
+    recipe = home / "pipelines/pocket/translator.yaml"
+    overrides = ["train.steps=2", "train.seed=1", f"output.path={tmp_path / 't'}"]
+    result = CliRunner().invoke(main, ["pocket", "translator", str(recipe), *overrides])
     assert result.exit_code == 0 and "loss" in result.output, result.output
     assert {file.name for file in (tmp_path / "t").iterdir()} == {file.name for file in FOLDER.iterdir()}
 
@@ -153,8 +159,13 @@ def test_the_benchmark_passes_the_one_that_ships(benchmark):
     assert {(figures["captions"], figures["whole"]) for figures in found.values()} == {(12, 1.0)}
 
 
-def test_the_benchmark_fails_one_that_knows_nothing(benchmark, tmp_path, small_batches):
-    train_translator(tmp_path, steps=1, seed=1)
+def test_the_benchmark_fails_one_that_knows_nothing(benchmark, tmp_path, small_tokenizer):
+    train_translator(tmp_path, learn(1, 1))
     result = benchmark("--translator", tmp_path)
     assert result.exit_code == 1
     assert json.loads(result.stdout.splitlines()[-1])["clips"]["whole"] == 0
+
+
+def test_a_recipe_that_never_learns_is_refused(home):
+    with pytest.raises(ValueError, match=r"train\.steps must be above 0, not 0"):
+        load_translator_recipe(home / "pipelines/pocket/translator.yaml", ["train.steps=0"])
