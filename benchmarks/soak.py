@@ -33,6 +33,7 @@ KINDS = {
     "MapBatches(_Caption)": "caption actor",
     "recap.video.sandbox.child": "decoder child",
     "ray::Counter": "counter actor",
+    "ray::_StatsActor": "Ray Data's statistics actor",
     "raylet/raylet": "raylet",
     "gcs_server": "GCS server",
     "ray::DashboardAgent": "Ray's agents",

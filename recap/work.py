@@ -27,7 +27,8 @@ from recap.timing import Spent
 log = logging.getLogger(__name__)
 Runner = Literal["ray", "loop"]
 RunGraph = Callable[..., Iterator[Receipt]]
-GRAPH_CLIPS = 50_000  # in memory as objects; a graph starts its workers, so smaller would cost time
+CLIPS_AN_ACTOR = 10_000  # a graph starts its workers anew, and with fewer that would cost time
+MAX_GRAPH_CLIPS = 500_000  # they are in memory as objects, and Ray Data keeps half a kilobyte about each
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ class Stops:
 
     grace_s: float
     budget_s: float | None = None
+
+
+def graph_clips(actors: int) -> int:
+    """How many clips one graph with that many copies of the model is given."""
+    return min(MAX_GRAPH_CLIPS, CLIPS_AN_ACTOR * actors)
 
 
 class Work:
@@ -101,10 +107,11 @@ class Work:
             log.warning("round %d left %d clips behind; going on with those", number, len(missing))
 
     def _round(self, run_graph: RunGraph, missing: np.ndarray, bars: Progress, stop: Stop) -> None:
-        for start in range(0, len(missing), GRAPH_CLIPS):
+        step = graph_clips(self.plan.engine.actors)
+        for start in range(0, len(missing), step):
             if stop:
                 return
-            clips = list(self.snapshot.clips(missing[start : start + GRAPH_CLIPS], self.root))
+            clips = list(self.snapshot.clips(missing[start : start + step], self.root))
             with self._losses():
                 for receipt in run_graph(clips, _Watcher(bars, start, self.graphs)):
                     if receipt.status != WITHHELD:
@@ -129,8 +136,9 @@ class Work:
                 return
             before = len(ordinals)
             bars.start_translating(before, plan.language)
-            for start in range(0, before, GRAPH_CLIPS):
-                clips = list(self._captioned(ordinals[start : start + GRAPH_CLIPS]))
+            step = graph_clips(plan.settings.actors)
+            for start in range(0, before, step):
+                clips = list(self._captioned(ordinals[start : start + step]))
                 with self._losses():
                     for done in translate(clips):
                         bars.add_translated(done)

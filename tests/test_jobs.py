@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from recap import jobs, ledger
+from recap import jobs, ledger, work
+from recap.graph import loop
 from recap.pipeline import Pipeline
 from recap.report.progress import Progress
 from recap.report.view import print_captions
@@ -52,6 +53,23 @@ def test_every_clip_gets_a_caption_and_the_books_balance(rehearsal, tmp_path):
         assert row["captions"][0]["model"] == "rehearsal" and len(row["frame_times_s"]) == 16
         assert (row["width"], row["height"], row["codec"]) == (192, 128, "h264")
     assert len({row["caption"] for row in records(tmp_path / "out").values()}) == 6
+
+
+def test_many_graphs_deliver_what_one_does(rehearsal, tmp_path, monkeypatch, deliverable):
+    run(rehearsal(f"output.path={tmp_path}/one"))
+    monkeypatch.setattr(work, "CLIPS_AN_ACTOR", 4)
+    graphs, graph = [], loop.loop_round
+    monkeypatch.setattr(
+        loop, "loop_round", lambda clips, *args, **plan: graphs.append(len(clips)) or graph(clips, *args, **plan)
+    )
+    summary = run(rehearsal(f"output.path={tmp_path}/many"))
+    assert graphs == [4, 2] and summary.complete
+    assert deliverable(tmp_path / "many") == deliverable(tmp_path / "one")
+
+
+@pytest.mark.parametrize(("actors", "clips"), [(1, 10_000), (8, 80_000), (200, 500_000)])
+def test_a_graph_gives_each_copy_of_the_model_enough_to_do(actors, clips):
+    assert work.graph_clips(actors) == clips
 
 
 def test_a_run_leaves_its_account_and_its_log(rehearsal, tmp_path):

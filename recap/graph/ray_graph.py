@@ -131,11 +131,11 @@ def ray_round(clips: Sequence[Clip], watcher: Watcher, stop: Stop, *, plan: Work
     over = threading.Event()
     threading.Thread(target=pass_on, args=(stop, over, counter), daemon=True).start()
     try:
-        for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+        for block in blocks_of(dataset):
             if time.monotonic() - asked >= COUNT_EVERY_S:
                 asked = time.monotonic()
                 watcher.on_decoded(ray.get(counter.total.remote()))
-            yield from (Receipt(**row) for row in batch.to_pylist())
+            yield from (Receipt(**row) for row in block.to_pylist())
     except RayError as error:
         raise_what_ended(error)
     finally:
@@ -143,6 +143,15 @@ def ray_round(clips: Sequence[Clip], watcher: Watcher, stop: Stop, *, plan: Work
         with suppress(RayError):
             watcher.on_spent(ray.get(counter.spents.remote()), joined_machine())
         ray.kill(counter)
+
+
+def blocks_of(dataset: Dataset) -> Iterator[pa.Table]:
+    """What a graph puts out, as it comes.
+
+    `iter_batches` would also send its statistics of all blocks so far to an actor, every five seconds.
+    """
+    for bundle in dataset.iter_internal_ref_bundles():
+        yield from ray.get(bundle.block_refs)
 
 
 def raise_what_ended(error: RayError) -> NoReturn:

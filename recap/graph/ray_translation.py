@@ -13,7 +13,15 @@ from ray.data import ActorPoolStrategy, Dataset
 from ray.exceptions import RayError
 
 from recap.graph.lifeline import end_with_raylet
-from recap.graph.ray_graph import Counter, bounded_retries, joined_machine, pass_on, prepare, raise_what_ended
+from recap.graph.ray_graph import (
+    Counter,
+    blocks_of,
+    bounded_retries,
+    joined_machine,
+    pass_on,
+    prepare,
+    raise_what_ended,
+)
 from recap.graph.sizing import HEADROOM_CPUS
 from recap.graph.stopping import Stop
 from recap.graph.translating import Captioned, TranslateStage, TranslationPlan, blocks
@@ -28,10 +36,8 @@ def ray_translation(clips: Sequence[Captioned], stop: Stop, *, plan: Translation
     over = threading.Event()
     threading.Thread(target=pass_on, args=(stop, over, counter), daemon=True).start()
     try:
-        for batch in _graph(clips, plan, counter).iter_batches(
-            batch_size=None, batch_format="pyarrow", prefetch_batches=0
-        ):
-            yield sum(batch["done"].to_pylist())
+        for block in blocks_of(_graph(clips, plan, counter)):
+            yield sum(block["done"].to_pylist())
     except RayError as error:
         raise_what_ended(error)
     finally:

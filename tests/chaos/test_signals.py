@@ -49,8 +49,8 @@ def on_ray(number: int, send, marks=()):
         ("loop", signal.SIGINT, to_driver),
         on_ray(signal.SIGTERM, to_driver, marks=[pytest.mark.long]),
         on_ray(signal.SIGTERM, to_group),
-        on_ray(signal.SIGTERM, to_all),
-        on_ray(signal.SIGINT, to_group),
+        on_ray(signal.SIGTERM, to_all, marks=[pytest.mark.long]),
+        on_ray(signal.SIGINT, to_group, marks=[pytest.mark.long]),
     ],
 )
 def test_a_signal_stops_a_run_in_order_and_the_next_one_goes_on(
