@@ -76,7 +76,7 @@ def run(
     `limit` asks for the first clips of the corpus only; a `budget` that is used up ends the run early and in
     order, as SIGTERM and Ctrl-C do (`Summary.stopped_by`). `runner` is Ray Data or a plain loop in this process.
     Raises ValueError for what the user can mend, before anything is written, OutputFailed when the disk is full,
-    and RayLost (after saying so) when Ray's process on this machine dies.
+    and RayLost (after saying so) when Ray's process on this machine dies, or its head.
     """
     budget.seconds(_with_actors(pipeline, 1))  # refuses what it must
     scanned = check(pipeline)

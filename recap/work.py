@@ -165,17 +165,21 @@ class _Watcher:
 
 @contextmanager
 def _watched(runner: Runner, stop: Stop) -> Iterator[None]:
-    """Ends the run with RayLost when Ray's process on this machine dies under it."""
+    """Ends the run with RayLost when Ray's process on this machine, or the head of the cluster, dies under it."""
     if runner == "loop" or not stop.is_heard:
         yield
         return
+    from recap.graph.head import watched_head
     from recap.graph.raylet import watched_raylet
 
-    def on_lost() -> None:
-        log.error("Ray's process on this machine died; what was committed is safe, run the same command to go on")
+    def on_lost(what: str) -> None:
+        log.error("%s; what was committed is safe, run the same command to go on", what)
         stop.end(RayLost())
 
-    with watched_raylet(on_lost):
+    with (
+        watched_raylet(partial(on_lost, "Ray's process on this machine died")),
+        watched_head(partial(on_lost, "the head of the Ray cluster does not answer any more")),
+    ):
         yield
 
 

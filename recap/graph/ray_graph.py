@@ -125,6 +125,7 @@ def ray_round(clips: Sequence[Clip], watcher: Watcher, stop: Stop, *, plan: Work
     After `stop` the rest comes back withheld. Raises WorkerLost when a worker died more often than it is
     restarted, and OutputFailed when it could not commit; what was committed until then stays.
     """
+    machine = joined_machine()
     counter = ray.remote(num_cpus=0)(Counter).remote(len(clips))
     asked = 0.0
     dataset = _graph(clips, plan, size_cluster(plan.decode, plan.engine), counter)
@@ -141,7 +142,7 @@ def ray_round(clips: Sequence[Clip], watcher: Watcher, stop: Stop, *, plan: Work
     finally:
         over.set()
         with suppress(RayError):
-            watcher.on_spent(ray.get(counter.spents.remote()), joined_machine())
+            watcher.on_spent(ray.get(counter.spents.remote()), machine)
         ray.kill(counter)
 
 

@@ -17,7 +17,7 @@ class GraceOver(BaseException):
 
 
 class RayLost(BaseException):
-    """Ray's process on this machine died under the run: nothing more can be asked of Ray. No error of a clip either."""
+    """Ray's process on this machine, or its head, died under the run: nothing more can be asked. No error of a clip."""
 
 
 class Stop:

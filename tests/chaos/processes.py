@@ -13,6 +13,7 @@ MARKS = {
     "decode actor": "MapBatches(_Decode)",
     "decoder child": "recap.video.sandbox.child",
     "raylet": "raylet/raylet",
+    "head": "gcs/gcs_server",
 }
 CHILD = MARKS["decoder child"]
 CHILD_GONE_S, ALL_GONE_S = 5, 120
