@@ -83,8 +83,8 @@ class VllmEngine:
         check_prompt(request, config.get_vocab_size(), config.get_hidden_size())
         if request.length + request.max_new_tokens > config.max_model_len:
             raise ValueError(
-                f"request {request.request_id!r}: a prompt of {request.length} positions and {request.max_new_tokens} new tokens exceed "
-                f"the model's {config.max_model_len}: lower engine.max_new_tokens or model.pooling"
+                f"request {request.request_id!r}: a prompt of {request.length} positions and {request.max_new_tokens} "
+                f"new tokens exceed the model's {config.max_model_len}: lower engine.max_new_tokens or model.pooling"
             )
 
     def _prompt(self, request: Request) -> dict[str, Any]:

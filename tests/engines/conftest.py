@@ -55,19 +55,25 @@ def wide_headed() -> LlamaForCausalLM:
 
 
 @pytest.fixture(scope="session")
-def make_vllm_engine(wide_headed, tmp_path_factory):
+def llama_folder(wide_headed, tmp_path_factory):
+    """`wide_headed` as files."""
+    folder = tmp_path_factory.mktemp("models") / "llama"
+    wide_headed.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_vllm_engine(wide_headed, llama_folder):
     """A function from a batch size to vLLM over `wide_headed`, opened once for each batch size."""
     from recap.engines import EngineSettings
     from recap.engines.vllm_engine import VllmEngine, open_llm
 
-    folder = tmp_path_factory.mktemp("models") / "llama"
-    wide_headed.save_pretrained(folder)
     opened = {}
 
     def make(batch_size: int = 3):
         if batch_size not in opened:
             settings = EngineSettings("vllm", batch_size=batch_size)
-            opened[batch_size] = open_llm(folder, settings, wide_headed.config, torch.float32)
+            opened[batch_size] = open_llm(llama_folder, settings, wide_headed.config, torch.float32)
         return VllmEngine(Lent(opened[batch_size]), end_token_ids=wide_headed.config.eos_token_id)
 
     yield make
