@@ -1,6 +1,7 @@
 """The repetition penalty as a vLLM logits processor. Only vLLM imports this, by name and in its workers too.
 
-vLLM's own penalty counts the prompt's tokens as written, and takes embeddings for token 0.
+vLLM's own penalty counts the prompt's tokens as written; for a prompt of embeddings those are ids that an earlier
+request left in its table.
 """
 
 from __future__ import annotations
