@@ -111,7 +111,7 @@ def through_vllm(model: LlamaForCausalLM, requests: list[Request], batch_size: i
     settings = EngineSettings("vllm", batch_size=batch_size, gpus_per_actor=int(model.device.type == "cuda"))
     with TemporaryDirectory() as folder:
         model.save_pretrained(folder)
-        engine = VllmEngine(open_llm(Path(folder), settings, model.config, model.dtype), end_token_ids=NEVER)
+        engine = VllmEngine(open_llm(Path(folder), settings, model.config, model.dtype), end_token_ids=())
     return lambda: {done.request_id: done.token_ids for done in complete(engine, requests)}
 
 

@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from recap import jobs
-from recap.engines import Request, complete
+from recap.engines import EngineSettings, Request, complete
 from recap.engines.transformers_engine import TransformersEngine
-from recap.engines.vllm_engine import VllmEngine
+from recap.engines.vllm_engine import VllmEngine, open_llm
 from recap.pipeline import load_pipeline
 
 HIDDEN, VOCABULARY, POSITIONS = 32, 61, 256
@@ -111,6 +111,17 @@ class TestWithVllm:
         requests = [Request("long", 6, token_ids=(11,) * (POSITIONS - 6)), Request("short", 6, token_ids=(11,))]
         done = by_id(complete(make_vllm_engine(), requests))
         assert all(len(each.token_ids) == 6 or each.finish_reason == "stop" for each in done.values())
+
+    def test_an_engine_can_be_opened_again(self, llama_folder, wide_headed):
+        def texts():
+            llm = open_llm(llama_folder, EngineSettings("vllm"), wide_headed.config, torch.float32)
+            engine = VllmEngine(llm, end_token_ids=[2, 7, 9])
+            engine.submit(Request("forgotten", 40, token_ids=(5, 6)))
+            done = next(complete(engine, mixed_requests(1)))
+            engine.close()
+            return done
+
+        assert texts() == texts()
 
     @pytest.mark.parametrize("cards", (1, 2))
     def test_nothing_outlives_a_killed_actor(self, make_vllm_engine, llama_folder, cards):
