@@ -21,6 +21,7 @@ from recap.pipeline import load_pipeline
 
 HIDDEN, VOCABULARY, POSITIONS = 32, 61, 256
 PATIENCE_S = 60
+SPREAD = {"tensor_parallel_size": 2, "distributed_executor_backend": "mp"}
 
 
 class FakeLlm:
@@ -122,6 +123,16 @@ class TestWithVllm:
             return done
 
         assert texts() == texts()
+
+    def test_a_model_spread_over_two_workers_writes_the_same(self, llama_folder, make_vllm_engine, wide_headed):
+        settings, requests = EngineSettings("vllm"), mixed_requests(12)
+        llm = open_llm(llama_folder, settings, wide_headed.config, torch.float32, **SPREAD)
+        engine = VllmEngine(llm, end_token_ids=[2, 7, 9])
+        found = by_id(complete(engine, requests))
+        workers = [each for each in psutil.Process().children(recursive=True) if "Worker_TP" in each.name()]
+        engine.close()
+        assert found == by_id(complete(make_vllm_engine(), requests))
+        assert len(workers) == 2 and psutil.wait_procs(workers, timeout=PATIENCE_S)[1] == []
 
     @pytest.mark.parametrize("cards", (1, 2))
     def test_nothing_outlives_a_killed_actor(self, make_vllm_engine, llama_folder, cards):
