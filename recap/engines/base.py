@@ -74,6 +74,17 @@ class Engine(Protocol):
         """Forget what is pending and refuse more."""
 
 
+def check_prompt(request: Request, vocabulary: int, hidden: int) -> None:
+    """Raise `ValueError` for a prompt that a model of these sizes cannot take."""
+    where, ids = f"request {request.request_id!r}", request.token_ids
+    if ids is None:
+        shape = tuple(request.embeddings.shape)
+        if shape[1:] != (hidden,):
+            raise ValueError(f"{where}: embeddings of shape {shape}; the model takes (length, {hidden})")
+    elif not 0 <= min(ids) <= max(ids) < vocabulary:
+        raise ValueError(f"{where}: token ids must lie in 0 … {vocabulary - 1}, the model's vocabulary")
+
+
 def complete(engine: Engine, requests: Iterable[Request]) -> Iterator[Completion]:
     """Serve `requests` to their end; completions come as they finish, not in the order given."""
     for request in requests:

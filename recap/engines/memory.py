@@ -16,7 +16,7 @@ def rows_that_fit(model: PreTrainedModel, capacity: int, wanted: int) -> int:
     """Cache rows of `capacity` positions, `wanted` at most, that the free memory of every device holds; at least 1."""
     row_bytes = capacity * position_bytes(model.config, model.dtype)
     devices = Counter(next(block.parameters()).device for block in model.model.layers)
-    fit = [_usable_bytes(device) / (row_bytes * blocks / devices.total()) for device, blocks in devices.items()]
+    fit = [usable_bytes(device) / (row_bytes * blocks / devices.total()) for device, blocks in devices.items()]
     return max(1, int(min(wanted, *fit)))
 
 
@@ -26,7 +26,8 @@ def position_bytes(config: LlamaConfig, dtype: torch.dtype) -> int:
     return 2 * config.num_hidden_layers * config.num_key_value_heads * width * dtype.itemsize
 
 
-def _usable_bytes(device: torch.device) -> float:
+def usable_bytes(device: torch.device) -> float:
+    """What caches may take of the memory that is free on `device`."""
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return CUDA_SHARE * (torch.cuda.mem_get_info(device)[0] + unused)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from recap.engines.base import Completion, Request
+from recap.engines.base import Completion, Engine, Request
 from recap.engines.front import (
     PROMPT_MARK,
     count_windows,
@@ -20,10 +21,12 @@ from recap.engines.front import (
     prompt_texts,
     refused,
 )
+from recap.engines.preflight import missing_vllm
 from recap.engines.second import Retry
 from recap.engines.settings import EngineSettings, ModelSettings, PromptSettings
 from recap.engines.transformers_engine import TransformersEngine
-from recap.pllava import Pllava, load_pllava, normalise
+from recap.engines.vllm_engine import vllm_opener
+from recap.pllava import Pllava, load_pllava, load_without_blocks, normalise
 from recap.pllava.visual import Strategy, get_strategy
 from recap.records import Caption, ClipError, FrameRequest, Frames
 from recap.timing import Timing
@@ -38,35 +41,31 @@ def open_pllava(
     request: FrameRequest,
     headroom: int,
     timing: Timing,
-) -> tuple[Callable[[], TransformersEngine], PllavaFront]:
+) -> tuple[Callable[[], Engine], PllavaFront]:
     """What opens a fetched checkpoint's engine, and its front; on a GPU where `engine.gpus_per_actor` grants one.
 
     `headroom` is how many positions a second attempt may need beyond the first.
     """
     if not engine.gpus_per_actor:
         torch.set_num_threads(engine.threads)
-    pllava = load_pllava(
-        model.checkpoint,
-        base=model.base,
-        lora_alpha=model.lora_alpha,
-        dtype=model.dtype,
-        device=_device(engine),
-        device_map=model.device_map,
-    )
-    strategy = get_strategy(model.visual_tokens, model.pooling)
-    front = PllavaFront(pllava, prompt, engine, request, strategy)
-
-    def open_engine() -> TransformersEngine:
-        ends = pllava.config.eos_token_ids
-        return TransformersEngine(
+    source = {"base": model.base, "lora_alpha": model.lora_alpha, "dtype": model.dtype, "device": _device(engine)}
+    if engine.kind == "vllm":
+        if problem := missing_vllm():
+            raise ValueError(problem)
+        pllava = load_without_blocks(model.checkpoint, **source)
+        open_engine = vllm_opener(pllava, model, engine, timing)
+    else:
+        pllava = load_pllava(model.checkpoint, **source, device_map=model.device_map)
+        open_engine = partial(
+            TransformersEngine,
             pllava.language_model,
-            end_token_ids=ends,
+            end_token_ids=pllava.config.eos_token_ids,
             batch_size=engine.batch_size,
             headroom=headroom,
             timing=timing,
         )
-
-    return open_engine, front
+    strategy = get_strategy(model.visual_tokens, model.pooling)
+    return open_engine, PllavaFront(pllava, prompt, engine, request, strategy)
 
 
 class PllavaFront:

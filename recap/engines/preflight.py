@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 
 from recap.engines.front import prompt_texts
 from recap.engines.settings import EngineSettings, ModelSettings, PromptSettings
@@ -14,6 +15,10 @@ PUBLISHED_BYTES = {  # bf16 weights with their unmerged LoRA
     "ermu2001/pllava-13b": 26.9e9,
     "ermu2001/pllava-34b": 69.9e9,
 }
+NO_VLLM = (
+    "engine.kind vllm: vLLM is not installed here; install it in an environment of its own "
+    "(pip install 'recap[vllm]'), or take engine.kind: transformers"
+)
 WORKING_BYTES = 5e9  # activations and the cache of one clip
 
 
@@ -25,6 +30,8 @@ def problems(model: ModelSettings, prompt: PromptSettings, engine: EngineSetting
     found = [_prompt_problem(prompt)]
     if engine.kind != "rehearsal":
         found.append(_checkpoint_problem(model))
+    if engine.kind == "vllm":
+        found.append(_vllm_problem(model, on_cluster))
     if engine.kind != "rehearsal" and engine.gpus_per_actor and not on_cluster:
         found.append(_gpu_problem(model, engine))
     return [problem for problem in found if problem]
@@ -45,6 +52,17 @@ def _checkpoint_problem(model: ModelSettings) -> str | None:
     return None
 
 
+def _vllm_problem(model: ModelSettings, on_cluster: bool) -> str | None:
+    if model.device_map is not None:
+        return "model.device_map: vLLM places the model itself; leave it out, or take engine.kind: transformers"
+    return None if on_cluster else missing_vllm()
+
+
+def missing_vllm() -> str | None:
+    """What to install, where there is no vLLM."""
+    return NO_VLLM if find_spec("vllm") is None else None
+
+
 def _prompt_problem(prompt: PromptSettings) -> str | None:
     try:
         prompt_texts(prompt)
@@ -56,7 +74,8 @@ def _prompt_problem(prompt: PromptSettings) -> str | None:
 def _gpu_problem(model: ModelSettings, engine: EngineSettings) -> str | None:
     import torch
 
-    needed = _weight_bytes(model) + WORKING_BYTES
+    spread = max(1, engine.gpus_per_actor if engine.kind == "vllm" else 1)
+    needed = _weight_bytes(model) / (2 if engine.quantization else 1) / spread + WORKING_BYTES
     memory = [torch.cuda.get_device_properties(i).total_memory for i in range(torch.cuda.device_count())]
     room = max(memory, default=0) * min(engine.gpus_per_actor, 1)
     if needed <= room:

@@ -82,13 +82,19 @@ class EngineSettings:
 
     __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
 
-    kind: Literal["transformers", "rehearsal"] = "transformers"
-    """`rehearsal` writes made-up captions with no model, to try out everything around it."""
+    kind: Literal["transformers", "vllm", "rehearsal"] = "transformers"
+    """`vllm` wants the extra of that name installed; `rehearsal` writes made-up captions with no model, to try out
+    everything around it."""
     actors: int | Literal["auto"] = "auto"
     """Copies of the model, each in a process of its own. `auto`: one for each share of the GPUs; on a CPU one a core as
     far as half the memory goes. No more than have a few batches to do."""
     gpus_per_actor: float = 0
-    """GPUs that each copy takes; 0 computes on the CPU."""
+    """GPUs that each copy takes; 0 computes on the CPU. With `vllm`, 2 or more share one copy of the model."""
+    quantization: Literal["fp8"] | None = None
+    """With `vllm` on GPUs: weights in eight bits, made at every start. Captions change."""
+    merged_path: str = "~/.cache/recap/merged"
+    """Where `vllm` keeps language models with their LoRA merged in, one for each checkpoint, `model.lora_alpha` and
+    `model.dtype`; a folder on a disk of the node that computes."""
     threads: int = 1
     """On a CPU, threads that each copy computes with. More are for models of which memory holds no second copy; the
     last bits of a caption's scores depend on their number."""
@@ -115,6 +121,14 @@ class EngineSettings:
         if self.actors != "auto":
             bounds["actors"] = (1, None)
         _check("engine", self, **bounds, repetition_penalty=(0.01, 100), stall_s=(0.01, None))
+
+        self._check_vllm()
+
+    def _check_vllm(self) -> None:
+        if self.quantization and (self.kind != "vllm" or not self.gpus_per_actor):
+            raise ValueError(f"engine.quantization {self.quantization} wants engine.kind: vllm and a GPU")
+        if self.kind == "vllm" and self.gpus_per_actor > 1 and self.gpus_per_actor % 1:
+            raise ValueError(f"engine.gpus_per_actor above 1 must be whole, not {self.gpus_per_actor:g}")
 
     @property
     def computes_on_cpu(self) -> bool:

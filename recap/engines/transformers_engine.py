@@ -10,7 +10,7 @@ import torch
 from transformers import PreTrainedModel
 
 from recap.engines.attention import use_grouped_attention
-from recap.engines.base import Completion, Request
+from recap.engines.base import Completion, Request, check_prompt
 from recap.engines.memory import rows_that_fit
 from recap.engines.slots import BOUND_STEP, Slots, round_up
 from recap.timing import Timing
@@ -60,7 +60,7 @@ class TransformersEngine:
         assert not self._closed, "a closed engine got a request"
         assert request.request_id not in self._waiting, request.request_id
         assert all(written.request_id != request.request_id for written in self._written()), request.request_id
-        self._check_prompt(request)
+        check_prompt(request, *self._model.get_input_embeddings().weight.shape)
         self._waiting[request.request_id] = request
 
     @torch.inference_mode()
@@ -81,16 +81,6 @@ class TransformersEngine:
 
     def _written(self) -> list[Request]:
         return self._slots.requests if self._slots else []
-
-    def _check_prompt(self, request: Request) -> None:
-        vocabulary, hidden = self._model.get_input_embeddings().weight.shape
-        where, ids = f"request {request.request_id!r}", request.token_ids
-        if ids is None:
-            shape = tuple(request.embeddings.shape)
-            if shape[1:] != (hidden,):
-                raise ValueError(f"{where}: embeddings of shape {shape}; the model takes (length, {hidden})")
-        elif not 0 <= min(ids) <= max(ids) < vocabulary:
-            raise ValueError(f"{where}: token ids must lie in 0 … {vocabulary - 1}, the model's vocabulary")
 
     def _advance(self) -> list[Completion]:
         if not self._written():

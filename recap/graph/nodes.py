@@ -11,6 +11,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import recap
+from recap.engines.preflight import missing_vllm
 from recap.storage import Location, location, resolved, store_errors
 
 
@@ -23,9 +24,10 @@ class Landmarks:
     clip_bytes: int | None
     checkpoints: tuple[str, ...]
     version: str
+    needs_vllm: bool = False
 
 
-def check_nodes(output: Location, clip: str, checkpoints: Iterable[str]) -> None:
+def check_nodes(output: Location, clip: str, checkpoints: Iterable[str], *, needs_vllm: bool = False) -> None:
     """Send a look-out to each node of the joined cluster.
 
     Raises ValueError that says which node misses what: with a folder that only one machine has,
@@ -34,7 +36,8 @@ def check_nodes(output: Location, clip: str, checkpoints: Iterable[str]) -> None
     token = output / f".token-{uuid4().hex}"
     token.touch()
     try:
-        landmarks = Landmarks(str(resolved(token)), clip, _size(clip), tuple(checkpoints), recap.__version__)
+        places = str(resolved(token)), clip, _size(clip), tuple(checkpoints)
+        landmarks = Landmarks(*places, recap.__version__, needs_vllm)
         reports = ray.get([_send(node["NodeID"], landmarks) for node in ray.nodes() if node["Alive"]])
     finally:
         token.unlink()
@@ -59,6 +62,8 @@ def look(landmarks: Landmarks, node: str) -> list[str]:
             problems.append(f"node {node} does not see the checkpoint {checkpoint}")
     if recap.__version__ != landmarks.version:
         problems.append(f"node {node} has recap {recap.__version__}, the driver has {landmarks.version}")
+    if landmarks.needs_vllm and (problem := missing_vllm()):
+        problems.append(f"node {node}: {problem}")
     return problems
 
 

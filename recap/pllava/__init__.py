@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from recap.pllava.checkpoint import check_checkpoint, load_pllava
+    from recap.pllava.checkpoint import check_checkpoint, load_pllava, load_without_blocks
     from recap.pllava.config import PllavaConfig, read_config
     from recap.pllava.digest import checkpoint_bytes, weight_digest
     from recap.pllava.export import merge_checkpoint
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "check_checkpoint": "checkpoint",
     "load_pllava": "checkpoint",
+    "load_without_blocks": "checkpoint",
     "PllavaConfig": "config",
     "read_config": "config",
     "checkpoint_bytes": "digest",
@@ -56,6 +57,7 @@ __all__ = [
     "get_strategy",
     "left_pad",
     "load_pllava",
+    "load_without_blocks",
     "merge_checkpoint",
     "normalise",
     "read_config",

@@ -69,6 +69,26 @@ def load_language_model(
     return loaded.language_model, loaded.tokenizer, loaded.config
 
 
+def load_without_blocks(
+    checkpoint: str | Path,
+    *,
+    base: str | Path | None = None,
+    lora_alpha: float = 4,
+    dtype: str | torch.dtype = "auto",
+    device: str | torch.device = "cpu",
+) -> Pllava:
+    """All of a PLLaVA that makes prompt embeddings: tower, projector and embedding table.
+
+    For engines that hold the language model themselves; its blocks and its head stay on the disk. As
+    `load_pllava` otherwise, and as strict.
+    """
+    check_alpha(lora_alpha)
+    model, inventory = open_checkpoint(checkpoint, base)
+    del model.language_model.model.layers[:]
+    model.language_model.model.norm = model.language_model.lm_head = None
+    return _load(model, inventory, lora_alpha, dtype, {"": str(device)})
+
+
 def _load(
     model: Pllava,
     inventory: Inventory,

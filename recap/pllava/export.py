@@ -93,12 +93,17 @@ def merge_checkpoint(
     return Path(out).expanduser()
 
 
+def partial_folder(out: Path) -> Path:
+    """Where `merge_checkpoint` writes what becomes `out`; a killed merge leaves it behind."""
+    return out.absolute().with_name(out.name + ".partial")
+
+
 @contextmanager
 def _appearing(out: Path, size: int) -> Iterator[Path]:
     """A folder to fill, which becomes `out` when all is written and vanishes when not."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} is not an empty folder; merge into a new one")
-    partial = out.absolute().with_name(out.name + ".partial")
+    partial = partial_folder(out)
     if partial.exists():
         raise ValueError(f"{partial} exists: another merge is running, or was killed; if so, delete it")
     partial.parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,10 @@ HIDDEN = 32
 
 @pytest.fixture(scope="session")
 def language_model() -> LlamaForCausalLM:
+    return random_llama()
+
+
+def random_llama(**other) -> LlamaForCausalLM:
     """Grouped-query and random; initialised wide enough that its texts differ and some of them end."""
     torch.manual_seed(5)
     config = LlamaConfig(
@@ -26,8 +32,53 @@ def language_model() -> LlamaForCausalLM:
         initializer_range=0.4,
         bos_token_id=1,
         eos_token_id=[2, 7, 9],
+        **other,
     )
     return LlamaForCausalLM(config).float().eval()
+
+
+class Lent:
+    """An opened vLLM that outlives the engines over it: opening one takes seconds."""
+
+    def __init__(self, llm):
+        self._llm = llm
+        self.engine_core = SimpleNamespace(shutdown=lambda: None)
+
+    def __getattr__(self, name):
+        return getattr(self._llm, name)
+
+
+@pytest.fixture(scope="session")
+def wide_headed() -> LlamaForCausalLM:
+    """vLLM has no attention for narrower heads."""
+    return random_llama(head_dim=32)
+
+
+@pytest.fixture(scope="session")
+def llama_folder(wide_headed, tmp_path_factory):
+    """`wide_headed` as files."""
+    folder = tmp_path_factory.mktemp("models") / "llama"
+    wide_headed.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_vllm_engine(wide_headed, llama_folder):
+    """A function from a batch size to vLLM over `wide_headed`, opened once for each batch size."""
+    from recap.engines import EngineSettings
+    from recap.engines.vllm_engine import VllmEngine, open_llm
+
+    opened = {}
+
+    def make(batch_size: int = 3):
+        if batch_size not in opened:
+            settings = EngineSettings("vllm", batch_size=batch_size)
+            opened[batch_size] = open_llm(llama_folder, settings, wide_headed.config, torch.float32)
+        return VllmEngine(Lent(opened[batch_size]), end_token_ids=wide_headed.config.eos_token_id)
+
+    yield make
+    for llm in opened.values():
+        llm.engine_core.shutdown()
 
 
 @pytest.fixture

@@ -61,6 +61,16 @@ def test_problems_name_what_to_do(checkpoint, tmp_path):
     assert "did you mean 'plain'" in template
 
 
+def test_without_vllm_its_engine_is_refused_where_the_work_runs(checkpoint, monkeypatch):
+    monkeypatch.setattr("recap.engines.preflight.find_spec", lambda name: None)
+    model, engine = ModelSettings(str(checkpoint)), EngineSettings("vllm")
+    (missing,) = found(model, engine=engine)
+    assert "pip install 'recap[vllm]'" in missing
+    assert found(model, engine=engine, on_cluster=True) == []
+    (split,) = found(ModelSettings(str(checkpoint), device_map={"": "cpu"}), engine=engine, on_cluster=True)
+    assert "model.device_map" in split
+
+
 def test_the_gpu_is_looked_at_only_where_the_work_runs(monkeypatch):
     import torch
 
@@ -80,3 +90,15 @@ def test_a_gpu_that_is_too_small_is_refused_and_one_that_fits_is_not(monkeypatch
         monkeypatch.setattr(torch.cuda, "get_device_properties", lambda i, card=card: card)
         engine = EngineSettings(gpus_per_actor=1)
         assert len(found(ModelSettings("ermu2001/pllava-34b"), engine=engine)) == expected
+
+
+@pytest.mark.parametrize(("gpus", "quantization", "expected"), [(1, None, 1), (2, None, 0), (1, "fp8", 0)])
+def test_vllm_spreads_and_halves_a_model(monkeypatch, gpus, quantization, expected):
+    import torch
+
+    card = type("Card", (), {"total_memory": 48e9})
+    monkeypatch.setattr("recap.engines.preflight.find_spec", lambda name: name)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda i: card)
+    engine = EngineSettings("vllm", gpus_per_actor=gpus, quantization=quantization)
+    assert len(found(ModelSettings("ermu2001/pllava-34b"), engine=engine)) == expected

@@ -10,13 +10,15 @@ import pytest
 from recap.engines import RehearsalEngine, Request, complete
 from recap.engines.transformers_engine import TransformersEngine
 
-ENGINES = ("transformers", "rehearsal")
+ENGINES = ("transformers", "rehearsal", pytest.param("vllm", marks=pytest.mark.vllm))
 
 
 @pytest.fixture(params=ENGINES)
 def make_engine(request):
     if request.param == "rehearsal":
         return lambda batch_size=3: RehearsalEngine(batch_size=batch_size)
+    if request.param == "vllm":
+        return request.getfixturevalue("make_vllm_engine")
     model = request.getfixturevalue("language_model")
     ends = model.config.eos_token_id
     return lambda batch_size=3: TransformersEngine(model, end_token_ids=ends, batch_size=batch_size)

@@ -37,7 +37,9 @@ def test_flops_are_those_that_torch_counts(language_model):
         language_model(torch.full((1, 40), 11), logits_to_keep=1)
     language_model.set_attn_implementation("sdpa")
     square = 4 * 2 * 4 * 8 * (40 * 40 - 40 * 41 // 2)  # torch multiplies what the mask hides, too
-    assert prefill_flops(shape, 40) + 2 * shape.head_weights + square == counter.get_total_flops()
+    rotary = 2 * 40 * 8 // 2  # positions times frequencies, a matrix product in transformers 5.17, not in 5.23
+    expected = prefill_flops(shape, 40) + 2 * shape.head_weights + square
+    assert counter.get_total_flops() - expected in (0, rotary)
     assert decode_flops(shape, 3, 40) == 3 * (prefill_flops(shape, 1) + 2 * shape.head_weights + 4 * 2 * 4 * 8 * 39)
 
 

@@ -34,6 +34,21 @@ def test_engine_bounds(wrong):
         EngineSettings(**wrong)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"kind": "transformers", "quantization": "fp8", "gpus_per_actor": 1},
+        {"kind": "vllm", "quantization": "fp8"},
+        {"kind": "vllm", "gpus_per_actor": 1.5},
+    ],
+)
+def test_what_vllm_cannot_do_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"engine\.(quantization fp8 wants|gpus_per_actor above 1)"):
+        EngineSettings(**wrong)
+    EngineSettings("vllm", gpus_per_actor=0.5, quantization="fp8")
+    EngineSettings("vllm", gpus_per_actor=4)
+
+
 def test_other_bounds():
     with pytest.raises(ValueError, match=r"model\.lora_alpha must be"):
         ModelSettings(lora_alpha=-1)

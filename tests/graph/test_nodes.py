@@ -35,6 +35,13 @@ def landmarks(tmp_path):
     return Landmarks(str(tmp_path / "token"), str(tmp_path / "clip.mp4"), 5, (str(tmp_path),), recap.__version__)
 
 
+def test_a_node_without_vllm_is_named_where_it_is_needed(landmarks, monkeypatch):
+    monkeypatch.setattr("recap.engines.preflight.find_spec", lambda name: None)
+    (problem,) = look(replace(landmarks, needs_vllm=True), "n1")
+    assert "node n1" in problem and "recap[vllm]" in problem
+    assert look(landmarks, "n1") == []
+
+
 def test_a_node_that_sees_everything_has_nothing_to_say(landmarks):
     assert look(landmarks, "n1") == []
 

@@ -8,13 +8,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from recap.pllava import left_pad, load_pllava, splice
+from recap.pllava import left_pad, load_pllava, load_without_blocks, splice
 from recap.pllava.model import Projector, VisionTower
 
 
 @pytest.fixture(scope="module")
 def model(written):
     return load_pllava(written)
+
+
+def test_prompt_embeddings_need_no_language_model(model, written):
+    front = load_without_blocks(written)
+    torch.manual_seed(0)
+    pixels = torch.randn(16, 3, model.config.image_size, model.config.image_size)
+    ids = torch.tensor([1, 20, model.config.image_token_id, 30])
+    embeddings = [each.prompt_embeddings(ids, each.visual_tokens(pixels)) for each in (model, front)]
+    assert torch.equal(*embeddings)
+    (table,) = front.language_model.parameters()
+    assert table.shape == model.language_model.get_input_embeddings().weight.shape
 
 
 @settings(max_examples=25, deadline=None)
