@@ -113,29 +113,30 @@ class TestWithVllm:
         done = by_id(complete(make_vllm_engine(), requests))
         assert all(len(each.token_ids) == 6 or each.finish_reason == "stop" for each in done.values())
 
-    def test_an_engine_can_be_opened_again(self, llama_folder, wide_headed):
-        def texts():
-            llm = open_llm(llama_folder, EngineSettings("vllm"), wide_headed.config, torch.float32)
-            engine = VllmEngine(llm, end_token_ids=[2, 7, 9])
-            engine.submit(Request("forgotten", 40, token_ids=(5, 6)))
-            done = next(complete(engine, mixed_requests(1)))
-            engine.close()
-            return done
+    # Closing an engine takes the process's groups of workers along, and with them what `make_vllm_engine` has open:
+    # the tests from here on open their own.
+    @pytest.fixture
+    def open_engine(self, llama_folder, wide_headed):
+        def open_(**spread):
+            llm = open_llm(llama_folder, EngineSettings("vllm"), wide_headed.config, torch.float32, **spread)
+            return VllmEngine(llm, end_token_ids=[2, 7, 9])
 
-        assert texts() == texts()
+        return open_
 
-    def test_a_model_spread_over_two_workers_writes_the_same(self, llama_folder, make_vllm_engine, wide_headed):
-        settings, requests = EngineSettings("vllm"), mixed_requests(12)
-        llm = open_llm(llama_folder, settings, wide_headed.config, torch.float32, **SPREAD)
-        engine = VllmEngine(llm, end_token_ids=[2, 7, 9])
-        found = by_id(complete(engine, requests))
+    def test_an_engine_can_be_opened_again_and_spread_over_two_workers(self, open_engine):
+        requests, alone = mixed_requests(12), open_engine()
+        alone.submit(Request("forgotten", 40, token_ids=(5, 6)))
+        wanted = by_id(done for done in complete(alone, requests) if done.request_id != "forgotten")
+        alone.close()
+        double = open_engine(**SPREAD)
+        found = by_id(complete(double, requests))
         workers = [each for each in psutil.Process().children(recursive=True) if "Worker_TP" in each.name()]
-        engine.close()
-        assert found == by_id(complete(make_vllm_engine(), requests))
+        double.close()
+        assert found == wanted
         assert len(workers) == 2 and psutil.wait_procs(workers, timeout=PATIENCE_S)[1] == []
 
     @pytest.mark.parametrize("cards", (1, 2))
-    def test_nothing_outlives_a_killed_actor(self, make_vllm_engine, llama_folder, cards):
+    def test_nothing_outlives_a_killed_actor(self, llama_folder, cards):
         actor = subprocess.Popen([sys.executable, "-c", ACTOR, str(llama_folder), str(cards)], stdout=subprocess.PIPE)
         try:
             assert actor.stdout.readline() == b"open\n"
