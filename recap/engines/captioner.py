@@ -82,12 +82,12 @@ class Captioner:
         """The clip's captions, in the order of its prompts.
 
         The future fails with `ClipError("caption", …)` where the clip is at fault, else with what
-        ended the engine. Raises `RuntimeError` once the captioner has stopped.
+        ended the engine. Raises that too, or `RuntimeError`, once the captioner has stopped.
         """
         job = _Job(clip_id, frames)
         with self._wake:
             if self._closing:
-                raise RuntimeError("the captioner has stopped and takes no more clips") from self._stopped_by
+                raise self._stopped_by or RuntimeError("the captioner was closed and takes no more clips")
             self._arrivals.append(job)
             self._wake.notify()
         return job.future

@@ -178,9 +178,9 @@ def test_a_dead_engine_fails_everything_in_hand_and_refuses_more(start, front, m
     engine.fault = MemoryError("the accelerator is gone")
     engine.gate.set()
     assert all(future.exception(PATIENCE_S) is engine.fault for future in futures)
-    with pytest.raises(RuntimeError, match="takes no more clips") as refusal:
+    with pytest.raises(MemoryError) as refusal:
         captioner.submit("late", make_frames(9))
-    assert refusal.value.__cause__ is engine.fault
+    assert refusal.value is engine.fault
 
 
 def test_an_engine_that_dies_once_costs_a_retry(start, front, make_frames, mortal, caplog):
@@ -199,7 +199,7 @@ def test_the_clips_of_an_engine_that_dies_again_get_its_error(start, front, make
     assert captioner.submit("clip1", make_frames(1)).result(PATIENCE_S)
     with pytest.raises(RuntimeError, match="CUBLAS"):
         captioner.submit("clip2", make_frames(2)).result(PATIENCE_S)
-    with pytest.raises(RuntimeError, match="takes no more clips"):
+    with pytest.raises(RuntimeError, match="CUBLAS"):
         captioner.submit("clip3", make_frames(3))
 
 
@@ -222,7 +222,7 @@ def test_an_engine_that_hangs_is_given_up(start, front, make_frames):
     for future in futures:
         with pytest.raises(EngineStalled, match=r"has not moved for 0\.1 s.*engine\.stall_s"):
             future.result(PATIENCE_S)
-    with pytest.raises(RuntimeError, match="takes no more clips"):
+    with pytest.raises(EngineStalled):
         captioner.submit("late", make_frames(9))
     captioner.close()
     engine.gate.set()
@@ -267,7 +267,7 @@ def test_an_unexpected_error_in_the_front_is_not_the_clips_fault(start, make_fra
 
     captioner = start(RehearsalEngine(), Broken(PROMPT, ENGINE, REQUEST))
     assert isinstance(captioner.submit("a", make_frames(1)).exception(PATIENCE_S), RuntimeError)
-    with pytest.raises(RuntimeError, match="stopped"):
+    with pytest.raises(RuntimeError, match="CUDA error"):
         captioner.submit("b", make_frames(2))
 
 
