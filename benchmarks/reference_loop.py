@@ -7,6 +7,7 @@ The loop reads sixteen full-resolution frames with decord, brings them to model 
 its own clips. `real` is a random model on spans of a real 720p clip, sized so that captioning one costs about
 as much as decoding it. `ratio` compares the times from a loaded model on, `ratio_with_start` whole commands.
 `efficiency` is the core-seconds of decoding alone and of the engine alone, per core and second of the run.
+`forecast_s` is what `recap plan` said before that the command would take (least, expected, most), `run_s` what it took.
 """
 
 from __future__ import annotations
@@ -113,6 +114,8 @@ def compare(path: Path) -> dict:
         "recap_clips_per_s": round(ran["speed"]["clips_per_s"], 3),
         "loop_start_s": round(looped_s - looped["seconds"], 1),
         "recap_start_s": round(ran_s - working_s, 1),
+        "run_s": round(ran_s, 1),
+        "forecast_s": [round(seconds, 1) for seconds in alone["forecast"]["seconds"]],
         "same_texts": same_texts(looped["texts"], ran),
     }
 
