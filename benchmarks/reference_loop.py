@@ -7,7 +7,7 @@ The loop reads sixteen full-resolution frames with decord, brings them to model 
 its own clips. `real` is a random model on spans of a real 720p clip, sized so that captioning one costs about
 as much as decoding it. `ratio` compares the times from a loaded model on, `ratio_with_start` whole commands.
 `efficiency` is the core-seconds of decoding alone and of the engine alone, per core and second of the run.
-`forecast_s` is what `recap plan` said before that the command would take (least, expected, most), `run_s` what it took.
+`forecast_s` is what `recap plan` says that the command takes (least, expected, most), `run_s` what it took.
 """
 
 from __future__ import annotations
