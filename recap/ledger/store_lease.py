@@ -25,7 +25,6 @@ log = logging.getLogger(__name__)
 BEAT_S = 5.0
 WATCH_S = 3 * BEAT_S  # how long `status` looks for a sign of life
 EXPIRY_S = 60.0
-AGAIN_S = 30.0  # longer than a run that was interrupted takes to end
 
 
 @dataclass(frozen=True)
@@ -148,13 +147,8 @@ class _Heart(threading.Thread):
         write_atomically(_path(self.output, self.claim.epoch), _bytes(self.claim))
         if _latest_epoch(self.output) > self.claim.epoch:
             log.error("%s", _lost(self.output))
-            self._interrupt()
-
-    def _interrupt(self) -> None:
-        """Until the run is over: one that comes while a finalizer runs is swallowed."""
-        while not self.over.is_set():
+            self.over.set()
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-            self.over.wait(AGAIN_S)
 
     def release(self) -> None:
         """Stop, and let the next run begin at once."""

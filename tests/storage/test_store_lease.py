@@ -82,29 +82,21 @@ def test_clocks_do_not_matter(output, monkeypatch):
         assert epoch == 3
 
 
-def test_a_run_that_was_overtaken_stops_and_may_not_finish(output, monkeypatch):
-    monkeypatch.setattr(store_lease, "AGAIN_S", 5.0)
+@pytest.fixture
+def hears_interrupts():
+    """Also where the tests run in a script's background, which ignores them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_run_that_was_overtaken_stops_and_may_not_finish(output, hears_interrupts):
     with pytest.raises(KeyboardInterrupt), ledger.lease(output) as epoch:
         ledger.require_lease(output, epoch)
         create(output / "lease/000002.json", store_lease._bytes(store_lease.Claim(2, 1, "host", "now", "x")))
         with pytest.raises(ValueError, match=r"another \(pid 1 on host, since now\) took"):
             ledger.require_lease(output, epoch)
         time.sleep(10)
-
-
-def test_an_overtaken_run_that_misses_the_interrupt_is_interrupted_again(output, monkeypatch):
-    monkeypatch.setattr(store_lease, "AGAIN_S", 1.0)
-    seen = []
-    before = signal.signal(signal.SIGINT, lambda *_: seen.append(time.monotonic()))
-    try:
-        with ledger.lease(output):
-            create(output / "lease/000002.json", store_lease._bytes(store_lease.Claim(2, 1, "host", "now", "x")))
-            deadline = time.monotonic() + 60
-            while len(seen) < 2 and time.monotonic() < deadline:
-                time.sleep(0.05)
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert len(seen) >= 2 and seen[1] - seen[0] >= 0.9
 
 
 def test_a_claim_whose_answer_was_lost_is_ours_all_the_same(output, proxy):
