@@ -16,7 +16,10 @@ PATIENCE_S = 40.0  # a head that is started again is found again; Ray itself giv
 
 @contextmanager
 def watched_head(on_lost: Callable[[], None]) -> Iterator[None]:
-    """Call `on_lost`, once and on a thread of its own, should the head stop answering inside. Ray must be joined."""
+    """Call `on_lost`, once and on a thread of its own, should the head stop answering inside. Ray must be joined.
+
+    A head that never answers, as from behind a Ray Client, is not watched.
+    """
     over = threading.Event()
     address = ray.get_runtime_context().gcs_address
     threading.Thread(target=_knock, args=(address, over, on_lost), name="head", daemon=True).start()
@@ -27,6 +30,8 @@ def watched_head(on_lost: Callable[[], None]) -> Iterator[None]:
 
 
 def _knock(address: str, over: threading.Event, on_lost: Callable[[], None]) -> None:
+    if not answers(address):
+        return
     heard = time.monotonic()
     while not over.wait(EVERY_S):
         if answers(address):
