@@ -95,6 +95,7 @@ class CaptionStage:
             self.captioner = _open_captioner(plan, self.timing)
         self.calibrator = Calibrator(self.captioner, self.timing, plan.engine.batch_size)
         self.calibrations: tuple[Calibration, ...] = ()
+        self.is_calibrated = False
         self.writer = FragmentWriter(plan.fragments, plan.epoch, writer, plan.commit_every_s, timing=self.timing)
         self.in_flight = 0
 
@@ -122,25 +123,31 @@ class CaptionStage:
         try:
             admitted = [] if await gate.is_closed() else [pair for pair in decoded if pair[1] is not None]
             receipts = {receipt.clip_id: receipt for receipt in await self.caption(admitted)}
-            while self.writer.pending:
-                closed = await gate.is_closed()
-                # Nothing is awaited from here to the return: of calls that end together the last one stays.
-                if self.in_flight > 1 and not closed:
-                    break
-                if closed or await gate.is_last():
-                    self.writer.flush()
-                else:
-                    await asyncio.sleep(LOOK_EVERY_S)
-            if self.in_flight == 1 and await gate.is_last() and not await gate.is_closed():
-                await self.calibrate()
-            return [receipts.get(clip.clip_id, Receipt(clip.clip_id, WITHHELD)) for clip, _ in decoded]
+            await self._commit(gate)
         finally:
             self.in_flight -= 1
+        # One that comes while the engine is calibrated stands for what is not committed: we no longer do.
+        if not self.in_flight and await gate.is_last() and not await gate.is_closed():
+            await self.calibrate()
+        return [receipts.get(clip.clip_id, Receipt(clip.clip_id, WITHHELD)) for clip, _ in decoded]
+
+    async def _commit(self, gate: Gate) -> None:
+        """Wait until nothing is pending, or another call stands for it."""
+        while self.writer.pending:
+            closed = await gate.is_closed()
+            # Nothing is awaited from here until this call is over: of calls that end together the last one stays.
+            if self.in_flight > 1 and not closed:
+                return
+            if closed or await gate.is_last():
+                self.writer.flush()
+            else:
+                await asyncio.sleep(LOOK_EVERY_S)
 
     async def calibrate(self) -> None:
         """Measure the engine alone, once; a failure costs no more than the figure."""
-        if self.calibrations:
+        if self.is_calibrated:
             return
+        self.is_calibrated = True
         try:
             measured = await self.calibrator.measure()
         except Exception:

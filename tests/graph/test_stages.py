@@ -102,6 +102,27 @@ def test_of_calls_that_end_together_one_stays_to_commit(plan, tmp_path):
     stage.close()
 
 
+def test_a_call_that_comes_while_the_engine_is_calibrated_commits(plan, tmp_path, monkeypatch):
+    stage, measuring, go_on = CaptionStage(plan, "w"), asyncio.Event(), asyncio.Event()
+
+    async def measure():
+        measuring.set()
+        await go_on.wait()
+
+    monkeypatch.setattr(stage.calibrator, "measure", measure)
+
+    async def late():
+        early = asyncio.create_task(stage.caption_beside([bad(1)], Gate(last=True)))
+        await measuring.wait()
+        await stage.caption_beside([bad(2)], Gate(last=True))
+        go_on.set()
+        await early
+
+    asyncio.run(asyncio.wait_for(late(), 20))
+    assert len(committed(tmp_path)) == 2
+    stage.close()
+
+
 def test_an_idle_stage_waits_for_its_writer_and_not_for_every_call(plan, tmp_path, monkeypatch):
     monkeypatch.setattr("recap.graph.stages.LOOK_EVERY_S", 0.01)
     stage = CaptionStage(replace(plan, commit_every_s=0.5), "w")
