@@ -29,7 +29,7 @@ from decode_clips import make_clips
 from frames_fast import psnr_db
 
 from recap.records import FrameRequest
-from recap.video import DecodeSettings, InProcessReader, apply_view, frame_indices
+from recap.video import DecodeSettings, InProcessReader, apply_view, frame_indices, missing_nvdec
 
 REQUEST = FrameRequest()
 EQUAL_DB = 100.0  # what an equal picture counts as in a mean
@@ -76,9 +76,9 @@ def with_ffmpeg(path: Path) -> tuple[str, np.ndarray]:
     return "ffmpeg", model_size([frames[index] for index in indices])
 
 
-def with_recap(decoder: str) -> Way:
-    """recap's reader with `decode.decoder` of that name."""
-    reader = InProcessReader(DecodeSettings(decoder=decoder))
+def with_recap(**settings: str) -> Way:
+    """recap's reader with such settings of `decode`."""
+    reader = InProcessReader(DecodeSettings(**settings))
 
     def read(path: Path) -> tuple[str, np.ndarray]:
         frames = reader.read(str(path), REQUEST)
@@ -147,11 +147,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     options = parser.parse_args()
-    ways = {"decord": with_decord, "pyav": with_pyav, "exact": with_recap("exact"), "fast": with_recap("fast")}
+    ways = {"decord": with_decord, "pyav": with_pyav, "exact": with_recap(), "fast": with_recap(decoder="fast")}
     if shutil.which("ffmpeg"):
         ways["ffmpeg"] = with_ffmpeg
     else:
         print("there is no ffmpeg command here: it is left out")
+    if problem := missing_nvdec():
+        print(f"nvdec is left out: {problem}")
+    else:
+        ways |= {"nvdec": with_recap(hardware="nvdec"), "nvdec fast": with_recap(hardware="nvdec", decoder="fast")}
     rows = []
     for path in options.files or make_clips(options.clips, options.frames, options.only):
         for row in measure(ways, path, options.rounds):

@@ -17,8 +17,9 @@ from recap.pipeline import Pipeline
 from recap.records import STATUSES, FrameRequest
 from recap.storage import Location, is_store, location, resolved
 from recap.translation import TranslationSettings, fetch_translator, translator_digest, translator_name
+from recap.video import missing_nvdec
 
-PIXELS = ("truncated", "fallback", "decoder")
+PIXELS = ("truncated", "fallback", "decoder", "hardware")
 DECODING = ("kind", "max_new_tokens", "repetition_penalty")
 REPAIR = ("repair_penalty", "repair_length", "repair_instruction")  # what second captions are made with
 NOT_JUDGED = {
@@ -102,7 +103,7 @@ def check(pipeline: Pipeline) -> pa.Table:
     )
     scanned = None
     if pipeline.ray.address is None:
-        problems += _local_pool_problems(pipeline)
+        problems += _local_problems(pipeline)
     try:
         scanned = check_corpus(pipeline)
     except ValueError as error:
@@ -127,7 +128,12 @@ def check_corpus(pipeline: Pipeline) -> pa.Table:
     return scanned
 
 
-def _local_pool_problems(pipeline: Pipeline) -> list[str]:
+def _local_problems(pipeline: Pipeline) -> list[str]:
+    no_chip = missing_nvdec() if pipeline.decode.hardware == "nvdec" else None
+    return [problem for problem in (_pool_problem(pipeline), no_chip) if problem]
+
+
+def _pool_problem(pipeline: Pipeline) -> str | None:
     engine = pipeline.engine
     cpus, gpus = local_resources(engine.gpus_per_actor)
     wanted = {
@@ -137,8 +143,8 @@ def _local_pool_problems(pipeline: Pipeline) -> list[str]:
     try:
         size_pools(cpus, gpus, gpus_per_actor=engine.gpus_per_actor, shares_cores=engine.computes_on_cpu, **wanted)
     except ValueError as error:
-        return [str(error)]
-    return []
+        return str(error)
+    return None
 
 
 def check_view(pipeline: Pipeline) -> FrameRequest:

@@ -204,6 +204,9 @@ def _graphs(runner: Runner, plan: WorkPlan, clip: Clip) -> Iterator[_Graphs]:
         with ray_session(plan.ray.address):
             if plan.ray.address is not None:
                 checkpoints = filter(None, (plan.model.checkpoint, plan.model.base))
-                needs_vllm = plan.engine.kind == "vllm"
-                check_nodes(plan.fragments.parents[1], clip.location, checkpoints, needs_vllm=needs_vllm)
+                needs = {
+                    "needs_vllm": plan.engine.kind == "vllm",
+                    "needs_nvdec": plan.decode.hardware == "nvdec",
+                }
+                check_nodes(plan.fragments.parents[1], clip.location, checkpoints, **needs)
             yield _Graphs(partial(ray_round, plan=plan), ray_translation)

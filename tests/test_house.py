@@ -65,7 +65,7 @@ LAW = {
         "shards",
         "translation",
     },
-    "planning": {"storage", "graph", "corpus", "ledger", "engines", "pipeline", "translation"},
+    "planning": {"storage", "graph", "corpus", "ledger", "engines", "pipeline", "translation", "video"},
     "status": {"storage", "ledger"},
     "verification": {"storage", "delivery", "ledger", "review", "shards"},
     "work": {"storage", "graph", "ledger", "report"},

@@ -13,6 +13,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 import recap
 from recap.engines.preflight import missing_vllm
 from recap.storage import Location, location, resolved, store_errors
+from recap.video import missing_nvdec
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,11 @@ class Landmarks:
     checkpoints: tuple[str, ...]
     version: str
     needs_vllm: bool = False
+    needs_nvdec: bool = False
 
 
-def check_nodes(output: Location, clip: str, checkpoints: Iterable[str], *, needs_vllm: bool = False) -> None:
-    """Send a look-out to each node of the joined cluster.
+def check_nodes(output: Location, clip: str, checkpoints: Iterable[str], **needs: bool) -> None:
+    """Send a look-out to each node of the joined cluster; `needs` are those of `Landmarks`.
 
     Raises ValueError that says which node misses what: with a folder that only one machine has,
     its captions would be scattered over the others' disks.
@@ -37,7 +39,7 @@ def check_nodes(output: Location, clip: str, checkpoints: Iterable[str], *, need
     token.touch()
     try:
         places = str(resolved(token)), clip, _size(clip), tuple(checkpoints)
-        landmarks = Landmarks(*places, recap.__version__, needs_vllm)
+        landmarks = Landmarks(*places, recap.__version__, **needs)
         reports = ray.get([_send(node["NodeID"], landmarks) for node in ray.nodes() if node["Alive"]])
     finally:
         token.unlink()
@@ -63,6 +65,8 @@ def look(landmarks: Landmarks, node: str) -> list[str]:
     if recap.__version__ != landmarks.version:
         problems.append(f"node {node} has recap {recap.__version__}, the driver has {landmarks.version}")
     if landmarks.needs_vllm and (problem := missing_vllm()):
+        problems.append(f"node {node}: {problem}")
+    if landmarks.needs_nvdec and (problem := missing_nvdec()):
         problems.append(f"node {node}: {problem}")
     return problems
 

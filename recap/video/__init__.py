@@ -1,5 +1,6 @@
 """From a video file to the model-size frames that a request asks for."""
 
+from recap.video.nvdec import missing_nvdec
 from recap.video.opening import open_reader
 from recap.video.probe import Probe, probe
 from recap.video.reader import InProcessReader, Reader
@@ -18,6 +19,7 @@ __all__ = [
     "apply_view",
     "coverage",
     "frame_indices",
+    "missing_nvdec",
     "open_reader",
     "probe",
 ]

@@ -12,6 +12,7 @@ from recap.records import ClipError
 from recap.video.sniff import check_head, is_container
 
 if TYPE_CHECKING:
+    from av.codec.hwaccel import HWAccel
     from av.container import InputContainer
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
@@ -24,8 +25,10 @@ _REFUSED = re.compile(r"Picture size (\d+x\d+) is invalid")
 
 
 @contextmanager
-def open_video(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
+def open_video(path: str, accelerator: HWAccel | None = None) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container at `path` and its best video stream, decoding on one thread, no frame over MAX_PIXELS.
+
+    Frames stay with the `accelerator` that decodes them, if one is given.
 
     Raises ClipError: missing, not_a_file, unreadable, empty_file, playlist, not_a_video, broken_header,
     no_video_stream, unknown_codec.
@@ -36,7 +39,7 @@ def open_video(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
     head = check_head(path)
     limits = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
     try:
-        container = av.open(path, container_options=limits)
+        container = av.open(path, container_options=limits, hwaccel=accelerator)
     except (av.error.FFmpegError, UnicodeError):
         raise _refusal(head) from None
     with container:

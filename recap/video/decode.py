@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import numpy as np
 
 from recap.records import ClipError
 from recap.video import decord_decoder, sparse_decoder
 from recap.video.failure import DecoderFailed
+from recap.video.nvdec import Nvdec
 from recap.video.pictures import Pictures
 from recap.video.probe import Probe
 from recap.video.pyav_decoder import PyavDecoder
@@ -25,15 +27,21 @@ def decode(
     indices: Sequence[int],
     settings: DecodeSettings,
     pictures: Pictures,
+    chip: Nvdec | None = None,
 ) -> tuple[list[float], str, bool]:
     """Hand the frames of `indices` (ascending, distinct), one by one, to `pictures`.
 
-    Returns (times in seconds, decoder, damaged). The first decoder that suits the file reads it, PyAV
-    what no other suits and what they report an error on; `-fast` behind their names: it shrank the frames.
+    Returns (times in seconds, decoder, damaged). The `chip` reads what it can, then the first decoder that
+    suits the file, PyAV what no other suits and what they report an error on; `-fast` behind their names:
+    it shrank the frames.
     Raises ClipError: decoder_error, no_frames, damaged.
     """
     size = pictures.scaling.frame if pictures.scaling else None
     ending = "-fast" if size else ""
+    if chip:
+        name, shots = chip.shots(path, facts, timeline, indices, size)
+        with suppress(DecoderFailed):
+            return pictures.take(shots), f"{name}{ending}", False
     name, shots = _first_choice(path, facts, timeline, indices, settings, size)
     if shots is not None:
         try:

@@ -12,6 +12,7 @@ from recap.video.timeline import Timeline
 from recap.video.upright import Size, upright_pixels
 
 if TYPE_CHECKING:
+    from av.codec.hwaccel import HWAccel
     from av.video.frame import VideoFrame
 
 
@@ -21,8 +22,8 @@ class PyavDecoder:
     Upright frames are shrunk to `size` (width, height) if it is given.
     """
 
-    def __init__(self, path: str, timeline: Timeline, size: Size | None = None):
-        self.path, self.timeline, self.size = path, timeline, size
+    def __init__(self, path: str, timeline: Timeline, size: Size | None = None, accelerator: HWAccel | None = None):
+        self.path, self.timeline, self.size, self.accelerator = path, timeline, size, accelerator
         self.damaged = False
 
     def frames(self, indices: Sequence[int]) -> Iterator[tuple[float, np.ndarray]]:
@@ -54,7 +55,7 @@ class PyavDecoder:
         import av
 
         count = 0
-        with open_video(self.path) as (container, stream):
+        with open_video(self.path, self.accelerator) as (container, stream):
             packets = container.demux(stream)
             while True:
                 try:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from recap.records import ClipError, FrameRequest, Frames
 from recap.video.decode import decode
+from recap.video.nvdec import Nvdec
 from recap.video.pictures import Pictures
 from recap.video.probe import Probe, inspect
 from recap.video.scaling import decoder_scaling
@@ -50,13 +51,15 @@ class Reader(Protocol):
 class InProcessReader:
     """Decodes in the calling process: for trusted files, tests, and inside a sandbox.
 
-    `on_facts` is told of what a file says about itself as soon as it is known.
+    `on_facts` is told of what a file says about itself as soon as it is known. Raises ValueError where
+    settings ask for a decoder chip that is not there.
     """
 
     core_s = 0.0
 
     def __init__(self, settings: DecodeSettings, on_facts: OnFacts | None = None):
         self.settings, self.on_facts = settings, on_facts
+        self.chip = Nvdec() if settings.hardware == "nvdec" else None
 
     def read(
         self,
@@ -112,7 +115,7 @@ class InProcessReader:
         fast = self.settings.decoder == "fast"
         scaling = decoder_scaling(facts.width, facts.height, request) if fast else None
         pictures = Pictures(places, request, scaling)
-        times, decoder, damaged = decode(location, facts, timeline, shown, self.settings, pictures)
+        times, decoder, damaged = decode(location, facts, timeline, shown, self.settings, pictures, self.chip)
         flags += [DAMAGED] * (damaged or timeline.stutters)
         flags += [REPEATED] * (len(shown) < request.count)
         columns, rows = request.tiles

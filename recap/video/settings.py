@@ -52,6 +52,10 @@ class DecodeSettings:
     errors cannot add up. It changes filmed pictures a little, drawn ones more: upright edges between colours
     blur, as colour is kept at half the width. A clip's `decoder` says how it was read."""
 
+    hardware: Literal["none", "nvdec"] = "none"
+    """`nvdec` has the decoder chip of an NVIDIA card decode what it can, to the same pixels as a processor does,
+    which it shows on its start; the rest is decoded as without it. What is damaged inside a frame goes unnoticed."""
+
     fetch_folder: str | None = None
     """Where objects of a store are fetched to be decoded, one a worker at a time; the system's temporary
     folder when absent."""

@@ -16,6 +16,7 @@ from recap.video.upright import SHRUNK, Size, upright_pixels
 
 if TYPE_CHECKING:
     from av.codec.context import CodecContext
+    from av.codec.hwaccel import HWAccel
     from av.container import InputContainer
     from av.packet import Packet
     from av.video.frame import VideoFrame
@@ -37,18 +38,23 @@ def suits(facts: Probe, timeline: Timeline) -> bool:
 
 
 def sparse_frames(
-    path: str, facts: Probe, timeline: Timeline, indices: Sequence[int], size: Size | None
+    path: str,
+    facts: Probe,
+    timeline: Timeline,
+    indices: Sequence[int],
+    size: Size | None,
+    accelerator: HWAccel | None = None,
 ) -> Iterator[tuple[float, np.ndarray]]:
     """(time in seconds, (H, W, 3) uint8 RGB, upright) of each of the ascending `indices`.
 
     Without `size` the pixels are those of a decoder that decodes everything. With `size` frames are
-    shrunk to it, and the loop filter is left out where that changes little.
+    shrunk to it, and the loop filter is left out where that changes little and no `accelerator` decodes.
     Raises DecoderFailed for whatever is not as it should be, and ClipError like `probe`.
     """
     wanted, at = timeline.pts[list(indices)], 0
     stretches = _stretches(facts, timeline.coded, wanted)
-    options = _shortcuts(facts, stretches, size) if size else {}
-    for frame in _decoded(path, timeline.coded, stretches, wanted, options):
+    options = _shortcuts(facts, stretches, size) if size and not accelerator else {}
+    for frame in _decoded((path, accelerator), timeline.coded, stretches, wanted, options):
         if at < len(wanted) and frame.pts == wanted[at]:
             yield float(timeline.times_s[indices[at]]), upright_pixels(frame, size)
             at += 1
@@ -70,11 +76,15 @@ def _shortcuts(facts: Probe, stretches: list[Stretch], size: Size) -> dict[str, 
 
 
 def _decoded(
-    path: str, coded: Coded, stretches: list[Stretch], wanted: np.ndarray, options: dict[str, str]
+    source: tuple[str, HWAccel | None],
+    coded: Coded,
+    stretches: list[Stretch],
+    wanted: np.ndarray,
+    options: dict[str, str],
 ) -> Iterator[VideoFrame]:
     import av
 
-    with open_video(path) as (container, stream):
+    with open_video(*source) as (container, stream):
         stream.codec_context.options |= options
         packets = _packets(container, stream)
         try:

@@ -26,19 +26,23 @@ def main() -> None:
     die_with(outset["lifeline"])
     offline = confine(settings.memory_bytes)
     _load_decoders()
-    limit = MemoryLimit(settings.memory_bytes)
     channel = Channel(socket.socket(fileno=outset["channel"]))
+    try:
+        reader = InProcessReader(settings, on_facts=lambda facts: channel.send({"facts": facts}))
+    except ValueError as error:
+        sys.exit(str(error))
+    # From here on: a decoder chip maps more than any clip takes.
+    limit = MemoryLimit(settings.memory_bytes)
     channel.send({"offline": offline})
     with suppress(EOFError):
-        serve(channel, settings, outset["memory"], limit)
+        serve(channel, reader, outset["memory"], limit)
 
 
-def serve(channel: Channel, settings: DecodeSettings, memory: int, limit: MemoryLimit) -> None:
+def serve(channel: Channel, reader: InProcessReader, memory: int, limit: MemoryLimit) -> None:
     """Answer questions until the other end closes, then raise EOFError."""
-    reader = InProcessReader(settings, on_facts=lambda facts: channel.send({"facts": facts}))
     while True:
         question = channel.receive()
-        with limited_cpu(settings.cpu_s):
+        with limited_cpu(reader.settings.cpu_s):
             result = _read(reader, question)
         if limit.strained and _is_doubtful(result):
             result = ClipError("decode", MEMORY_LIMIT, "it may be memory that was wanting")

@@ -28,7 +28,7 @@ END_S = 5.0
 CPU_CLOCK = 2  # of a process, behind its id in Linux's numbers of clocks
 TAIL_BYTES = 2000
 # Nothing else of the environment, so that a child holds no credentials.
-ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR")
+ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "CUDA_VISIBLE_DEVICES")
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
