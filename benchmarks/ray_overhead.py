@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from recap import jobs
-from recap.graph.ray_graph import ray_session
+from recap.graph.session import ray_session
 from recap.pipeline import load_pipeline
 from recap.report.progress import Progress
 

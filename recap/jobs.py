@@ -178,7 +178,8 @@ def _cluster(pipeline: Pipeline, runner: Runner) -> Iterator[None]:
     if runner == "loop" or pipeline.ray.address is None:
         yield
         return
-    from recap.graph.ray_graph import ray_session, size_cluster
+    from recap.graph.ray_graph import size_cluster
+    from recap.graph.session import ray_session
 
     with ray_session(pipeline.ray.address):
         size_cluster(pipeline.decode, pipeline.engine)

@@ -198,8 +198,9 @@ def _graphs(runner: Runner, plan: WorkPlan, clip: Clip) -> Iterator[_Graphs]:
         yield _Graphs(partial(loop_round, plan=plan), loop_translation)
     else:
         from recap.graph.nodes import check_nodes
-        from recap.graph.ray_graph import ray_round, ray_session
+        from recap.graph.ray_graph import ray_round
         from recap.graph.ray_translation import ray_translation
+        from recap.graph.session import ray_session
 
         with ray_session(plan.ray.address):
             if plan.ray.address is not None:

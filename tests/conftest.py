@@ -28,7 +28,7 @@ def ray_session():
     """One small local Ray for all tests that need one."""
     import ray
 
-    from recap.graph.ray_graph import ray_session
+    from recap.graph.session import ray_session
 
     with ray_session(None):
         yield ray

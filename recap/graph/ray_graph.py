@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import pickle
-import signal
-import socket
 import threading
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import islice
 from typing import NoReturn
 from uuid import uuid4
 
-import psutil
 import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset
@@ -25,9 +20,9 @@ from ray.exceptions import RayError
 from recap.engines import EngineSettings
 from recap.graph.lifeline import end_with_raylet
 from recap.graph.plan import WorkPlan
-from recap.graph.sizing import Machine, Pools, local_resources, size_pools
+from recap.graph.sizing import Machine, Pools, size_pools
 from recap.graph.stages import CaptionStage, DecodeStage, Receipt, WorkerLost
-from recap.graph.stopping import Stop, deaf_children
+from recap.graph.stopping import Stop
 from recap.graph.watcher import Watcher
 from recap.ledger import OUTPUT_ERRORS, OutputFailed
 from recap.records import Clip
@@ -38,66 +33,6 @@ MAX_BLOCK_CLIPS = 4  # more would hold frames back from an idle engine
 QUEUED_BLOCKS = 6  # with 2, a decoder of small clips waits for Ray's scheduler a third of its time
 RETRIES = 2
 COUNT_EVERY_S = 0.5
-QUIET = {
-    "RAY_BACKEND_LOG_LEVEL": "fatal",  # Ray's C++ half reports routine events as errors on our stderr
-    "RAY_task_events_report_interval_ms": "0",  # else the GCS keeps a history of tasks: 8 KB for each clip
-}
-
-
-@contextmanager
-def ray_session(address: str | None) -> Iterator[None]:
-    """Join the cluster at `address`, or start a local session; leave things as they were found.
-
-    Raises ValueError when no cluster answers there.
-    """
-    if ray.is_initialized():
-        yield
-        return
-    local = {} if address else {"num_cpus": local_resources(0)[0], "include_dashboard": False}
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what fails is raised to us
-    if not address:
-        for name, value in QUIET.items():
-            os.environ.setdefault(name, value)
-    _require_cluster(address)
-    before = psutil.Process().children()
-    try:
-        with deaf_children(signal.SIGTERM):
-            ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **local)
-    except ConnectionError as error:
-        hint = "a cluster with tokens wants RAY_AUTH_MODE=token and its RAY_AUTH_TOKEN in the environment"
-        raise ValueError(f"ray.address: {address} cannot be joined: {error} ({hint})") from None
-    daemons = [child for child in psutil.Process().children() if child not in before]
-    try:
-        yield
-    finally:
-        _leave_session(daemons)
-
-
-def _leave_session(daemons: Iterable[psutil.Process]) -> None:
-    """Shut Ray down and kill what belongs to its local `daemons`, which do not hear SIGTERM.
-
-    Ray itself would wait a second for each of them, and leave a raylet's agents behind for a minute.
-    """
-    family = [each for daemon in daemons if daemon.is_running() for each in daemon.children(recursive=True)]
-    node = ray._private.worker._global_node
-    if node is not None:
-        kill = node.kill_all_processes
-        node.kill_all_processes = lambda **how: kill(**how | {"allow_graceful": False})
-    ray.shutdown()
-    for process in family:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-
-
-def _require_cluster(address: str | None) -> None:
-    """Ray itself would go on knocking at a closed door for minutes."""
-    host, colon, port = (address or "").removeprefix("ray://").partition(":")
-    if not colon:
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=10).close()
-    except (OSError, ValueError) as error:
-        raise ValueError(f"ray.address: nothing answers at {address} ({error}); start the cluster first") from None
 
 
 def size_cluster(decode: DecodeSettings, engine: EngineSettings) -> Pools:

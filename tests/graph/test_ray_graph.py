@@ -14,9 +14,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
+import pyarrow as pa
 import pytest
+import ray
 
 from recap import jobs
+from recap.graph.ray_graph import blocks_of
 from recap.pipeline import load_pipeline
 from recap.report.progress import Progress
 
@@ -114,6 +117,16 @@ def test_a_killed_worker_changes_nothing(ray_session, rehearsal, whole, tmp_path
     assert not progress.orphans, "a decoder outlived its worker"
     assert summary.complete
     assert deliverable(tmp_path / "killed") == whole
+
+
+def test_reading_a_graph_sends_no_statistics_of_its_blocks(ray_session, monkeypatch):
+    sent = []
+    manager = "ray.data._internal.stats._StatsManager.update_iteration_metrics"
+    monkeypatch.setattr(manager, lambda *args: sent.append(args))
+    dataset = ray.data.from_blocks([pa.table({"id": [number]}) for number in range(5)])
+    assert sorted(row["id"] for block in blocks_of(dataset) for row in block.to_pylist()) == list(range(5))
+    assert not sent
+    assert list(dataset.iter_batches()) and sent, "Ray Data's own way no longer does: blocks_of can go"
 
 
 def test_what_does_not_fit_is_refused_before_it_hangs(ray_session, rehearsal, tmp_path):

@@ -1,0 +1,96 @@
+"""The Ray session that a run has: the cluster that it joins, or one of its own on this machine."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+
+import psutil
+import ray
+
+from recap.graph.sizing import local_resources
+from recap.graph.stopping import deaf_children
+
+QUIET = {
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # Ray's C++ half reports routine events as errors on our stderr
+    "RAY_task_events_report_interval_ms": "0",  # else the GCS keeps a history of tasks: 8 KB for each clip
+}
+GREETING = b"Set ray log level from environment variable"
+
+
+@contextmanager
+def ray_session(address: str | None) -> Iterator[None]:
+    """Join the cluster at `address`, or start a local session; leave things as they were found.
+
+    Raises ValueError when no cluster answers there.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    local = {} if address else {"num_cpus": local_resources(0)[0], "include_dashboard": False}
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what fails is raised to us
+    if not address:
+        for name, value in QUIET.items():
+            os.environ.setdefault(name, value)
+    _require_cluster(address)
+    before = psutil.Process().children()
+    try:
+        with deaf_children(signal.SIGTERM), _ungreeted():
+            ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **local)
+    except ConnectionError as error:
+        hint = "a cluster with tokens wants RAY_AUTH_MODE=token and its RAY_AUTH_TOKEN in the environment"
+        raise ValueError(f"ray.address: {address} cannot be joined: {error} ({hint})") from None
+    daemons = [child for child in psutil.Process().children() if child not in before]
+    try:
+        yield
+    finally:
+        _leave_session(daemons)
+
+
+def _leave_session(daemons: Iterable[psutil.Process]) -> None:
+    """Shut Ray down and kill what belongs to its local `daemons`, which do not hear SIGTERM.
+
+    Ray itself would wait a second for each of them, and leave a raylet's agents behind for a minute.
+    """
+    family = [each for daemon in daemons if daemon.is_running() for each in daemon.children(recursive=True)]
+    node = ray._private.worker._global_node
+    if node is not None:
+        kill = node.kill_all_processes
+        node.kill_all_processes = lambda **how: kill(**how | {"allow_graceful": False})
+    ray.shutdown()
+    for process in family:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def _require_cluster(address: str | None) -> None:
+    """Ray itself would go on knocking at a closed door for minutes."""
+    host, colon, port = (address or "").removeprefix("ray://").partition(":")
+    if not colon:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError) as error:
+        raise ValueError(f"ray.address: nothing answers at {address} ({error}); start the cluster first") from None
+
+
+@contextmanager
+def _ungreeted() -> Iterator[None]:
+    """Keep from stderr the line in which Ray's C++ half says that it was told to be quiet, and no other."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as said:
+        stderr = os.dup(2)
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            said.seek(0)
+            os.write(2, b"".join(line for line in said if GREETING not in line))
