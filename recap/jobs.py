@@ -244,7 +244,9 @@ def _summary(output: Location, manifest: dict[str, Any], work: Work) -> Summary:
         **books,
         captioned_now=work.committed.counts()[CAPTIONED] - work.captioned_before,
         seconds=round(work.seconds, 3),
-        speed=speed_account(work.seconds, work.graphs, engine.actors * engine.gpus_per_actor, engine.actors),
+        speed=speed_account(
+            work.seconds, work.graphs, engine.actors * engine.gpus_per_actor, engine.actors, work.translating_s
+        ),
         reasons=manifest["reasons"],
         flags=manifest["flags"],
         translated={language: found["clips"] for language, found in manifest["translations"].items()},

@@ -58,7 +58,7 @@ class Work:
         self.committed = self._read(plan.fragments)
         self.translated = {each.language: self._read(each.fragments) for each in plan.translations}
         self.captioned_before = self.committed.counts()[CAPTIONED]
-        self.seconds = 0.0
+        self.seconds = self.translating_s = 0.0
         self.graphs: list[GraphBooks] = []
 
     def run(self, runner: Runner, bars: Progress) -> None:
@@ -75,7 +75,9 @@ class Work:
                 if len(missing):
                     self._rounds(partial(graphs.caption, stop=stop), missing, bars, stop)
                 for translation in self.plan.translations:
+                    begun = time.monotonic()
                     self._translate(partial(graphs.translate, stop=stop, plan=translation), translation, bars, stop)
+                    self.translating_s += time.monotonic() - begun
                 self.stopped_by, self.is_over_budget = stop.signal, stop.is_over_budget
         self.seconds = time.monotonic() - started
 

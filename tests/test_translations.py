@@ -123,3 +123,11 @@ def test_on_ray_it_is_the_same(run, rehearsal, ray_session, tmp_path):
 def test_what_cannot_be_translated_is_refused(rehearsal, overrides, message):
     with pytest.raises(ValueError, match=message):
         jobs.run(rehearsal(*overrides), runner="loop")
+
+
+def test_the_account_tells_translating_from_starting(run):
+    speed = run(*CHINESE)[0].speed
+    assert speed.translating_s > 0
+    parts = speed.starting_s + speed.calibrating_s + speed.working_s + speed.translating_s
+    assert parts == pytest.approx(speed.seconds)
+    assert run("review.repair=false", "engine.max_new_tokens=11")[0].speed.translating_s == 0

@@ -166,11 +166,11 @@ def _blocks(clips: Iterable[Clip], pools: Pools) -> Iterator[pa.Table]:
 
 
 class Counter:
-    """How many of a graph's clips have been decoded, what its workers did, and whether it is to stop."""
+    """How many of a graph's clips have been decoded and are done, what its workers did, and whether it is to stop."""
 
     def __init__(self, clips: int):
         end_with_raylet()
-        self.clips, self.count, self.closed = clips, 0, False
+        self.clips, self.count, self.done, self.closed = clips, 0, 0, False
         self.books: dict[str, Spent] = {}
 
     def close(self) -> None:
@@ -193,6 +193,10 @@ class Counter:
 
     def is_complete(self) -> bool:
         return self.count >= self.clips
+
+    def is_over(self, clips: int) -> bool:
+        self.done += clips
+        return self.done >= self.clips
 
 
 class _Decode:
@@ -230,3 +234,6 @@ class _Caption:
 
     async def is_closed(self) -> bool:
         return await self.counter.is_closed.remote()
+
+    async def is_over(self, clips: int) -> bool:
+        return await self.counter.is_over.remote(clips)

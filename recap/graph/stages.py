@@ -37,6 +37,9 @@ class Gate(Protocol):
     async def is_closed(self) -> bool:
         """The run is to stop: nothing more is admitted."""
 
+    async def is_over(self, clips: int) -> bool:
+        """Another `clips` are committed, here or by a call that stands for them; whether those were the last of all."""
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
@@ -126,8 +129,8 @@ class CaptionStage:
             await self._commit(gate)
         finally:
             self.in_flight -= 1
-        # One that comes while the engine is calibrated stands for what is not committed: we no longer do.
-        if not self.in_flight and await gate.is_last() and not await gate.is_closed():
+        # A call beside the calibration stands for what is not committed: we no longer do.
+        if await gate.is_over(len(decoded)) and not await gate.is_closed():
             await self.calibrate()
         return [receipts.get(clip.clip_id, Receipt(clip.clip_id, WITHHELD)) for clip, _ in decoded]
 

@@ -23,11 +23,11 @@ class GraphBooks:
     spents: Sequence[Spent]
     machine: Machine
 
-    @property
-    def working_s(self) -> float:
-        """Seconds for which there was an engine ready to caption."""
-        ready = (s.alive_s - s.seconds.get("starting", 0.0) for s in self.spents if s.role == "caption")
-        return max(ready, default=0.0)
+    def working_s(self, actors: int) -> float:
+        """Seconds for which there was an engine ready to caption: of `actors`, each of which may have died and begun
+        anew."""
+        ready = [s.alive_s - s.seconds.get("starting", 0.0) for s in self.spents if s.role == "caption"]
+        return max(*ready, sum(ready) / actors) if ready else 0.0
 
     @property
     def calibrating_s(self) -> float:
@@ -58,14 +58,15 @@ class Ceiling:
 class SpeedAccount:
     """Seconds, rates per second of `working_s`, and shares. GPU figures are None where there are none.
 
-    `starting_s` is all of a run in which no engine was ready: Ray, loading, and their ends. A GPU is held by
-    a caption actor, and provisioned where the cluster has it.
+    `starting_s` is all of a run in which no engine was ready: Ray, loading, and their ends, but not the second
+    languages' `translating_s`. A GPU is held by a caption actor, and provisioned where the cluster has it.
     """
 
     seconds: float
     starting_s: float
     calibrating_s: float
     working_s: float
+    translating_s: float
     clips_per_s: float
     prompt_tokens_per_s: float
     output_tokens_per_s: float
@@ -76,25 +77,29 @@ class SpeedAccount:
     ceiling: Ceiling | None
 
 
-def speed_account(seconds: float, graphs: Sequence[GraphBooks], gpus_held: float, actors: int) -> SpeedAccount | None:
-    """The account of a run that took `seconds`; None where nothing was captioned."""
+def speed_account(
+    seconds: float, graphs: Sequence[GraphBooks], gpus_held: float, actors: int, translating_s: float = 0.0
+) -> SpeedAccount | None:
+    """The account of a run that took `seconds`, `translating_s` of them for translations; None where nothing was
+    captioned."""
     spents = [spent for graph in graphs for spent in graph.spents]
     decode, caption = together("decode", spents), together("caption", spents)
-    working_s, clips = sum(graph.working_s for graph in graphs), caption.counts.get("clips", 0)
+    working_s, clips = sum(graph.working_s(actors) for graph in graphs), caption.counts.get("clips", 0)
     if not clips or not working_s:
         return None
     calibrating_s = sum(graph.calibrating_s for graph in graphs)
     machine, pace = graphs[-1].machine, clips / working_s
     return SpeedAccount(
         seconds=seconds,
-        starting_s=max(0.0, seconds - working_s - calibrating_s),
+        starting_s=max(0.0, seconds - working_s - calibrating_s - translating_s),
         calibrating_s=calibrating_s,
         working_s=working_s,
+        translating_s=translating_s,
         clips_per_s=pace,
         prompt_tokens_per_s=caption.counts.get("prompt_tokens", 0) / working_s,
         output_tokens_per_s=caption.counts.get("output_tokens", 0) / working_s,
         texts_per_step=caption.counts.get("texts_stepped", 0) / max(1, caption.counts.get("steps", 0)),
-        clips_per_gpu_hour_held=_per_hour(clips, gpus_held * seconds),
+        clips_per_gpu_hour_held=_per_hour(clips, gpus_held * (seconds - translating_s)),
         clips_per_gpu_hour_provisioned=_per_hour(clips, machine.gpus * seconds),
         pools={"decode": _pool(decode), "caption": _pool(caption)},
         ceiling=_ceiling(decode, caption, machine, actors, pace),

@@ -27,6 +27,8 @@ def _speed(speed: SpeedAccount) -> Iterator[tuple[str, str]]:
     yield "  starting", f"{speed.starting_s:.1f}"
     yield "  calibrating", f"{speed.calibrating_s:.1f}"
     yield "  working", f"{speed.working_s:.1f}"
+    if speed.translating_s:
+        yield "  translating", f"{speed.translating_s:.1f}"
     yield "clips/s", f"{speed.clips_per_s:.2f}"
     if speed.ceiling:
         yield "  ceiling", f"{speed.ceiling.clips_per_s:.2f}, bound by {speed.ceiling.bound_by}"

@@ -53,16 +53,20 @@ def committed(folder) -> list[str]:
 
 
 class Gate:
-    """Answers as it was told to."""
+    """Answers as it was told to; of `clips` in all none is done yet."""
 
-    def __init__(self, last: bool, closed: bool = False):
-        self.last, self.closed = last, closed
+    def __init__(self, last: bool, closed: bool = False, clips: int = 1):
+        self.last, self.closed, self.left = last, closed, clips
 
     async def is_last(self) -> bool:
         return self.last
 
     async def is_closed(self) -> bool:
         return self.closed
+
+    async def is_over(self, clips: int) -> bool:
+        self.left -= clips
+        return self.left <= 0
 
 
 def bad(number: int) -> tuple[Clip, ClipError]:
@@ -120,6 +124,22 @@ def test_a_call_that_comes_while_the_engine_is_calibrated_commits(plan, tmp_path
 
     asyncio.run(asyncio.wait_for(late(), 20))
     assert len(committed(tmp_path)) == 2
+    stage.close()
+
+
+def test_the_engine_is_calibrated_when_no_clip_is_left_anywhere(plan):
+    stage, gate = CaptionStage(plan, "w"), Gate(last=True, clips=2)
+    asyncio.run(stage.caption_beside([(clip(1), frames(1))], gate))  # the other one is decoded and on its way
+    assert not stage.is_calibrated
+    asyncio.run(stage.caption_beside([(clip(2), frames(2))], gate))
+    assert stage.is_calibrated and stage.spent().counts["clips"] == 2
+    stage.close()
+
+
+def test_a_stopping_run_is_not_calibrated(plan):
+    stage = CaptionStage(plan, "w")
+    asyncio.run(stage.caption_beside([(clip(1), frames(1))], Gate(last=True, closed=True)))
+    assert not stage.is_calibrated
     stage.close()
 
 

@@ -18,6 +18,7 @@ SPEED = {
     "starting_s": 25.1,
     "calibrating_s": 0.5,
     "working_s": 2.2,
+    "translating_s": 4.5,
     "clips_per_s": 11.09,
     "prompt_tokens_per_s": 1707.4,
     "output_tokens_per_s": 205.6,

@@ -20,9 +20,9 @@ def decode(core_s=50.0):
     return Spent("decode", 1, 90.0, seconds, {"decoding": core_s}, {"clips": 100})
 
 
-def account(*graphs, seconds=130.0, gpus=0.0, actors=1):
+def account(*graphs, seconds=130.0, gpus=0.0, actors=1, **more):
     books = [GraphBooks(spents, Machine(4, 2 * gpus)) for spents in graphs]
-    return speed_account(seconds, books, gpus, actors)
+    return speed_account(seconds, books, gpus, actors, **more)
 
 
 def test_rates_are_over_the_time_in_which_an_engine_was_ready():
@@ -57,6 +57,20 @@ def test_gpu_hours_are_those_held_and_those_provisioned():
 def test_graphs_one_after_the_other_add_up():
     speed = account([caption(), decode()], [caption(calibrations=()), decode()], seconds=250.0)
     assert (speed.working_s, speed.clips_per_s, speed.starting_s) == (200.0, 1.0, 46.0)
+
+
+def test_an_actor_that_dies_and_begins_anew_works_for_both_of_its_lives():
+    speed = account([caption(), caption(alive_s=60.0), decode()], seconds=250.0)
+    assert (speed.working_s, speed.clips_per_s) == (150.0, 200 / 150)
+    beside = account([caption(), caption(alive_s=60.0), decode()], seconds=250.0, actors=2)
+    assert beside.working_s == 100.0
+
+
+def test_translating_is_no_part_of_starting_and_holds_no_gpu():
+    speed = account([caption(), decode()], seconds=360.0, gpus=0.5, translating_s=180.0)
+    assert (speed.translating_s, speed.starting_s) == (180.0, 76.0)
+    assert speed.clips_per_gpu_hour_held == pytest.approx(100 / 0.025)
+    assert speed.clips_per_gpu_hour_provisioned == pytest.approx(100 / 0.1)
 
 
 def test_there_is_no_account_where_nothing_was_captioned_and_no_ceiling_uncalibrated():
