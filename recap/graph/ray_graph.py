@@ -199,8 +199,10 @@ def _graph(clips: Sequence[Clip], plan: WorkPlan, pools: Pools, counter: ray.act
         max_concurrent_calls_per_actor=in_flight + 1,  # one may only be waiting for a commit
         max_tasks_in_flight_per_actor=in_flight + 2,
     )
-    common = {"batch_size": None, "batch_format": "pyarrow", "ray_remote_args_fn": bounded_retries}
-    decoded = ray.data.from_blocks(list(_blocks(clips, pools))).map_batches(
+    size = max(1, min(MAX_BLOCK_CLIPS, len(clips) // (4 * pools.decode_workers)))
+    # A batch is a block: None would say so too, but is refused where there are GPUs.
+    common = {"batch_size": size, "batch_format": "pyarrow", "ray_remote_args_fn": bounded_retries}
+    decoded = ray.data.from_blocks(list(_blocks(clips, size))).map_batches(
         _Decode,
         fn_constructor_args=(plan, counter),
         compute=decode_pool,
@@ -222,9 +224,7 @@ def bounded_retries() -> dict[str, int]:
     return {"max_restarts": RETRIES, "max_task_retries": RETRIES}
 
 
-def _blocks(clips: Iterable[Clip], pools: Pools) -> Iterator[pa.Table]:
-    clips = list(clips)
-    size = max(1, min(MAX_BLOCK_CLIPS, len(clips) // (4 * pools.decode_workers)))
+def _blocks(clips: Iterable[Clip], size: int) -> Iterator[pa.Table]:
     rest = iter(clips)
     while block := list(islice(rest, size)):
         yield pa.table({"clip": pa.array([pickle.dumps(clip) for clip in block], pa.binary())})
