@@ -178,10 +178,11 @@ def _cluster(pipeline: Pipeline, runner: Runner) -> Iterator[None]:
     if runner == "loop" or pipeline.ray.address is None:
         yield
         return
-    from recap.graph.ray_graph import ray_session, size_cluster
+    from recap.graph.ray_graph import check_translators, ray_session, size_cluster
 
     with ray_session(pipeline.ray.address):
         size_cluster(pipeline.decode, pipeline.engine)
+        check_translators(pipeline.translation)
         yield
 
 

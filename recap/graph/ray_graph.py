@@ -25,13 +25,14 @@ from ray.exceptions import RayError
 from recap.engines import EngineSettings
 from recap.graph.lifeline import end_with_raylet
 from recap.graph.plan import WorkPlan
-from recap.graph.sizing import Machine, Pools, local_resources, size_pools
+from recap.graph.sizing import Machine, Pools, local_resources, size_pools, translator_cpus
 from recap.graph.stages import CaptionStage, DecodeStage, Receipt, WorkerLost
 from recap.graph.stopping import Stop, deaf_children
 from recap.graph.watcher import Watcher
 from recap.ledger import OUTPUT_ERRORS, OutputFailed
 from recap.records import Clip
 from recap.timing import Spent
+from recap.translation import TranslationSettings
 from recap.video import DecodeSettings
 
 MAX_BLOCK_CLIPS = 4  # more would hold frames back from an idle engine
@@ -111,6 +112,13 @@ def size_cluster(decode: DecodeSettings, engine: EngineSettings) -> Pools:
         gpus_per_actor=engine.gpus_per_actor,
         shares_cores=engine.computes_on_cpu,
     )
+
+
+def check_translators(settings: TranslationSettings) -> None:
+    """ValueError when they cannot run on the cluster that is joined: a graph would wait for room without an end."""
+    machine = joined_machine()
+    if settings.languages:
+        translator_cpus(machine.cpus, machine.gpus, settings)
 
 
 def joined_machine() -> Machine:
