@@ -192,6 +192,7 @@ def prepare() -> None:
     """Ray Data without its own bars and warnings between ours, and with the reasons that its workers give."""
     # Both ways to bound restarts are called deprecated; what follows them is not in any release yet.
     warnings.filterwarnings("ignore", message="`ray_remote_args", category=DeprecationWarning)
+    warnings.filterwarnings("ignore", message="The minimum number of concurrent actors")  # of a run of a few clips
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
