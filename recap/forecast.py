@@ -122,18 +122,24 @@ def _caption(plan: WorkPlan, clips: list[Clip]) -> tuple[list[float], Calibratio
     ):
         decode.decode(clips[0])  # starts the decoder's process
         opening_s = time.monotonic() - start
-        pairs, decoded_at = [], [decode.spent().core_seconds["decoding"]]
+        pairs, decoded_at = [], [_decoding_core_s(decode)]
         for clip in clips:
             pairs.append((clip, decode.decode(clip)))
-            decoded_at.append(decode.spent().core_seconds["decoding"])
+            decoded_at.append(_decoding_core_s(decode))
         if all(isinstance(frames, ClipError) for _, frames in pairs):
             raise ValueError(f"none of the {len(pairs)} clips that were probed can be decoded: {pairs[0][1]}")
         runner.run(caption.caption(pairs))
-        runner.run(caption.calibrate())
+        if not caption.timing.counts["clips"]:
+            raise ValueError(f"none of the {len(pairs)} clips that were probed can be captioned by this model")
+        runner.run(caption.calibrate(len(pairs)))  # all: fewer in a batch would each take longer than in a run
         calibrations = caption.calibrations
     if not calibrations:
-        raise ValueError("the engine is too slow here for a second look at its clips; probe fewer of them")
+        raise ValueError("the engine failed at its second look at the clips that were probed")
     return list(np.diff(decoded_at)), calibrations[0], opening_s
+
+
+def _decoding_core_s(decode: DecodeStage) -> float:
+    return decode.spent().core_seconds.get("decoding", 0.0)  # a clip may not even be fetched
 
 
 def project(pipeline: Pipeline, probe: Probe, machine: Machine, clips: int, clip_bytes: float) -> Forecast:
@@ -161,9 +167,10 @@ def project(pipeline: Pipeline, probe: Probe, machine: Machine, clips: int, clip
 def _paces(probe: Probe, machine: Machine, actors: int) -> list[float]:
     """Clips/s at the ceiling, were the corpus like one drawing of the probed clips or another."""
     chance, paces = np.random.default_rng(0), []
+    steps = probe.output_tokens + 1  # a caption may be empty
     for _ in range(RESAMPLES):
         decode = chance.choice(probe.decode_core_s, len(probe.decode_core_s)).mean()
-        longer = chance.choice(probe.output_tokens, len(probe.output_tokens)).mean() / probe.output_tokens.mean()
+        longer = chance.choice(steps, len(steps)).mean() / steps.mean()
         engine = replace(
             probe.engine, seconds=probe.engine.seconds * longer, core_seconds=probe.engine.core_seconds * longer
         )

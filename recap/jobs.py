@@ -98,12 +98,12 @@ def run(
         ledger.write_recipe(output, corpus_identity(pipeline.corpus), keys, pipeline.as_dict())
         snapshot, _ = ledger.update_snapshot(output, scanned)
         del scanned  # from here on the snapshot's few bytes a clip are all that is held
-        pipeline = _with_actors(pipeline, _actors(pipeline, model, len(snapshot.present), runner))
-        stops = Stops(pipeline.output.grace_s, budget.seconds(pipeline))
         plan = work_plan(pipeline, model, request, translation, keys, epoch)
-        work = Work(snapshot, resolved(corpus_root(pipeline.corpus)), plan, limit, stops)
+        work = Work(snapshot, resolved(corpus_root(pipeline.corpus)), plan, limit)
+        pipeline = _with_actors(pipeline, _actors(pipeline, model, work.to_do, runner))
+        work.plan = replace(plan, engine=pipeline.engine)
         with progress or Progress() as bars:
-            work.run(runner, bars)
+            work.run(runner, bars, Stops(pipeline.output.grace_s, budget.seconds(pipeline)))
         summary = _finalize(pipeline, work)
         log.info("run %d: %d captioned now, %d remaining", epoch, summary.captioned_now, summary.remaining)
         for place in (f"telemetry/{epoch:06d}.json", "report/report.json"):
@@ -161,7 +161,7 @@ def _with_actors(pipeline: Pipeline, actors: int) -> Pipeline:
 
 
 def _actors(pipeline: Pipeline, model: engines.ModelSettings, clips: int, runner: Runner) -> int:
-    """How many copies of the model the joined cluster, or this machine, is to have."""
+    """How many copies of the model the joined cluster, or this machine, is to have for `clips` that are to do."""
     if runner == "loop":
         return 1
     machine = local_machine(pipeline.engine.gpus_per_actor)
@@ -178,11 +178,12 @@ def _cluster(pipeline: Pipeline, runner: Runner) -> Iterator[None]:
     if runner == "loop" or pipeline.ray.address is None:
         yield
         return
-    from recap.graph.ray_graph import size_cluster
+    from recap.graph.ray_graph import check_translators, size_cluster
     from recap.graph.session import ray_session
 
     with ray_session(pipeline.ray.address):
         size_cluster(pipeline.decode, pipeline.engine)
+        check_translators(pipeline.translation)
         yield
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from recap import engines, ledger
 from recap.corpus import caller_columns, corpus_identity, scan
 from recap.graph.plan import WorkPlan
-from recap.graph.sizing import local_resources, size_pools
+from recap.graph.sizing import local_resources, size_pools, translator_cpus
 from recap.graph.translating import TranslationPlan
 from recap.pipeline import Pipeline
 from recap.records import STATUSES, FrameRequest
@@ -130,7 +130,8 @@ def check_corpus(pipeline: Pipeline) -> pa.Table:
 
 def _local_problems(pipeline: Pipeline) -> list[str]:
     no_chip = missing_nvdec() if pipeline.decode.hardware == "nvdec" else None
-    return [problem for problem in (_pool_problem(pipeline), no_chip) if problem]
+    problems = _pool_problem(pipeline), _translator_problem(pipeline.translation), no_chip
+    return [problem for problem in problems if problem]
 
 
 def _pool_problem(pipeline: Pipeline) -> str | None:
@@ -142,6 +143,15 @@ def _pool_problem(pipeline: Pipeline) -> str | None:
     }
     try:
         size_pools(cpus, gpus, gpus_per_actor=engine.gpus_per_actor, shares_cores=engine.computes_on_cpu, **wanted)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _translator_problem(settings: TranslationSettings) -> str | None:
+    try:
+        if settings.languages:
+            translator_cpus(*local_resources(settings.gpus_per_actor), settings)
     except ValueError as error:
         return str(error)
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -45,12 +45,11 @@ def graph_clips(actors: int) -> int:
 
 
 class Work:
-    """`committed` tells what is captioned, `translated` what is in which language; `run` does the rest. Only under
-    the lease."""
+    """`committed` tells what is captioned, `translated` what is in which language; `run` does the rest, for which
+    `plan` must know the number of actors. Only under the lease."""
 
-    def __init__(self, snapshot: ledger.Snapshot, root: Location, plan: WorkPlan, limit: int | None, stops: Stops):
+    def __init__(self, snapshot: ledger.Snapshot, root: Location, plan: WorkPlan, limit: int | None):
         self.snapshot, self.root, self.plan, self.limit = snapshot, root, plan, limit
-        self.stops = stops
         self.stopped_by: int | None = None
         self.is_over_budget = False
         for folder in (plan.fragments, *(translation.fragments for translation in plan.translations)):
@@ -61,8 +60,13 @@ class Work:
         self.seconds = self.translating_s = 0.0
         self.graphs: list[GraphBooks] = []
 
-    def run(self, runner: Runner, bars: Progress) -> None:
-        """Run the graphs until nothing is missing, a round makes no progress, the rounds are used up, or a signal.
+    @property
+    def to_do(self) -> int:
+        """How many clips are to be captioned."""
+        return len(self.committed.missing(self.limit))
+
+    def run(self, runner: Runner, bars: Progress, stops: Stops) -> None:
+        """Run the graphs until nothing is missing, a round makes no progress, the rounds are used up, or `stops`.
 
         Raises OutputFailed when nothing more can be committed.
         """
@@ -71,7 +75,8 @@ class Work:
         if len(missing) or any(len(self.untranslated(each.language)) for each in self.plan.translations):
             first = next(self.snapshot.clips(self.snapshot.present[:1], self.root))
             # Ray sets handlers of its own when its session begins: ours come after.
-            with _graphs(runner, self.plan, first) as graphs, self._stopping() as stop, _watched(runner, stop):
+            stopped = stopping(stops.grace_s, stops.budget_s)
+            with _graphs(runner, self.plan, first) as graphs, stopped as stop, _watched(runner, stop):
                 if len(missing):
                     self._rounds(partial(graphs.caption, stop=stop), missing, bars, stop)
                 for translation in self.plan.translations:
@@ -80,9 +85,6 @@ class Work:
                     self.translating_s += time.monotonic() - begun
                 self.stopped_by, self.is_over_budget = stop.signal, stop.is_over_budget
         self.seconds = time.monotonic() - started
-
-    def _stopping(self) -> AbstractContextManager[Stop]:
-        return stopping(self.stops.grace_s, self.stops.budget_s)
 
     @property
     def is_complete(self) -> bool:
@@ -114,21 +116,10 @@ class Work:
             if stop:
                 return
             clips = list(self.snapshot.clips(missing[start : start + step], self.root))
-            with self._losses():
+            with _losses(stop):
                 for receipt in run_graph(clips, _Watcher(bars, start, self.graphs)):
                     if receipt.status != WITHHELD:
                         bars.add(receipt.status)
-
-    @contextmanager
-    def _losses(self) -> Iterator[None]:
-        """A graph that ends before its clips do leaves them to the next round."""
-        try:
-            yield
-        except WorkerLost as error:
-            log.warning("a worker was lost: %s", error)
-            log.info("what it said", exc_info=error)
-        except GraceOver:
-            log.warning("%g s were not enough to finish what was in flight", self.stops.grace_s)
 
     def _translate(self, translate: RunGraph, plan: TranslationPlan, bars: Progress, stop: Stop) -> None:
         before = None
@@ -141,7 +132,7 @@ class Work:
             step = graph_clips(plan.settings.actors)
             for start in range(0, before, step):
                 clips = list(self._captioned(ordinals[start : start + step]))
-                with self._losses():
+                with _losses(stop):
                     for done in translate(clips):
                         bars.add_translated(done)
             self.translated[plan.language] = self._read(plan.fragments)
@@ -150,6 +141,18 @@ class Work:
         for some, rows in self.committed.records(ordinals, ["captions"]):
             clips = self.snapshot.clips(some, self.root)
             yield from zip(clips, map(ledger.captions_of, rows["captions"].to_pylist()), strict=True)
+
+
+@contextmanager
+def _losses(stop: Stop) -> Iterator[None]:
+    """A graph that ends before its clips do leaves them to the next round."""
+    try:
+        yield
+    except WorkerLost as error:
+        log.warning("a worker was lost: %s", error)
+        log.info("what it said", exc_info=error)
+    except GraceOver:
+        log.warning("%g s were not enough to finish what was in flight", stop.grace_s)
 
 
 @dataclass

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -54,3 +56,18 @@ def test_a_signal_after_the_budget_is_the_first_one(monkeypatch):
     stop.on_signal(15, None)
     assert stop.signal == 15
     stop.close()
+
+
+def test_a_run_that_fails_off_the_main_thread_leaves_no_timer():
+    stops = []
+
+    def fails():
+        with suppress(OSError), stopping(25.0, budget_s=0.2) as stop:
+            stops.append(stop)
+            raise OSError
+
+    thread = threading.Thread(target=fails)
+    thread.start()
+    thread.join()
+    time.sleep(0.3)
+    assert not stops[0]

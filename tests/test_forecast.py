@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import io
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+from recap.engines.front import RehearsalFront
 from recap.forecast import RAY_START_S, Forecast, Probe, forecast, foresee, project
+from recap.graph import calibration
 from recap.graph.sizing import Machine
+from recap.records import ClipError
 from recap.report.plan import print_forecast
+from recap.storage import Fetcher
 from recap.timing import Calibration
 
 PROBE = Probe(np.array([1.0, 2.0, 3.0]), np.array([90, 100, 110]), Calibration(3, 6.0, 3.0), 2.0, 4000.0)
@@ -54,6 +59,47 @@ def test_what_cannot_be_foreseen_is_said(rehearsal, corpus):
     for path in corpus.glob("*.mp4"):
         path.write_bytes(b"no video")
     assert "none of the 6 clips that were probed can be decoded" in shown(foresee(rehearsal(), 6, 8))
+
+
+def test_all_clips_of_a_probe_are_measured_together(rehearsal, monkeypatch):
+    monkeypatch.setattr(calibration, "MOST_S", 0.0)  # what a run may spend on it
+    found = []
+    monkeypatch.setattr("recap.forecast.project", lambda _, probe, *__: found.append(probe))
+    forecast(rehearsal(), 1000, probe=3)
+    assert found[0].engine.clips == 3
+
+
+@pytest.mark.parametrize("probe", (1, 2))
+def test_a_single_clip_and_two_have_a_forecast(rehearsal, probe):
+    least, expected, most = forecast(rehearsal(), 1, probe=probe).seconds
+    assert 0 < least <= expected <= most < np.inf
+
+
+def test_a_first_clip_that_cannot_be_fetched_is_one_among_others(rehearsal, monkeypatch):
+    fetch, refused = Fetcher.local, []
+
+    @contextmanager
+    def gone_at_first(fetcher, address):
+        refused.append(address)
+        if address == refused[0]:
+            raise ClipError("fetch", "missing_file", "it is gone")
+        with fetch(fetcher, address) as path:
+            yield path
+
+    monkeypatch.setattr(Fetcher, "local", gone_at_first)
+    assert forecast(rehearsal(), 10, probe=3).probed == 3
+
+
+def test_clips_that_no_model_takes_have_no_forecast(rehearsal, monkeypatch):
+    monkeypatch.setattr(
+        RehearsalFront, "requests", lambda _, clips: [ClipError("caption", "refused", "no")] * len(clips)
+    )
+    assert "none of the 3 clips that were probed can be captioned" in foresee(rehearsal(), 10, 3)
+
+
+def test_captions_without_a_word_have_a_forecast(rehearsal):
+    silent = replace(PROBE, output_tokens=np.zeros(3))
+    assert project(rehearsal("engine.actors=1"), silent, Machine(2, 0), 100, 10.0).seconds[2] < np.inf
 
 
 def test_a_forecast_is_shown_with_its_interval(rehearsal):

@@ -118,6 +118,7 @@ def test_on_ray_it_is_the_same(run, rehearsal, ray_session, tmp_path):
         (("translation.languages=[english]", "translation.engine=llm"), "no code of another language"),
         (("translation.languages=[zh]", "translation.engine=llm"), "rehearsal has none"),
         (("translation.languages=[zh]", "translation.checkpoint=nowhere"), "no checkpoint folder"),
+        ((*CHINESE, "translation.gpus_per_actor=1000"), "need 1000 GPUs"),
     ],
 )
 def test_what_cannot_be_translated_is_refused(rehearsal, overrides, message):

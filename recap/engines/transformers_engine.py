@@ -117,7 +117,7 @@ class TransformersEngine:
         return _positions(request) <= self._slots.capacity
 
     def _halve(self, reason: str) -> None:
-        count = self._slots.count
+        count = self.slots
         if count == 1:
             raise torch.OutOfMemoryError(
                 f"one clip alone does not fit into memory: lower engine.max_new_tokens or model.pooling, or spread "

@@ -25,9 +25,10 @@ class Calibrator:
         """A clip that has had its captions."""
         self._kept.append((clip_id, frames))
 
-    async def measure(self) -> Calibration | None:
-        """As many of the kept clips as a twentieth of the run so far has time for; None where that is none."""
-        clips = list(self._kept)[: affordable(self.timing.spent())]
+    async def measure(self, most: int | None = None) -> Calibration | None:
+        """`most` of the kept clips, else as many as a twentieth of the run so far has time for; None where that is
+        none."""
+        clips = list(self._kept)[: affordable(self.timing.spent()) if most is None else most]
         if not clips:
             return None
         with self.timing.off_the_books():

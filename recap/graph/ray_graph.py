@@ -20,13 +20,14 @@ from ray.exceptions import RayError
 from recap.engines import EngineSettings
 from recap.graph.lifeline import end_with_raylet
 from recap.graph.plan import WorkPlan
-from recap.graph.sizing import Machine, Pools, size_pools
+from recap.graph.sizing import Machine, Pools, size_pools, translator_cpus
 from recap.graph.stages import CaptionStage, DecodeStage, Receipt, WorkerLost
 from recap.graph.stopping import Stop
 from recap.graph.watcher import Watcher
 from recap.ledger import OUTPUT_ERRORS, OutputFailed
 from recap.records import Clip
 from recap.timing import Spent
+from recap.translation import TranslationSettings
 from recap.video import DecodeSettings
 
 MAX_BLOCK_CLIPS = 4  # more would hold frames back from an idle engine
@@ -46,6 +47,13 @@ def size_cluster(decode: DecodeSettings, engine: EngineSettings) -> Pools:
         gpus_per_actor=engine.gpus_per_actor,
         shares_cores=engine.computes_on_cpu,
     )
+
+
+def check_translators(settings: TranslationSettings) -> None:
+    """ValueError when they cannot run on the cluster that is joined: a graph would wait for room without an end."""
+    machine = joined_machine()
+    if settings.languages:
+        translator_cpus(machine.cpus, machine.gpus, settings)
 
 
 def joined_machine() -> Machine:
@@ -119,6 +127,7 @@ def prepare() -> None:
     """Ray Data without its own bars and warnings between ours, and with the reasons that its workers give."""
     # Both ways to bound restarts are called deprecated; what follows them is not in any release yet.
     warnings.filterwarnings("ignore", message="`ray_remote_args", category=DeprecationWarning)
+    warnings.filterwarnings("ignore", message="The minimum number of concurrent actors")  # of a run of a few clips
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
@@ -134,8 +143,10 @@ def _graph(clips: Sequence[Clip], plan: WorkPlan, pools: Pools, counter: ray.act
         max_concurrent_calls_per_actor=in_flight + 1,  # one may only be waiting for a commit
         max_tasks_in_flight_per_actor=in_flight + 2,
     )
-    common = {"batch_size": None, "batch_format": "pyarrow", "ray_remote_args_fn": bounded_retries}
-    decoded = ray.data.from_blocks(list(_blocks(clips, pools))).map_batches(
+    size = max(1, min(MAX_BLOCK_CLIPS, len(clips) // (4 * pools.decode_workers)))
+    # A batch is a block: None would say so too, but is refused where there are GPUs.
+    common = {"batch_size": size, "batch_format": "pyarrow", "ray_remote_args_fn": bounded_retries}
+    decoded = ray.data.from_blocks(list(_blocks(clips, size))).map_batches(
         _Decode,
         fn_constructor_args=(plan, counter),
         compute=decode_pool,
@@ -157,9 +168,7 @@ def bounded_retries() -> dict[str, int]:
     return {"max_restarts": RETRIES, "max_task_retries": RETRIES}
 
 
-def _blocks(clips: Iterable[Clip], pools: Pools) -> Iterator[pa.Table]:
-    clips = list(clips)
-    size = max(1, min(MAX_BLOCK_CLIPS, len(clips) // (4 * pools.decode_workers)))
+def _blocks(clips: Iterable[Clip], size: int) -> Iterator[pa.Table]:
     rest = iter(clips)
     while block := list(islice(rest, size)):
         yield pa.table({"clip": pa.array([pickle.dumps(clip) for clip in block], pa.binary())})

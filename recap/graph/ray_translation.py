@@ -22,7 +22,7 @@ from recap.graph.ray_graph import (
     prepare,
     raise_what_ended,
 )
-from recap.graph.sizing import HEADROOM_CPUS
+from recap.graph.sizing import translator_cpus
 from recap.graph.stopping import Stop
 from recap.graph.translating import Captioned, TranslateStage, TranslationPlan, blocks
 
@@ -47,15 +47,15 @@ def ray_translation(clips: Sequence[Captioned], stop: Stop, *, plan: Translation
 
 def _graph(clips: Sequence[Captioned], plan: TranslationPlan, counter: ray.actor.ActorHandle) -> Dataset:
     prepare()
-    settings = plan.settings
+    settings, machine = plan.settings, joined_machine()
     packed = [pa.table({"clips": [pickle.dumps(block)]}) for block in blocks(clips, len(clips), settings.actors)]
     return ray.data.from_blocks(packed).map_batches(
         _Translate,
         fn_constructor_args=(plan, counter),
         compute=ActorPoolStrategy(size=settings.actors),
-        num_cpus=min(1.0, (joined_machine().cpus - HEADROOM_CPUS) / settings.actors),
+        num_cpus=translator_cpus(machine.cpus, machine.gpus, settings),
         num_gpus=settings.gpus_per_actor,
-        batch_size=None,
+        batch_size=1,  # a row is a block of clips
         batch_format="pyarrow",
         ray_remote_args_fn=bounded_retries,
     )
@@ -67,6 +67,6 @@ class _Translate:
         self.stage, self.counter = TranslateStage(plan, uuid4().hex), counter
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        if ray.get(self.counter.is_closed.remote()):
-            return pa.table({"done": [0]})
-        return pa.table({"done": [self.stage.translate(pickle.loads(each)) for each in batch["clips"].to_pylist()]})
+        (block,) = batch["clips"].to_pylist()
+        is_closed = ray.get(self.counter.is_closed.remote())
+        return pa.table({"done": [0 if is_closed else self.stage.translate(pickle.loads(block))]})

@@ -10,6 +10,7 @@ from typing import Literal
 import psutil
 
 from recap.engines import EngineSettings
+from recap.translation import TranslationSettings
 
 HEADROOM_CPUS = 0.5  # Ray Data's own tasks need room: with less a graph can stand still without a word
 CAPTION_CPUS = 0.5  # less on a machine with little
@@ -73,6 +74,23 @@ def size_pools(
             f"the graph cannot stand still; lower decode.workers (to {fitting}) or engine.actors, or add CPUs"
         )
     return Pools(workers, decode_cpus, caption_actors, caption_cpus, gpus_per_actor)
+
+
+def translator_cpus(cpus: float, gpus: float, settings: TranslationSettings) -> float:
+    """What each translator reserves of `cpus`; ValueError with the sums when they cannot run on them and `gpus`."""
+    if settings.actors * settings.gpus_per_actor > gpus:
+        raise ValueError(
+            f"translation.actors {settings.actors} × translation.gpus_per_actor {settings.gpus_per_actor:g} need "
+            f"{settings.actors * settings.gpus_per_actor:g} GPUs, the cluster has {gpus:g}; lower one of them or add "
+            "GPUs"
+        )
+    share = min(1.0, (cpus - HEADROOM_CPUS) / settings.actors)
+    if share < MIN_CPUS:
+        raise ValueError(
+            f"translation.actors {settings.actors} × {share:.2g} CPU are shares of the {cpus:g} CPUs too small to work "
+            "with; lower translation.actors, or add CPUs"
+        )
+    return share
 
 
 def caption_actors(engine: EngineSettings, machine: Machine, model_bytes: int, clips: int) -> int:

@@ -146,13 +146,13 @@ class CaptionStage:
             else:
                 await asyncio.sleep(LOOK_EVERY_S)
 
-    async def calibrate(self) -> None:
-        """Measure the engine alone, once; a failure costs no more than the figure."""
+    async def calibrate(self, most: int | None = None) -> None:
+        """Measure the engine alone, once, as `Calibrator.measure` does; a failure costs no more than the figure."""
         if self.is_calibrated:
             return
         self.is_calibrated = True
         try:
-            measured = await self.calibrator.measure()
+            measured = await self.calibrator.measure(most)
         except Exception:
             log.info("the engine could not be calibrated", exc_info=True)
         else:

@@ -80,8 +80,10 @@ def stopping(grace_s: float, budget_s: float | None = None) -> Iterator[Stop]:
     """
     stop = Stop(grace_s, budget_s)
     if threading.current_thread() is not threading.main_thread():
-        yield stop
-        stop.close()
+        try:
+            yield stop
+        finally:
+            stop.close()
         return
     before = {number: signal.signal(number, stop.on_signal) for number in SIGNALS}
     stop.is_heard = True

@@ -123,6 +123,7 @@ def _ceiling(decode: Spent, caption: Spent, machine: Machine, actors: int, pace:
     sums = (sum(getattr(each, name) for each in caption.calibrations) for name in ("clips", "seconds", "core_seconds"))
     engine = Calibration(*sums)
     bound_by, most = narrowest(machine, actors, engine, decode.core_seconds.get("decoding", 0.0) / decoded)
+    most = max(most, pace)  # what was done can be done: something else ran beside the calibration
     return Ceiling(most, pace / most, bound_by, engine.clips)
 
 

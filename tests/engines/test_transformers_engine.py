@@ -238,6 +238,20 @@ def test_out_of_memory_halves_the_slots_and_loses_no_clip(make_engine, cramped, 
     assert 1 <= model.failures <= failures and "out of memory with 8 clips" in caplog.text
 
 
+def test_slots_that_cannot_even_be_made_are_halved(make_engine, monkeypatch, caplog):
+    expected, made, make = texts(make_engine(8), token_requests(12)), [], module.Slots
+
+    def no_room_for_eight(model, ends, count, capacity):
+        made.append(count)
+        if count == 8:
+            raise torch.OutOfMemoryError("CUDA out of memory: tried to allocate")
+        return make(model, ends, count, capacity)
+
+    monkeypatch.setattr(module, "Slots", no_room_for_eight)
+    assert texts(make_engine(8), token_requests(12)) == expected
+    assert made == [8, 4] and "out of memory with 8 clips" in caplog.text
+
+
 def test_one_clip_that_does_not_fit_is_said(make_engine, cramped):
     engine = make_engine(2, cramped(0))
     engine.submit(token_requests(1)[0])

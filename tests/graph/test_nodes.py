@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,11 +14,12 @@ import pytest
 import recap
 from recap.graph.nodes import Landmarks, look
 
+# Ray takes a node's word for its GPUs, and a rehearsal does not miss them.
 CLUSTER = """
 import subprocess, sys
 from ray.cluster_utils import Cluster
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
-cluster.add_node(num_cpus=2)
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "num_gpus": 1, "include_dashboard": False})
+cluster.add_node(num_cpus=2, num_gpus=1)
 cluster.wait_for_nodes()
 try:
     done = subprocess.run([*sys.argv[1:], f"ray.address={cluster.address}"])
@@ -63,19 +65,20 @@ def test_a_node_that_misses_something_says_what(landmarks, change, message):
 
 @pytest.mark.ray
 @pytest.mark.timeout(240)
-def test_two_nodes_deliver_the_shards_of_one(tmp_path, home):
+def test_two_nodes_with_gpus_deliver_the_shards_of_one(tmp_path, home):
     recap_command = Path(sys.executable).with_name("recap")
     clips = home / "pipelines/demo/clips/shapes"
     pipeline = tmp_path / "p.yaml"
     pipeline.write_text(
         f"corpus: {{path: {clips}}}\nengine: {{kind: rehearsal, max_new_tokens: 9, actors: 2}}\n"
         "output: {path: unset, rows_per_shard: 5}\ndecode: {workers: 2}\n"
+        "translation: {languages: [zh], engine: rehearsal}\n"
     )
     run = [str(recap_command), "run", str(pipeline)]
-    two = subprocess.run(
-        [sys.executable, "-c", CLUSTER, *run, f"output.path={tmp_path / 'two'}"], capture_output=True, text=True
-    )
+    on_gpus = [f"output.path={tmp_path / 'two'}", "engine.gpus_per_actor=1", "translation.gpus_per_actor=0.5"]
+    two = subprocess.run([sys.executable, "-c", CLUSTER, *run, *on_gpus], capture_output=True, text=True)
     assert two.returncode == 0, two.stderr
+    assert json.loads((tmp_path / "two/report/report.json").read_text())["speed"]["clips_per_gpu_hour_held"] > 0
     overrides = [f"output.path={tmp_path / 'one'}", "engine.actors=1", "decode.workers=1"]
     subprocess.run([*run, *overrides], check=True, capture_output=True)
     one, two = (shards(tmp_path / name) for name in ("one", "two"))

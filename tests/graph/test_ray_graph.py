@@ -135,6 +135,11 @@ def test_what_does_not_fit_is_refused_before_it_hangs(ray_session, rehearsal, tm
     assert not (tmp_path / "big").exists()
 
 
+def test_a_single_clip_runs_without_a_warning(ray_session, rehearsal, tmp_path, recwarn):
+    summary = jobs.run(rehearsal("one", "engine.actors=2", "decode.workers=2"), limit=1, runner="ray")
+    assert summary.captioned == 1 and not [each for each in recwarn if each.category is UserWarning]
+
+
 def test_a_cluster_that_does_not_answer_is_refused_before_anything_is_written(tmp_path, home):
     pipeline = tmp_path / "p.yaml"
     clips = home / "pipelines/demo/clips/shapes"

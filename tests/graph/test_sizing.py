@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recap.engines import EngineSettings
-from recap.graph.sizing import HEADROOM_CPUS, MIN_CPUS, Machine, Pools, caption_actors, size_pools
+from recap.graph.sizing import HEADROOM_CPUS, MIN_CPUS, Machine, Pools, caption_actors, size_pools, translator_cpus
+from recap.translation import TranslationSettings
 
 
 def pools(cpus, gpus=0, workers="auto", actors=1, per_actor=0, shares_cores=False):
@@ -42,6 +43,15 @@ def test_the_sum_always_leaves_room(cpus, actors, shares_cores):
         return
     used = got.decode_workers * got.decode_cpus + got.caption_actors * got.caption_cpus
     assert used <= cpus - HEADROOM_CPUS + 1e-6
+
+
+def test_translators_share_what_there_is_and_others_are_refused():
+    assert translator_cpus(8, 0, TranslationSettings()) == 1.0
+    assert translator_cpus(2, 1, TranslationSettings(actors=2, gpus_per_actor=0.5)) == 0.75
+    with pytest.raises(ValueError, match="need 2 GPUs, the cluster has 1"):
+        translator_cpus(8, 1, TranslationSettings(actors=2, gpus_per_actor=1))
+    with pytest.raises(ValueError, match="too small"):
+        translator_cpus(2, 0, TranslationSettings(actors=16))
 
 
 def test_what_cannot_run_is_refused_with_the_sums():

@@ -109,7 +109,7 @@ def test_of_calls_that_end_together_one_stays_to_commit(plan, tmp_path):
 def test_a_call_that_comes_while_the_engine_is_calibrated_commits(plan, tmp_path, monkeypatch):
     stage, measuring, go_on = CaptionStage(plan, "w"), asyncio.Event(), asyncio.Event()
 
-    async def measure():
+    async def measure(_):
         measuring.set()
         await go_on.wait()
 

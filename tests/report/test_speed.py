@@ -48,6 +48,11 @@ def test_the_ceiling_is_the_narrowest_of_engines_and_cores():
     assert account([caption(), decode(core_s=375.0)], actors=3).ceiling.clips_per_s == pytest.approx(1.0)
 
 
+def test_a_ceiling_is_no_lower_than_what_was_reached():
+    disturbed = account([caption(calibrations=[Calibration(8, 16.0, 2.0)]), decode()]).ceiling
+    assert (disturbed.clips_per_s, disturbed.share, disturbed.bound_by) == (1.0, 1.0, "engine")
+
+
 def test_gpu_hours_are_those_held_and_those_provisioned():
     speed = account([caption(), decode()], seconds=360.0, gpus=0.5)
     assert speed.clips_per_gpu_hour_held == pytest.approx(100 / 0.05)
