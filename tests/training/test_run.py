@@ -84,6 +84,40 @@ def test_a_killed_training_goes_on_to_the_same_losses(trained, recipe, base, cli
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
+def test_a_kill_in_an_epochs_middle_changes_no_dropout(recipe, base, clips, tmp_path, losses):
+    overrides = ("train.lora.dropout=0.3", "train.max_steps=6", "data.workers=1")
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    train(recipe(LORA, (*overrides, "train.save_every_steps=3"), BASE=base, DATA=clips, OUT=whole))
+    shutil.copytree(whole, out)
+    shutil.rmtree(out / "states" / "checkpoint-6")
+    train(recipe(LORA, (*overrides, "train.save_every_steps=3"), BASE=base, DATA=clips, OUT=out))
+    assert losses(out) == losses(whole)
+
+
+def test_a_finished_training_that_is_run_again_learns_no_more(recipe, base, clips, tmp_path, losses):
+    asked = recipe(LORA, ("train.max_steps=3",), BASE=base, DATA=clips, OUT=tmp_path)  # two steps are an epoch
+    first, before = train(asked), load_file(tmp_path / "full" / "model.safetensors")
+    again, after = train(asked), load_file(tmp_path / "full" / "model.safetensors")
+    assert (again.steps, len(losses(tmp_path))) == (3, 3)
+    assert again.loss == first.loss == pytest.approx(sum(map(float, losses(tmp_path))) / 3)
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_a_state_that_was_being_saved_is_passed_over(trained, recipe, base, clips, tmp_path, losses):
+    whole, _ = trained
+    out = Path(shutil.copytree(whole, tmp_path / "out"))
+    (out / "states" / "checkpoint-4" / "trainer_state.json").unlink()
+    (out / "states" / "checkpoint-4" / "optimizer.pt").write_bytes(b"half")
+    train(recipe(LORA, BASE=base, DATA=clips, OUT=out))
+    assert losses(out) == losses(whole)
+
+
+def test_a_training_shorter_than_its_log_has_a_curve(recipe, base, clips, tmp_path):
+    train(recipe(LORA, ("train.log_every_steps=10",), BASE=base, DATA=clips, OUT=tmp_path))
+    assert (tmp_path / "loss.csv").read_text().splitlines()[1].startswith("4,")
+    assert (tmp_path / "loss.png").is_file()
+
+
 def test_accumulated_gradients_are_those_of_one_batch(recipe, base, clips, tmp_path, losses):
     found = []
     for size in (1, 4):
