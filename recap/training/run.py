@@ -15,8 +15,9 @@ from transformers import PreTrainedModel, TrainingArguments, set_seed
 
 from recap.pllava import Pllava, Strategy, get_strategy, load_pllava, read_sizes
 from recap.records import WINDOWS
+from recap.training.bad_log import BadLog
 from recap.training.curve import mean_loss
-from recap.training.dataset import BadLog, Conversations, collate
+from recap.training.dataset import Conversations, collate
 from recap.training.learner import Learner, make_trainable, trainable_counts
 from recap.training.recipe import Recipe
 from recap.training.samples import Sample, read_sets
@@ -50,12 +51,12 @@ def train(recipe: Recipe) -> Trained:
     """
     output = Path(recipe.output.path).expanduser()
     arguments = _arguments(recipe, output)
-    samples, bad_log = _samples(recipe, output, arguments)
+    samples, bad_log, allowed = _samples(recipe, output, arguments)
     base = _start(recipe, output, samples, arguments)
     learner, strategy = _learner(recipe, base)
     learns, size = trainable_counts(learner)  # before ZeRO-3 parts them
     data = _dataset(recipe, base[0], strategy, samples, learner.pllava.tokenizer, bad_log)
-    watch = Watch(output, bad_log, limit=recipe.data.max_bad * len(samples))
+    watch = Watch(output, bad_log, limit=allowed)
     pad = next(iter(learner.pllava.config.pad_token_ids), learner.pllava.config.eos_token_ids[0])
     trainer = PllavaTrainer(
         learner,
@@ -120,22 +121,24 @@ def _accumulation(recipe: Recipe) -> int:
     return train.global_batch // (train.batch_size * processes)
 
 
-def _samples(recipe: Recipe, output: Path, arguments: TrainingArguments) -> tuple[list[Sample], BadLog]:
+def _samples(recipe: Recipe, output: Path, arguments: TrainingArguments) -> tuple[list[Sample], BadLog, float]:
+    """What can be learnt from, where the rest is named, and how much of it `data.max_bad` allows."""
     samples, bad = read_sets(recipe.data.sets)
     bad_log = BadLog(output / BAD)
     if arguments.process_index == 0:
         output.mkdir(parents=True, exist_ok=True)
-        known = bad_log.read()
-        for each in bad:
-            if each.path not in known:
-                bad_log.write(each)
-    if len(bad) > recipe.data.max_bad * (len(samples) + len(bad)) or not samples:
+        bad_log.begin(bad, {sample.path for sample in samples})
+    read = len(samples) + len(bad)
+    if not read:
+        raise ValueError(f"data.sets: there is no conversation in {', '.join(each.path for each in recipe.data.sets)}")
+    allowed = recipe.data.max_bad * read
+    if len(bad) > allowed or not samples:
         reasons = ", ".join(f"{each.path} ({each.reason})" for each in bad[:3])
         raise ValueError(
-            f"data: {len(bad)} of {len(samples) + len(bad)} samples are bad, more than data.max_bad "
-            f"{recipe.data.max_bad:g} allows: {reasons}; {bad_log.path} has all of them"
+            f"data: {len(bad)} of {read} samples are bad, more than data.max_bad {recipe.data.max_bad:g} allows: "
+            f"{reasons}; {bad_log.path} has all of them"
         )
-    return samples, bad_log
+    return samples, bad_log, allowed
 
 
 def _start(recipe: Recipe, output: Path, samples: Sequence[Sample], arguments: TrainingArguments) -> list[Path]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from recap.training.curve import Curve
-from recap.training.dataset import BadLog
+from recap.training.bad_log import BadLog
 
 
 class PllavaTrainer(Trainer):
@@ -93,5 +93,5 @@ class Watch(TrainerCallback):
             path, reason = list(bad.items())[-1]
             raise ValueError(
                 f"data: {len(bad)} samples are bad, more than data.max_bad allows, the last {path} ({reason}); "
-                f"{self._bad_log.path} has all of them"
+                f"{self._bad_log.path} has all of them; mend them or take them out, and run this again"
             )
