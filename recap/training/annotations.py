@@ -30,7 +30,7 @@ def annotation_files(path: Path) -> list[Path]:
 
 
 def read_annotations(file: Path) -> Iterator[dict[str, Any]]:
-    """Its conversations as `{video or image, QA, start, end}`. Raises ValueError for a file that cannot be read."""
+    """Its conversations: `{video or image, QA, start, end}`, or `i`, `q` and `a` in the place of `QA`. Raises ValueError for a file that cannot be read."""
     try:
         yield from READERS[file.suffix.lower()](file)
     except (ValueError, OSError, pa.ArrowException) as error:
@@ -38,31 +38,41 @@ def read_annotations(file: Path) -> Iterator[dict[str, Any]]:
 
 
 def _json(file: Path) -> list[Any]:
-    entries = json.loads(file.read_text(encoding="utf-8"))
+    entries = json.loads(file.read_text(encoding="utf-8-sig"))
     if not isinstance(entries, list):
         raise ValueError("it must hold a list of conversations")
     return entries
 
 
 def _json_lines(file: Path) -> Iterator[Any]:
-    with file.open(encoding="utf-8") as lines:
-        yield from (json.loads(line) for line in lines if line.strip())
+    with file.open(encoding="utf-8-sig") as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                yield _parsed(line, number)
+
+
+def _parsed(line: str, number: int) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        raise ValueError(f"line {number}: {error}") from None
 
 
 def _csv(file: Path) -> Iterator[dict[str, Any]]:
     as_text = pa.csv.ConvertOptions(column_types=dict.fromkeys(("video", "image", "i", "q", "a"), pa.string()))
-    return _conversations(pa.csv.read_csv(file, convert_options=as_text))
+    in_quotes = pa.csv.ParseOptions(newlines_in_values=True)
+    return _conversations(pa.csv.read_csv(file, parse_options=in_quotes, convert_options=as_text))
 
 
 def _parquet(file: Path) -> Iterator[dict[str, Any]]:
-    return _conversations(pa.parquet.read_table(file))
+    with pa.parquet.ParquetFile(file) as table:  # read_table would add columns for folders named `key=value`
+        return _conversations(table.read())
 
 
 def _conversations(table: pa.Table) -> Iterator[dict[str, Any]]:
-    """One conversation a row: a column `QA`, or the one question and answer in columns `i`, `q` and `a`."""
+    """One conversation a row; empty cells are None."""
     for row in table.to_pylist():
-        row = {name: value for name, value in row.items() if value not in (None, "") or name in "qa"}
-        yield row if "QA" in row else {**row, "QA": [row]}
+        yield {name: None if value == "" else value for name, value in row.items()}
 
 
 READERS: dict[str, Callable[[Path], Any]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,14 @@ class Curve:
         axes.set(xlabel="optimizer step", ylabel="loss per answer token", yscale="log")
         axes.grid(alpha=0.3)
         figure.savefig(self.folder / "loss.png", dpi=120, metadata={"Software": None})
+
+
+def mean_loss(folder: Path) -> float:
+    """The mean over all logged steps of the loss.csv in `folder`, those before a kill among them; nan without any."""
+    rows = _read(folder / "loss.csv")
+    steps = [0, *(int(row["step"]) for row in rows)]
+    total = sum(float(row["loss"]) * (step - last) for row, last, step in zip(rows, steps, steps[1:], strict=False))
+    return total / steps[-1] if rows else math.nan
 
 
 def _read(path: Path) -> list[dict[str, str]]:

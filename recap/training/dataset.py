@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,39 +12,17 @@ from torch.utils.data import Dataset
 
 from recap.pllava import left_pad
 from recap.records import ClipError, FrameRequest
+from recap.training.bad_log import BadLog
 from recap.training.conversation import FORMATS, IGNORED, encode
 from recap.training.samples import Bad, Sample
 from recap.training.settings import DataSettings
 from recap.video import DecodeSettings, apply_view, open_reader
 
 
-class BadLog:
-    """The samples that could not be used, one JSON line each, written by every data worker."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def write(self, bad: Bad) -> None:
-        """Append one; a short line is written whole, whoever writes beside."""
-        line = json.dumps({"path": bad.path, "reason": bad.reason}, ensure_ascii=False) + "\n"
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            os.write(descriptor, line.encode())
-        finally:
-            os.close(descriptor)
-
-    def read(self) -> dict[str, str]:
-        """Each bad sample's path and reason."""
-        if not self.path.exists():
-            return {}
-        rows = [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
-        return {row["path"]: row["reason"] for row in rows}
-
-
 class Conversations(Dataset):
     """What a sample's model input is: uint8 `pixels` (pictures, S, S, 3), `input_ids` and `labels`.
 
-    In the place of a sample that cannot be decoded stands the next one that can, so that a resumed training
+    In the place of a sample that cannot be used stands the next one that can, so that a resumed training
     sees the same order; it goes into `log`.
     """
 
@@ -70,17 +45,21 @@ class Conversations(Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         for step in range(len(self)):
-            sample = self._samples[(index + step) % len(self)]
-            try:
-                pixels = self._pixels(sample)
-            except ClipError as error:
-                self._log.write(Bad(sample.path, f"{error.stage}/{error.kind}: {error.message}"))
-                continue
-            ids, labels = encode(
-                sample.turns, FORMATS[self._data.conversation], self._tokenizer, self._data.max_text_tokens
-            )
-            return {"pixels": pixels, "input_ids": ids, "labels": labels}
-        raise ValueError(f"data: none of the {len(self)} samples can be decoded; {self._log.path} says why")
+            found = self._row(self._samples[(index + step) % len(self)])
+            if not isinstance(found, Bad):
+                return found
+            self._log.write(found)
+        raise ValueError(f"data: none of the {len(self)} samples can be used; {self._log.path} says why")
+
+    def _row(self, sample: Sample) -> dict[str, Any] | Bad:
+        longest = self._data.max_text_tokens
+        ids, labels = encode(sample.turns, FORMATS[self._data.conversation], self._tokenizer, longest)
+        if all(label == IGNORED for label in labels):
+            return Bad(sample.path, f"no answer begins within data.max_text_tokens {longest}")
+        try:
+            return {"pixels": self._pixels(sample), "input_ids": ids, "labels": labels}
+        except ClipError as error:
+            return Bad(sample.path, f"{error.stage}/{error.kind}: {error.message}", damaged=True)
 
     def _pixels(self, sample: Sample) -> np.ndarray:
         if sample.kind == "image":
@@ -92,7 +71,7 @@ class Conversations(Dataset):
         """A picture as a video that stands still: window-major, each of its windows `count` times."""
         try:
             frame = np.asarray(Image.open(path).convert("RGB"))
-        except (OSError, ValueError, Image.DecompressionBombError) as error:
+        except Exception as error:  # Pillow lets SyntaxError and others through for some damaged files
             raise ClipError("decode", "decoder_error", f"the picture cannot be read ({type(error).__name__})") from None
         return np.repeat(apply_view(frame, self._request.view, self._request.size), self._request.count, axis=0)
 

@@ -12,26 +12,26 @@ from typing import Any
 
 import torch
 from transformers import PreTrainedModel, TrainingArguments, set_seed
-from transformers.trainer_utils import get_last_checkpoint
 
 from recap.pllava import Pllava, Strategy, get_strategy, load_pllava, read_sizes
 from recap.records import WINDOWS
-from recap.training.curve import Curve
-from recap.training.dataset import BadLog, Conversations, collate
+from recap.training.bad_log import BadLog
+from recap.training.curve import mean_loss
+from recap.training.dataset import Conversations, collate
 from recap.training.learner import Learner, make_trainable, trainable_counts
 from recap.training.recipe import Recipe
 from recap.training.samples import Sample, read_sets
 from recap.training.saving import provenance, rescaled, save_adapter, save_full
 from recap.training.scratch import write_untrained
-from recap.training.states import deepspeed_file, fetch_start
-from recap.training.trainer import PllavaTrainer, Watch
+from recap.training.states import deepspeed_file, fetch_start, last_state
+from recap.training.trainer import PllavaTrainer, SeededSteps, Watch
 
 STATES, START, BAD, SUMMARY = "states", "start", "bad_samples.jsonl", "trained.json"
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training left behind. `bad` counts samples that could not be used."""
+    """What a training left behind. `loss` is the mean over all its steps; `bad` counts what could not be used."""
 
     steps: int
     loss: float
@@ -51,28 +51,26 @@ def train(recipe: Recipe) -> Trained:
     """
     output = Path(recipe.output.path).expanduser()
     arguments = _arguments(recipe, output)
-    samples, bad_log = _samples(recipe, output, arguments)
+    samples, bad_log, allowed = _samples(recipe, output, arguments)
     base = _start(recipe, output, samples, arguments)
     learner, strategy = _learner(recipe, base)
+    learns, size = trainable_counts(learner)  # before ZeRO-3 parts them
     data = _dataset(recipe, base[0], strategy, samples, learner.pllava.tokenizer, bad_log)
-    state = get_last_checkpoint(arguments.output_dir) if Path(arguments.output_dir).is_dir() else None
-    watch = Watch(output, bad_log, limit=recipe.data.max_bad * len(samples))
+    watch = Watch(output, bad_log, limit=allowed)
     pad = next(iter(learner.pllava.config.pad_token_ids), learner.pllava.config.eos_token_ids[0])
     trainer = PllavaTrainer(
         learner,
         arguments,
         train_dataset=data,
         data_collator=partial(collate, pad_token_id=pad),
-        callbacks=[watch],
+        callbacks=[SeededSteps(), watch],
     )
-    result = trainer.train(resume_from_checkpoint=state)
+    result = trainer.train(resume_from_checkpoint=last_state(output / STATES))
     folders = _save(recipe, output, trainer, learner, base, strategy)
-    learns, size = trainable_counts(learner)
-    trained = Trained(
-        result.global_step, result.training_loss, len(samples), len(bad_log.read()), learns, size, folders
-    )
-    if trainer.is_world_process_zero():
-        Curve(output, result.global_step).draw()
+    first = trainer.is_world_process_zero()
+    loss = mean_loss(output) if first else result.training_loss  # only the first surely sees all of loss.csv
+    trained = Trained(result.global_step, loss, len(samples), len(bad_log.read()), learns, size, folders)
+    if first:
         (output / SUMMARY).write_text(json.dumps(asdict(trained), indent=2) + "\n", encoding="utf-8")
     return trained
 
@@ -123,22 +121,24 @@ def _accumulation(recipe: Recipe) -> int:
     return train.global_batch // (train.batch_size * processes)
 
 
-def _samples(recipe: Recipe, output: Path, arguments: TrainingArguments) -> tuple[list[Sample], BadLog]:
+def _samples(recipe: Recipe, output: Path, arguments: TrainingArguments) -> tuple[list[Sample], BadLog, float]:
+    """What can be learnt from, where the rest is named, and how much of it `data.max_bad` allows."""
     samples, bad = read_sets(recipe.data.sets)
     bad_log = BadLog(output / BAD)
     if arguments.process_index == 0:
         output.mkdir(parents=True, exist_ok=True)
-        known = bad_log.read()
-        for each in bad:
-            if each.path not in known:
-                bad_log.write(each)
-    if len(bad) > recipe.data.max_bad * (len(samples) + len(bad)) or not samples:
+        bad_log.begin(bad, {sample.path for sample in samples})
+    read = len(samples) + len(bad)
+    if not read:
+        raise ValueError(f"data.sets: there is no conversation in {', '.join(each.path for each in recipe.data.sets)}")
+    allowed = recipe.data.max_bad * read
+    if len(bad) > allowed or not samples:
         reasons = ", ".join(f"{each.path} ({each.reason})" for each in bad[:3])
         raise ValueError(
-            f"data: {len(bad)} of {len(samples) + len(bad)} samples are bad, more than data.max_bad "
-            f"{recipe.data.max_bad:g} allows: {reasons}; {bad_log.path} has all of them"
+            f"data: {len(bad)} of {read} samples are bad, more than data.max_bad {recipe.data.max_bad:g} allows: "
+            f"{reasons}; {bad_log.path} has all of them"
         )
-    return samples, bad_log
+    return samples, bad_log, allowed
 
 
 def _start(recipe: Recipe, output: Path, samples: Sequence[Sample], arguments: TrainingArguments) -> list[Path]:

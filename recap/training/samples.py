@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from recap.pllava.prompts import IMAGE
 from recap.training.annotations import annotation_files, read_annotations
 from recap.training.conversation import Turn
 from recap.training.settings import DataSet
@@ -26,10 +27,11 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Bad:
-    """A sample that cannot be learnt from, and why."""
+    """A sample that cannot be learnt from, and why; `damaged` when it is its file that cannot be decoded."""
 
     path: str
     reason: str
+    damaged: bool = False
 
 
 def read_sets(sets: Sequence[DataSet]) -> tuple[list[Sample], list[Bad]]:
@@ -39,7 +41,7 @@ def read_sets(sets: Sequence[DataSet]) -> tuple[list[Sample], list[Bad]]:
     """
     samples: list[Sample] = []
     bad: list[Bad] = []
-    for data_set in sets:
+    for number, data_set in enumerate(sets):
         good = []
         for sample in _read(data_set):
             reason = _fault(sample)
@@ -47,7 +49,7 @@ def read_sets(sets: Sequence[DataSet]) -> tuple[list[Sample], list[Bad]]:
                 bad.append(Bad(sample.path, reason))
             else:
                 good.append(sample)
-        samples += _weighted(good, data_set)
+        samples += _weighted(good, data_set.weight, number)
     return samples, bad
 
 
@@ -57,24 +59,37 @@ def _read(data_set: DataSet) -> Iterator[Sample]:
         for number, entry in enumerate(read_annotations(file)):
             try:
                 yield _sample(entry, root)
-            except (KeyError, TypeError, ValueError) as error:
-                raise ValueError(f"data.sets: entry {number} of {file} is no conversation ({error!r})") from None
+            except KeyError as error:
+                raise ValueError(f"data.sets: entry {number} of {file} is no conversation: it has no {error}") from None
+            except (AttributeError, TypeError, ValueError) as error:
+                raise ValueError(f"data.sets: entry {number} of {file} is no conversation ({error})") from None
 
 
 def _sample(entry: dict[str, Any], root: Path) -> Sample:
-    kind: Literal["video", "image"] = "video" if "video" in entry else "image"
-    turns = tuple(Turn(turn["q"], turn["a"], turn.get("i") or "") for turn in entry["QA"])
+    """`entry` as read; without `QA` it is the one turn itself, as in a table. An empty cell is None."""
+    kind: Literal["video", "image"] = "image" if entry.get("video") is None else "video"
+    if entry.get(kind) is None:
+        raise ValueError("it names no video and no image")
+    turns = tuple(Turn(_text(turn["q"]), _text(turn["a"]), _text(turn.get("i"))) for turn in entry.get("QA", [entry]))
     start, end = (None if entry.get(name) is None else float(entry[name]) for name in ("start", "end"))
     return Sample(str(root / entry[kind]), kind, turns, start, end)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list | dict):
+        raise TypeError(f"questions and answers are text, not {value!r}")
+    return "" if value is None else str(value)
 
 
 def _fault(sample: Sample) -> str:
     if not sample.turns or not all(turn.answer.strip() for turn in sample.turns):
         return "an answer is empty"
+    if any(IMAGE in text for turn in sample.turns for text in (turn.instruction, turn.question, turn.answer)):
+        return f"its text holds {IMAGE}, which is put in where data.conversation wants it"
     return "" if Path(sample.path).is_file() else "the file is missing"
 
 
-def _weighted(samples: list[Sample], data_set: DataSet) -> list[Sample]:
-    whole, part = divmod(data_set.weight, 1)
-    chosen = random.Random(data_set.path).sample(samples, round(part * len(samples)))
+def _weighted(samples: list[Sample], weight: float, seed: int) -> list[Sample]:
+    whole, part = divmod(weight, 1)
+    chosen = random.Random(seed).sample(samples, round(part * len(samples)))
     return samples * int(whole) + chosen

@@ -1,8 +1,11 @@
-"""What a training finds: the checkpoint to start from, a DeepSpeed configuration by its name."""
+"""What a training finds: the checkpoint to start from, its own last state, a DeepSpeed configuration by its name."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+
+from transformers.trainer_utils import sort_checkpoints
 
 from recap.training.settings import StartSettings
 
@@ -15,6 +18,19 @@ def fetch_start(model: StartSettings) -> list[Path]:
 
     folders = [resolve_checkpoint(model.checkpoint, model.revision)]
     return folders + ([resolve_checkpoint(model.base)] if model.base else [])
+
+
+def last_state(folder: Path) -> str | None:
+    """The newest state in `folder` that was saved to its end; a kill may have left a later one behind in part."""
+    return next((state for state in reversed(sort_checkpoints(str(folder))) if _is_whole(Path(state))), None)
+
+
+def _is_whole(state: Path) -> bool:
+    try:
+        json.loads((state / "trainer_state.json").read_text(encoding="utf-8"))  # written last
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def deepspeed_file(name: str | None) -> str | None:

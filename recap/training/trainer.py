@@ -1,20 +1,28 @@
-"""transformers' Trainer, saving no more than what is trained, and what is watched while it runs."""
+"""transformers' Trainer, made to go on exactly from what it saved, and what is watched while it runs."""
 
 from __future__ import annotations
 
+import random
 import time
 from pathlib import Path
+from typing import Any
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from recap.training.curve import Curve
-from recap.training.dataset import BadLog
+from recap.training.bad_log import BadLog
 
 
 class PllavaTrainer(Trainer):
     """Drives a `Learner`. Its states hold the weights that learn; the frozen ones are those of the base."""
+
+    def _run_epoch(self, *arguments: Any, **named: Any) -> None:
+        # From the state of the last step the Trainer would take one step more than was asked.
+        if self.state.global_step < self.state.max_steps:
+            super()._run_epoch(*arguments, **named)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         if not self.args.should_save:
@@ -36,6 +44,16 @@ class PllavaTrainer(Trainer):
         return {name.removeprefix("pllava."): weight for name, weight in state.items()}
 
 
+class SeededSteps(TrainerCallback):
+    """Draws each step's dropout from the seed, the step and the process, so that a resumed training draws the same.
+
+    The generator's saved state would not do: starting an epoch draws from it, a resumed one once more.
+    """
+
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_) -> None:
+        torch.manual_seed(random.Random(f"{args.seed}/{state.global_step}/{args.process_index}").getrandbits(63))
+
+
 class Watch(TrainerCallback):
     """Writes the loss curve and stops a training whose samples turn out bad."""
 
@@ -48,6 +66,9 @@ class Watch(TrainerCallback):
         self._started = time.monotonic()
         if state.is_world_process_zero:
             self._curve = Curve(self._folder, state.global_step)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_) -> None:
+        control.should_log |= state.global_step == state.max_steps
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict | None = None, **_
@@ -62,11 +83,15 @@ class Watch(TrainerCallback):
         if self._curve:
             self._curve.draw()
 
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_) -> None:
+        if self._curve:
+            self._curve.draw()
+
     def _check_samples(self) -> None:
         bad = self._bad_log.read()
         if len(bad) > self._limit:
             path, reason = list(bad.items())[-1]
             raise ValueError(
                 f"data: {len(bad)} samples are bad, more than data.max_bad allows, the last {path} ({reason}); "
-                f"{self._bad_log.path} has all of them"
+                f"{self._bad_log.path} has all of them; mend them or take them out, and run this again"
             )

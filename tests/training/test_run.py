@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner
+from PIL import Image
 from safetensors.torch import load_file
 
 from recap.cli import main
@@ -84,6 +86,40 @@ def test_a_killed_training_goes_on_to_the_same_losses(trained, recipe, base, cli
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
+def test_a_kill_in_an_epochs_middle_changes_no_dropout(recipe, base, clips, tmp_path, losses):
+    overrides = ("train.lora.dropout=0.3", "train.max_steps=6", "data.workers=1")
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    train(recipe(LORA, (*overrides, "train.save_every_steps=3"), BASE=base, DATA=clips, OUT=whole))
+    shutil.copytree(whole, out)
+    shutil.rmtree(out / "states" / "checkpoint-6")
+    train(recipe(LORA, (*overrides, "train.save_every_steps=3"), BASE=base, DATA=clips, OUT=out))
+    assert losses(out) == losses(whole)
+
+
+def test_a_finished_training_that_is_run_again_learns_no_more(recipe, base, clips, tmp_path, losses):
+    asked = recipe(LORA, ("train.max_steps=3",), BASE=base, DATA=clips, OUT=tmp_path)  # two steps are an epoch
+    first, before = train(asked), load_file(tmp_path / "full" / "model.safetensors")
+    again, after = train(asked), load_file(tmp_path / "full" / "model.safetensors")
+    assert (again.steps, len(losses(tmp_path))) == (3, 3)
+    assert again.loss == first.loss == pytest.approx(sum(map(float, losses(tmp_path))) / 3)
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_a_state_that_was_being_saved_is_passed_over(trained, recipe, base, clips, tmp_path, losses):
+    whole, _ = trained
+    out = Path(shutil.copytree(whole, tmp_path / "out"))
+    (out / "states" / "checkpoint-4" / "trainer_state.json").unlink()
+    (out / "states" / "checkpoint-4" / "optimizer.pt").write_bytes(b"half")
+    train(recipe(LORA, BASE=base, DATA=clips, OUT=out))
+    assert losses(out) == losses(whole)
+
+
+def test_a_training_shorter_than_its_log_has_a_curve(recipe, base, clips, tmp_path):
+    train(recipe(LORA, ("train.log_every_steps=10",), BASE=base, DATA=clips, OUT=tmp_path))
+    assert (tmp_path / "loss.csv").read_text().splitlines()[1].startswith("4,")
+    assert (tmp_path / "loss.png").is_file()
+
+
 def test_accumulated_gradients_are_those_of_one_batch(recipe, base, clips, tmp_path, losses):
     found = []
     for size in (1, 4):
@@ -101,6 +137,43 @@ def test_clips_that_cannot_be_decoded_are_named_and_skipped(recipe, base, spoilt
     assert result.steps == 4 and result.bad == 3
     reasons = {row["reason"].split(":")[0] for row in rows}
     assert reasons == {"an answer is empty", "the file is missing", "probe/not_a_video"}
+
+
+def test_as_many_as_the_limit_allows_do_not_stop_it(recipe, base, spoilt, tmp_path):
+    result = train(recipe(LORA, ("data.max_bad=0.125",), BASE=base, DATA=spoilt(gone=1), OUT=tmp_path / "out"))
+    assert (result.steps, result.bad, result.samples) == (4, 1, 7)
+
+
+def test_mended_clips_are_no_longer_counted(recipe, base, clips, spoilt, tmp_path):
+    data = spoilt(cut=4)
+    asked = recipe(LORA, BASE=base, DATA=data, OUT=tmp_path / "out")
+    with pytest.raises(ValueError, match="mend them"):
+        train(asked)
+    shutil.copytree(clips / "clips", data / "clips", dirs_exist_ok=True)
+    assert train(asked).bad == 0
+
+
+def test_an_answer_beyond_the_longest_text_is_named_and_skipped(recipe, base, clips, tmp_path):
+    rows = json.loads((clips / "train.json").read_text())
+    for row in rows:
+        row["video"] = str(clips / row["video"])
+    rows[0]["QA"][0]["i"] = "Look. " * 600
+    (tmp_path / "train.json").write_text(json.dumps(rows))
+    result = train(recipe(LORA, ("data.max_bad=0.5",), BASE=base, DATA=tmp_path, OUT=tmp_path / "out"))
+    assert result.steps == 4 and result.bad == 1
+    assert "no answer begins within data.max_text_tokens 512" in (tmp_path / "out" / "bad_samples.jsonl").read_text()
+
+
+def test_a_damaged_picture_is_named_and_skipped(recipe, base, pictures, tmp_path):
+    data = Path(shutil.copytree(pictures, tmp_path / "pictures"))
+    rows = json.loads((data / "train.json").read_text())
+    whole = io.BytesIO()
+    Image.open(data / rows[0]["image"]).save(whole, "PNG")
+    content = bytearray(whole.getvalue())
+    content[content.index(b"IDAT") - 2] //= 2  # a chunk said to be shorter: Pillow raises SyntaxError
+    (data / rows[0]["image"]).write_bytes(content)
+    result = train(recipe(LORA, ("data.max_bad=0.5", "train.max_steps=8"), BASE=base, DATA=data, OUT=tmp_path / "out"))
+    assert result.bad == 1
 
 
 def test_too_many_bad_clips_stop_the_training(recipe, base, spoilt, tmp_path):

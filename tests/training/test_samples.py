@@ -93,9 +93,52 @@ WRITERS = {
 }
 
 
+def read(tmp_path, name, content):
+    """The samples and bad samples of a file about `a.mp4`."""
+    (tmp_path / "a.mp4").touch()
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    return read_sets([DataSet(str(tmp_path / name))])
+
+
+@pytest.mark.parametrize(("answer", "heard"), [("12", "12"), ("true", "True"), ("null", None)])
+def test_answers_that_are_no_text(tmp_path, answer, heard):
+    samples, bad = read(tmp_path, "x.json", f'[{{"video": "a.mp4", "QA": [{{"q": null, "a": {answer}}}]}}]')
+    assert [sample.turns[0].answer for sample in samples] == ([heard] if heard else [])
+    assert [each.reason for each in bad] == ([] if heard else ["an answer is empty"])
+
+
+def test_a_picture_marker_of_another_format_is_named(tmp_path):
+    _, (bad,) = read(tmp_path, "x.json", '[{"video": "a.mp4", "QA": [{"q": "<image>\\nWhat?", "a": "x"}]}]')
+    assert "its text holds <image>" in bad.reason
+
+
+def test_json_with_a_byte_order_mark_and_lines_without_qa(tmp_path):
+    row = '{"video": "a.mp4", "q": "?", "a": "!"}'
+    for name, content in (("x.json", f"\ufeff[{row}]"), ("x.jsonl", f"\ufeff{row}\n\n")):
+        (sample,), bad = read(tmp_path, name, content)
+        assert sample.turns[0].answer == "!" and not bad
+
+
+def test_answers_of_several_lines_in_a_large_csv(tmp_path):
+    rows = "".join(f'a.mp4,"What is {number}?","a line\n\nand another, {"x" * 99}"\n' for number in range(20_000))
+    samples, bad = read(tmp_path, "x.csv", "video,q,a\n" + rows)
+    assert len(samples) == 20_000 and not bad
+
+
+def test_the_part_of_a_set_is_the_same_by_any_path(tmp_path, monkeypatch):
+    path = write(tmp_path, [entry(f"{number}.mp4") for number in range(40)])
+    monkeypatch.chdir(tmp_path)
+    far, near = (read_sets([DataSet(each, weight=0.5)])[0] for each in (path, "train.json"))
+    assert [sample.path.rsplit("/")[-1] for sample in far] == [sample.path.rsplit("/")[-1] for sample in near]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ('[{"QA": [{"q": "?", "a": "!"}]}]', "entry 0 .*it names no video and no image"),
+        ('["x"]', "entry 0 .* is no conversation"),
+        ('[{"video": "a", "QA": [{"a": "!"}]}]', "entry 0 .*it has no 'q'"),
+        ('[{"video": "a", "QA": [{"q": "?", "a": ["!"]}]}]', "entry 0 .*questions and answers are text"),
         ("{}", "must hold a list"),
         ("[", "cannot be read"),
         ('[{"video": "a"}]', "entry 0 .* is no conversation"),
@@ -105,6 +148,11 @@ def test_what_is_no_list_of_conversations_is_refused(tmp_path, text, message):
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(ValueError, match=message):
         read_sets([DataSet(str(tmp_path / "x.json"))])
+
+
+def test_a_broken_line_is_told(tmp_path):
+    with pytest.raises(ValueError, match="cannot be read: line 3: "):
+        read(tmp_path, "x.jsonl", '{"video": "a.mp4", "q": "?", "a": "!"}\n\n{oops\n')
 
 
 def test_a_file_that_is_not_there(tmp_path):
