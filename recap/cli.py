@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from recap.pocket.recipes import LearnSettings
 
 AGAIN = "what was committed is safe, run the same command to go on"
+MEND = "the same pipeline, run again, mends damaged shards and does again what damaged fragments held"
 OVERRIDES = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 _OUTPUT = click.argument("output", callback=lambda _context, _parameter, value: location(value))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
@@ -177,7 +178,7 @@ def verify(output: Location, as_json: bool) -> None:
     else:
         for difference in found:
             click.echo(f"{difference.where}: {difference.what}")
-        click.echo(f"{len(found)} differences" if found else "all is as it must be")
+        click.echo(f"{len(found)} differences: {MEND}" if found else "all is as it must be")
     sys.exit(1 if found else 0)
 
 

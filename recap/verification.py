@@ -32,9 +32,12 @@ def verify(output: Location) -> list[Difference]:
     Takes no lease, so that a run that is at work, or was stopped before its end, differs too. Memory
     holds the rows of one shard. Raises ValueError where no run has finished.
     """
-    manifest = ledger.read_manifest(output)
+    try:
+        manifest = ledger.read_manifest(output)
+    except ledger.Damaged as error:
+        return [*_recipe(output), Difference("manifest.json", str(error))]
     files = [shards.Shard(**line) for line in manifest["shards"]]
-    found = [*_fragments(output), *_manifest(manifest, files), *_files(output, files)]
+    found = [*_recipe(output), *_fragments(output), *_manifest(manifest, files), *_files(output, files)]
     broken = {difference.where for difference in found}
     try:
         snapshot = ledger.read_snapshot(output)
@@ -64,6 +67,13 @@ def _delivery(output: Location, manifest: dict[str, Any], snapshot: ledger.Snaps
 
 def _keys(translation_key: str, review_key: str) -> tuple[str, str]:
     return translation_key, verdict_key(review_key, translation_key)
+
+
+def _recipe(output: Location) -> Iterator[Difference]:
+    try:
+        ledger.read_recipe(output)
+    except ValueError as error:
+        yield Difference("recipe.json", str(error))
 
 
 def _fragments(output: Location) -> Iterator[Difference]:

@@ -12,6 +12,7 @@ import pytest
 
 from recap import jobs
 from recap.shards import generation_of
+from recap.status import status
 from recap.verification import verify
 
 
@@ -169,3 +170,22 @@ def test_an_output_without_a_manifest_or_with_a_newer_one_is_refused(output):
     (output / "manifest.json").unlink()
     with pytest.raises(ValueError, match="no run has finished"):
         verify(output)
+
+
+def test_a_damaged_document_is_named_with_what_mends_it(output, tmp_path):
+    (output / "manifest.json").write_text("{nope")
+    (output / "recipe.json").write_text("{nope")
+    text = "\n".join(differences(output))
+    assert f"{output}/manifest.json is damaged" in text and "run the same pipeline again" in text
+    assert f"{output}/recipe.json is damaged" in text and "beside the newest fragments" in text
+    with pytest.raises(ValueError, match=r"recipe\.json is damaged .*copy the recipe\.json"):
+        status(output)
+    (beside,) = output.glob("fragments/*/recipe.json")
+    shutil.copy(beside, output)
+    with pytest.raises(ValueError, match=r"manifest\.json is damaged"):
+        status(output)
+
+
+def test_a_missing_recipe_is_a_difference(output):
+    (output / "recipe.json").unlink()
+    assert differences(output) == [f"recipe.json: {output} holds no recipe.json: no run has begun there"]

@@ -2,12 +2,20 @@
 
 from recap.ledger.committed import Committed, observe
 from recap.ledger.compaction import compact
-from recap.ledger.files import OUTPUT_ERRORS, OutputFailed, output_errors, read_json, sweep, write_json
+from recap.ledger.files import OUTPUT_ERRORS, Damaged, OutputFailed, output_errors, read_json, sweep, write_json
 from recap.ledger.fragments import FragmentWriter, pass_over, read_fragments, set_aside, write_retry
 from recap.ledger.growth import Growth, foresee_snapshot, update_snapshot
 from recap.ledger.keys import Keys, differences, key_of
 from recap.ledger.lease import Holder, holder, lease, require_lease
-from recap.ledger.recipe import check_owner, fragment_folder, overlay_folder, read_manifest, read_recipe, write_recipe
+from recap.ledger.recipe import (
+    check_owner,
+    document,
+    fragment_folder,
+    overlay_folder,
+    read_manifest,
+    read_recipe,
+    write_recipe,
+)
 from recap.ledger.schema import captions_of, refuse_reserved
 from recap.ledger.sealed import CONTRACT
 from recap.ledger.snapshot import Snapshot, read_snapshot
@@ -16,6 +24,7 @@ __all__ = [
     "CONTRACT",
     "OUTPUT_ERRORS",
     "Committed",
+    "Damaged",
     "FragmentWriter",
     "Growth",
     "Holder",
@@ -26,6 +35,7 @@ __all__ = [
     "check_owner",
     "compact",
     "differences",
+    "document",
     "foresee_snapshot",
     "fragment_folder",
     "holder",

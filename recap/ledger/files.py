@@ -24,6 +24,10 @@ class OutputFailed(Exception):
         return f"the output cannot be written: {self.error.strerror}"
 
 
+class Damaged(ValueError):
+    """A file of the output that is there and cannot be read. The message names it."""
+
+
 @contextmanager
 def output_errors() -> Iterator[None]:
     """Raise OutputFailed for an error of a disk or a store that says so."""
@@ -43,11 +47,13 @@ def write_json(path: Location, document: Any) -> None:
 
 
 def read_json(path: Location) -> Any | None:
-    """The document, or None where there is no such file."""
+    """The document, or None where there is no such file. Raises Damaged for what is no JSON."""
     try:
         return json.loads(read_bytes(path).decode())
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except ValueError as error:
+        raise Damaged(f"{path} is damaged ({error})") from None
 
 
 def sweep(output: Location) -> None:

@@ -6,15 +6,29 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from recap.ledger.files import read_json, write_json
+from recap.ledger.files import Damaged, read_json, write_json
 from recap.ledger.keys import Keys
 from recap.ledger.sealed import CONTRACT, refuse_newer
 from recap.storage import Location, children
 
 
+MENDED_BY = {
+    "manifest.json": "run the same pipeline again, which writes it anew",
+    "recipe.json": "copy the recipe.json beside the newest fragments, below fragments/, over it",
+}
+
+
+def document(output: Location, name: str) -> dict[str, Any] | None:
+    """The manifest or the recipe, None where there is none. Raises Damaged, with what mends it."""
+    try:
+        return read_json(output / name)
+    except Damaged as error:
+        raise Damaged(f"{error}; {MENDED_BY[name]}") from None
+
+
 def read_manifest(output: Location) -> dict[str, Any]:
     """The current generation's manifest. Raises ValueError where there is none, or a newer recap wrote it."""
-    manifest = read_json(output / "manifest.json")
+    manifest = document(output, "manifest.json")
     if manifest is None:
         raise ValueError(f"{output} holds no manifest.json: no run has finished there yet")
     refuse_newer(output, manifest["contract"])
@@ -23,7 +37,7 @@ def read_manifest(output: Location) -> dict[str, Any]:
 
 def read_recipe(output: Location) -> dict[str, Any]:
     """Whose output this is. Raises ValueError where no run has begun, or a newer recap has."""
-    recipe = read_json(output / "recipe.json")
+    recipe = document(output, "recipe.json")
     if recipe is None:
         raise ValueError(f"{output} holds no recipe.json: no run has begun there")
     refuse_newer(output, recipe["contract"])
@@ -42,7 +56,7 @@ def overlay_folder(output: Location, key: str) -> Location:
 
 def check_owner(output: Location, corpus: str) -> None:
     """Raise ValueError when `output` belongs to another corpus, a newer recap, or somebody else."""
-    recipe = read_json(output / "recipe.json")
+    recipe = document(output, "recipe.json")
     if recipe is None:
         return _refuse_foreign(output)
     refuse_newer(output, recipe["contract"])
@@ -68,7 +82,7 @@ def _refuse_foreign(output: Location) -> None:
 
 def write_recipe(output: Location, corpus: str, keys: Keys, settings: Mapping[str, Any]) -> None:
     """Record the effective settings and keys, also beside the fragments that are written under them."""
-    document = {
+    recipe = {
         "contract": CONTRACT,
         "corpus": corpus,
         "keys": keys.values,
@@ -76,5 +90,12 @@ def write_recipe(output: Location, corpus: str, keys: Keys, settings: Mapping[st
         "settings": dict(settings),
     }
     for folder in (output, fragment_folder(output, keys.values["caption_key"])):
-        if read_json(folder / "recipe.json") != json.loads(json.dumps(document)):
-            write_json(folder / "recipe.json", document)
+        if not _holds(folder / "recipe.json", json.loads(json.dumps(recipe))):
+            write_json(folder / "recipe.json", recipe)
+
+
+def _holds(path: Location, written: dict[str, Any]) -> bool:
+    try:
+        return read_json(path) == written
+    except Damaged:
+        return False

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.filesize import decimal
 from rich.markup import escape
-from rich.table import Table
+
+from recap.records import QUARANTINED
+from recap.report.listing import print_listing
 
 if TYPE_CHECKING:
     from recap.forecast import Forecast
@@ -26,10 +28,7 @@ SHOWN = 60
 
 def print_plan(plan: Plan, console: Console) -> None:
     """Counts, then what changed since the last run and what therefore reruns."""
-    table = Table(show_header=False, box=None, pad_edge=False)
-    for label, number in _rows(plan):
-        table.add_row(label, str(number))
-    console.print(table, highlight=False)
+    print_listing(_rows(plan), console)
     for line in _changes(plan):
         console.print(escape(line), highlight=False, soft_wrap=True)
 
@@ -43,8 +42,8 @@ def _rows(plan: Plan) -> Iterator[tuple[str, Any]]:
     for status, number in plan.done.items():
         if number:
             yield f"  {status}", number
-    for reason, number in plan.reasons.items():
-        yield f"    {reason}", number
+        if status == QUARANTINED:
+            yield from ((f"    {reason}", count) for reason, count in plan.reasons.items())
     yield "to do", plan.to_do
 
 
@@ -66,10 +65,7 @@ def print_forecast(forecast: Forecast | str, console: Console) -> None:
     if isinstance(forecast, str):
         console.print(escape(f"no forecast: {forecast}"), highlight=False, soft_wrap=True)
         return
-    table = Table(show_header=False, box=None, pad_edge=False)
-    for label, text in _foreseen(forecast):
-        table.add_row(label, text)
-    console.print(table, highlight=False)
+    print_listing(_foreseen(forecast), console)
 
 
 def _foreseen(forecast: Forecast) -> Iterator[tuple[str, str]]:

@@ -7,21 +7,39 @@ import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
+from recap.ledger import Damaged
 from recap.storage import Location, source
 
 
 def read_rows(
     output: Location, manifest: Mapping[str, Any], columns: Sequence[str] | None = None
 ) -> Iterator[dict[str, Any]]:
-    """`columns` (all: None) of every row, the captioned ones first; from the Parquet shards where there are any."""
+    """`columns` (all: None) of every row, the captioned ones first; from the Parquet shards where there are any.
+
+    Raises Damaged for a shard that is missing or cannot be read.
+    """
     shards = manifest["shards"]
     kinds = {shard["kind"] for shard in shards}
     for kind in ("parquet" if "parquet" in kinds else "webdataset", "quarantine"):
         for shard in shards:
             if shard["kind"] == kind:
-                yield from _shard(output / shard["path"], columns)
+                yield from _whole(output, output / shard["path"], columns)
+
+
+def _whole(output: Location, path: Location, columns: Sequence[str] | None) -> Iterator[dict[str, Any]]:
+    try:
+        yield from _shard(path, columns)
+    except (OSError, ValueError, pa.ArrowException, tarfile.TarError) as error:
+        if isinstance(error, OSError) and error.errno and not isinstance(error, FileNotFoundError):
+            raise  # a disk's or a store's, which says what is wrong
+        what = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
+        raise Damaged(
+            f"{path} {what}; run the same pipeline again, which cuts it anew (`recap verify {output}` names all "
+            "that is damaged)"
+        ) from error
 
 
 def _shard(path: Location, columns: Sequence[str] | None) -> Iterator[dict[str, Any]]:

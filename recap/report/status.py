@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
+
+from recap.records import QUARANTINED
+from recap.report.listing import print_listing
 
 if TYPE_CHECKING:
     from recap.status import Status
@@ -14,19 +16,17 @@ if TYPE_CHECKING:
 
 def print_status(status: Status, console: Console) -> None:
     """Who is at it, the books, and when something was last committed."""
-    table = Table(show_header=False, box=None, pad_edge=False)
-    for label, value in _rows(status):
-        table.add_row(label, str(value))
-    console.print(table, highlight=False)
+    print_listing(_rows(status), console)
 
 
 def _rows(status: Status) -> Iterator[tuple[str, Any]]:
     yield "state", status.state
     if status.holder is not None:
         yield "run", "{epoch}, pid {pid} on {host}, since {since}".format(**status.holder)
-    yield from status.books.items()
-    for reason, number in status.reasons.items():
-        yield f"  {reason}", number
+    for name, clips in status.books.items():
+        yield name, clips
+        if name == QUARANTINED:
+            yield from ((f"  {reason}", number) for reason, number in status.reasons.items())
     if status.last_commit_s is not None:
         yield "last commit", f"{status.last_commit_s:.0f} s ago"
     yield "shards", status.generation or "none yet"

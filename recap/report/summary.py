@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
+
+from recap.report.listing import print_listing
 
 if TYPE_CHECKING:
     from recap.jobs import Summary
@@ -17,10 +18,7 @@ SHOWN = 0.005
 
 def print_summary(summary: Summary, console: Console) -> None:
     """Counts, reasons, speed and where the shards are."""
-    table = Table(show_header=False, box=None, pad_edge=False)
-    for label, value in _rows(summary):
-        table.add_row(label, str(value))
-    console.print(table, highlight=False)
+    print_listing(_rows(summary), console)
 
 
 def _speed(speed: SpeedAccount) -> Iterator[tuple[str, str]]:
@@ -54,18 +52,27 @@ def _rows(summary: Summary):
     for reason, number in summary.reasons.items():
         yield f"  {reason}", number
     yield "filtered", summary.filtered
-    for flag in sorted({*summary.flags["before"], *summary.flags["after"]}):
-        before, after = (summary.flags[when].get(flag, 0) for when in ("before", "after"))
-        yield f"  {flag}", f"{after}" if before == after else f"{after}, before repair {before}"
     yield "remaining", summary.remaining
     for language, clips in summary.translated.items():
         yield f"in {language}", clips
     if summary.vanished:
         yield "vanished", summary.vanished
+    yield from _flags(summary.flags)
     yield "seconds", f"{summary.seconds:.1f}"
     if summary.speed:
         yield from _speed(summary.speed)
-    else:
+    elif summary.captioned_now:
         yield "clips/s", f"{summary.clips_per_second:.2f}"
     for kind in dict.fromkeys(shard["kind"] for shard in summary.shards):
         yield kind, f"{summary.output}/shards/{summary.generation}/{kind}"
+
+
+def _flags(flags: Mapping[str, Mapping[str, int]]) -> Iterator[tuple[str, str]]:
+    if any(flags.values()):
+        yield "flags", _counted(*(sum(flags[when].values()) for when in ("before", "after")))
+    for flag in sorted({*flags["before"], *flags["after"]}):
+        yield f"  {flag}", _counted(*(flags[when].get(flag, 0) for when in ("before", "after")))
+
+
+def _counted(before: int, after: int) -> str:
+    return f"{after}" if before == after else f"{after}, before repair {before}"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 import recap
-from recap.ledger import read_json, write_json
+from recap.ledger import Damaged, read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,10 @@ class Note:
 
     def read(self) -> Shard | None:
         """The shard, when one was finished with these rows."""
-        document = read_json(self.path)
+        try:
+            document = read_json(self.path)
+        except Damaged:
+            return None
         return Shard(**document["shard"]) if document is not None and document["rows"] == self.rows else None
 
     def write(self, shard: Shard) -> None:

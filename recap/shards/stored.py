@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
-from recap.ledger import read_json
+from recap.ledger import Damaged, read_json
 from recap.shards.cutting import Cutter, cut
 from recap.shards.notes import Shard, generation_of
 from recap.shards.settings import OutputSettings
@@ -38,11 +40,16 @@ class _Contents:
     def __init__(self, aside: Location):
         self.aside, self.home = aside, aside.parent
         self.sizes = stored_files(self.home, "**/*", trust_size=True)
-        manifest = read_json(self.home.parent / "manifest.json") or {"shards": []}
-        lines = [(line["sha256"], line["path"].removeprefix("shards/"), line["bytes"]) for line in manifest["shards"]]
+        lines = [(line["sha256"], line["path"].removeprefix("shards/"), line["bytes"]) for line in self._listed()]
         self.names = {sha256: name for sha256, name, size in lines if self.sizes.get(name) == str(size)}
         prefix = f"{aside.name}/"
         self.names |= {name.removeprefix(prefix): name for name in self.sizes if name.startswith(prefix)}
+
+    def _listed(self) -> list[dict[str, Any]]:
+        """The shards of the manifest; none where it is damaged, as it is about to be written anew."""
+        with suppress(Damaged):
+            return (read_json(self.home.parent / "manifest.json") or {"shards": []})["shards"]
+        return []
 
     def keep(self, shard: Shard, file: Path) -> None:
         if shard.sha256 not in self.names:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import io
 import re
+from pathlib import Path
 
+import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
@@ -37,3 +39,12 @@ def test_wide_signs_keep_the_columns(tmp_path):
 def test_a_clip_without_a_caption_says_why(tmp_path):
     gone = {"status": QUARANTINED, "error_stage": "probe", "error_kind": "missing", "error_message": "no file"}
     assert any("(quarantined: no file)" in line for line in shown(tmp_path, row(0, **gone)))
+
+
+@pytest.mark.parametrize("spoil", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-9])])
+def test_a_shard_that_is_missing_or_damaged_is_named(tmp_path, spoil):
+    shown(tmp_path, row(0, (caption("Cat."),)))
+    (shard,) = (tmp_path / "out").glob("**/*.parquet")
+    spoil(shard)
+    with pytest.raises(ValueError, match=f"{shard} .*run the same pipeline again"):
+        print_captions(tmp_path / "out", 1, Console(file=io.StringIO()))
