@@ -11,7 +11,6 @@ from recap.ledger.keys import Keys
 from recap.ledger.sealed import CONTRACT, refuse_newer
 from recap.storage import Location, children
 
-
 MENDED_BY = {
     "manifest.json": "run the same pipeline again, which writes it anew",
     "recipe.json": "copy the recipe.json beside the newest fragments, below fragments/, over it",

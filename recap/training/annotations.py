@@ -30,7 +30,10 @@ def annotation_files(path: Path) -> list[Path]:
 
 
 def read_annotations(file: Path) -> Iterator[dict[str, Any]]:
-    """Its conversations: `{video or image, QA, start, end}`, or `i`, `q` and `a` in the place of `QA`. Raises ValueError for a file that cannot be read."""
+    """Its conversations: `{video or image, QA, start, end}`, or `i`, `q` and `a` in the place of `QA`.
+
+    Raises ValueError for a file that cannot be read.
+    """
     try:
         yield from READERS[file.suffix.lower()](file)
     except (ValueError, OSError, pa.ArrowException) as error:

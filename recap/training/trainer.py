@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from recap.training.curve import Curve
 from recap.training.bad_log import BadLog
+from recap.training.curve import Curve
 
 
 class PllavaTrainer(Trainer):
