@@ -19,7 +19,7 @@ class BadLog:
 
     def begin(self, bad: Iterable[Bad], usable: Collection[str]) -> None:
         """Start with what is `bad` now, and with the damaged files of earlier runs that are `usable` and unchanged."""
-        damaged = [row for row in self._rows() if row["path"] in usable and row["stamp"] == _stamp(row["path"])]
+        damaged = [row for row in self._rows() if row["path"] in usable and row.get("stamp") == _stamp(row["path"])]
         lines = [*map(_line, bad), *(json.dumps(row, ensure_ascii=False) + "\n" for row in damaged)]
         aside = self.path.with_suffix(".new")
         aside.write_text("".join(lines), encoding="utf-8")

@@ -162,7 +162,7 @@ class TrainSettings:
     seed: int = 42
     """Where order, dropout and initial weights are drawn from."""
     log_every_steps: int = 10
-    """How often loss and rate go into loss.csv."""
+    """How often loss and rate go into loss.csv, as they do at every save."""
     save_every_steps: int = 500
     """How often a state is saved from which a killed training goes on."""
     deepspeed: str | None = None

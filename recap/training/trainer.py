@@ -68,7 +68,8 @@ class Watch(TrainerCallback):
             self._curve = Curve(self._folder, state.global_step)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_) -> None:
-        control.should_log |= state.global_step == state.max_steps
+        # A mean that reached across a save would be another one in a training that goes on from there.
+        control.should_log |= control.should_save or state.global_step == state.max_steps
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict | None = None, **_

@@ -44,7 +44,7 @@ def test_a_clip_without_a_caption_says_why(tmp_path):
 @pytest.mark.parametrize("spoil", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-9])])
 def test_a_shard_that_is_missing_or_damaged_is_named(tmp_path, spoil):
     shown(tmp_path, row(0, (caption("Cat."),)))
-    (shard,) = (tmp_path / "out").glob("**/*.parquet")
+    (shard,) = (tmp_path / "out" / "shards").glob("*/parquet/*.parquet")
     spoil(shard)
     with pytest.raises(ValueError, match=f"{shard} .*run the same pipeline again"):
         print_captions(tmp_path / "out", 1, Console(file=io.StringIO()))
