@@ -1,13 +1,15 @@
 """recap against the way captioning scripts do it: one clip at a time, on the same clips, model and cores.
 
-    python benchmarks/reference_loop.py [--model pocket|real] [--clips 300] [--workers N] [--work FOLDER] [--json]
+    python benchmarks/reference_loop.py [--model pocket|real] [--clips 300] [--rounds 3] [--workers N]
+                                        [--work FOLDER] [--json]
 
 The loop reads sixteen full-resolution frames with decord, brings them to model size with Pillow, and asks
 `generate` for one caption at a time; texts are kept to the end. `pocket` is the model that ships with recap on
 its own clips. `real` is a random model on spans of a real 720p clip, sized so that captioning one costs about
-as much as decoding it. `ratio` compares the times from a loaded model on, `ratio_with_start` whole commands.
-`efficiency` is the core-seconds of decoding alone and of the engine alone, per core and second of the run.
-`forecast_s` is what `recap plan` says that the command takes (least, expected, most), `run_s` what it took.
+as much as decoding it. The two take turns, and figures are medians of the rounds. `ratio` compares the times
+from a loaded model on, `ratio_with_start` whole commands. `efficiency` is the core-seconds of decoding alone and
+of the engine alone, per core and second of the run. `forecast_s` is what `recap plan` says that the command takes
+(least, expected, most), `run_s` what it took.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 
 import yaml
 
@@ -32,6 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", choices=("pocket", "real"), default="pocket")
     parser.add_argument("--clips", type=int, default=300)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--actors", type=int, default=len(os.sched_getaffinity(0)), help="copies of the model")
     parser.add_argument("--workers", type=int, help="decoding processes; recap's own choice when absent")
     parser.add_argument("--work", type=Path, help="keep the clips and the outputs here")
@@ -44,7 +48,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         work = arguments.work or Path(folder)
         work.mkdir(parents=True, exist_ok=True)
-        result = compare(write_pipeline(work, arguments))
+        result = compare(write_pipeline(work, arguments), arguments.rounds)
     if not arguments.json:
         for name, value in result.items():
             print(f"{name:22} {value}")
@@ -73,7 +77,7 @@ def pocket(work: Path, clips: int) -> dict:
         "corpus": {"path": str(corpus)},
         "model": {"checkpoint": "pocket"},
         "prompt": {"template": "plain", "instruction": {"detail": "Describe the video."}},
-        "engine": {"batch_size": 16, "max_new_tokens": 48},
+        "engine": {"batch_size": 32, "max_new_tokens": 48},
     }
 
 
@@ -94,28 +98,38 @@ def real(work: Path, clips: int) -> dict:
     }
 
 
-def compare(path: Path) -> dict:
-    """Run both, one after the other, and what clips cost alone."""
+def compare(path: Path, rounds: int) -> dict:
+    """Run both in turn, look at what clips cost alone, and take medians."""
+    found = [measure(path, f"output.path={path.with_suffix('')}-out-{number}") for number in range(rounds)]
+    alone = json.loads(_python("-m", "recap", "plan", path, "--probe", "16", "--json", f"output.path={path}-none"))
+    result = {name: round(median(each[name] for each in found), 3) for name in found[0]}
+    cores_s = len(os.sched_getaffinity(0)) / result["recap_clips_per_s"]
+    return result | {
+        "ratios": [round(each["ratio"], 3) for each in found],
+        "efficiency": round(alone["forecast"]["clip_core_s"] / cores_s, 3),
+        "forecast_s": [round(seconds, 1) for seconds in alone["forecast"]["seconds"]],
+    }
+
+
+def measure(path: Path, output: str) -> dict:
+    """One round: the loop, then `recap run`."""
     start = time.perf_counter()
     looped = json.loads(_python(__file__, "--loop", path))
     looped_s = time.perf_counter() - start
     start = time.perf_counter()
-    ran = json.loads(_python("-m", "recap", "run", path, "--json"))
+    ran = json.loads(_python("-m", "recap", "run", path, "--json", output))
     ran_s = time.perf_counter() - start
     assert ran["captioned"] == looped["clips"] and not ran["remaining"], ran
-    alone = json.loads(_python("-m", "recap", "plan", path, "--probe", "16", "--json", f"output.path={path}-none"))
-    core_s, working_s = alone["forecast"]["clip_core_s"], ran["speed"]["working_s"]
+    working_s = ran["speed"]["working_s"]
     return {
         "clips": looped["clips"],
-        "ratio": round(looped["seconds"] / working_s, 3),
-        "ratio_with_start": round(looped_s / ran_s, 3),
-        "efficiency": round(core_s * looped["clips"] / (len(os.sched_getaffinity(0)) * working_s), 3),
-        "loop_clips_per_s": round(looped["clips"] / looped["seconds"], 3),
-        "recap_clips_per_s": round(ran["speed"]["clips_per_s"], 3),
-        "loop_start_s": round(looped_s - looped["seconds"], 1),
-        "recap_start_s": round(ran_s - working_s, 1),
-        "run_s": round(ran_s, 1),
-        "forecast_s": [round(seconds, 1) for seconds in alone["forecast"]["seconds"]],
+        "ratio": looped["seconds"] / working_s,
+        "ratio_with_start": looped_s / ran_s,
+        "loop_clips_per_s": looped["clips"] / looped["seconds"],
+        "recap_clips_per_s": looped["clips"] / working_s,
+        "loop_start_s": looped_s - looped["seconds"],
+        "recap_start_s": ran_s - working_s,
+        "run_s": ran_s,
         "same_texts": same_texts(looped["texts"], ran),
     }
 
@@ -156,7 +170,7 @@ def same_texts(texts: dict[str, str], ran: dict) -> float:
 
     paths = [f"{ran['output']}/{shard['path']}" for shard in ran["shards"] if shard["kind"] == "parquet"]
     rows = [row for path in paths for row in pq.read_table(path, columns=["clip_id", "caption"]).to_pylist()]
-    return round(sum(texts[row["clip_id"]] == row["caption"] for row in rows) / len(rows), 3)
+    return sum(texts[row["clip_id"]] == row["caption"] for row in rows) / len(rows)
 
 
 def _python(*arguments: object) -> str:

@@ -147,7 +147,8 @@ class VisionTower(nn.Module):
     def forward(self, pixel_values: Tensor) -> Tensor:
         """(frames, 3, S, S) as (frames, patches, features), row by row, without the class token."""
         hidden = self.pre_layrnorm(self.embeddings(pixel_values))
-        return self.encoder(inputs_embeds=hidden).last_hidden_state[:, 1:]
+        # Contiguous: a linear layer takes anything else in many small products.
+        return self.encoder(inputs_embeds=hidden).last_hidden_state[:, 1:].contiguous()
 
 
 class Projector(nn.Module):

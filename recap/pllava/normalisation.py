@@ -28,5 +28,9 @@ def normalise(frames: np.ndarray | Tensor) -> Tensor:
     pixels = torch.as_tensor(frames)
     if pixels.dtype != torch.uint8 or pixels.dim() != 4 or pixels.shape[-1] != 3:
         raise ValueError(f"frames must be uint8 (frames, height, width, 3), not {pixels.dtype} {tuple(pixels.shape)}")
-    table = _TABLE.to(pixels.device)
-    return torch.stack([table[channel][pixels[..., channel].long()] for channel in range(3)], dim=1)
+    colours = zip(_TABLE.to(pixels.device), pixels.unbind(-1), strict=True)
+    return torch.stack([_levels(table, colour) for table, colour in colours], dim=1)
+
+
+def _levels(table: Tensor, colour: Tensor) -> Tensor:
+    return table.index_select(0, colour.flatten().int()).view(colour.shape)

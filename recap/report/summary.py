@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -45,7 +45,7 @@ def _shares(pool: Pool) -> Iterator[str]:
             yield f"{name.replace('_', ' ')} {share:.0%}"
 
 
-def _rows(summary: Summary):
+def _rows(summary: Summary) -> Iterator[tuple[str, Any]]:
     yield "clips", summary.clips
     yield "captioned", summary.captioned
     yield "quarantined", summary.quarantined
