@@ -101,7 +101,8 @@ def real(work: Path, clips: int) -> dict:
 def compare(path: Path, rounds: int) -> dict:
     """Run both in turn, look at what clips cost alone, and take medians."""
     found = [measure(path, f"output.path={path.with_suffix('')}-out-{number}") for number in range(rounds)]
-    alone = json.loads(_python("-m", "recap", "plan", path, "--probe", "16", "--json", f"output.path={path}-none"))
+    probe = 2 * yaml.safe_load(path.read_text())["engine"]["batch_size"]
+    alone = json.loads(_python("-m", "recap", "plan", path, "--probe", probe, "--json", f"output.path={path}-none"))
     result = {name: round(median(each[name] for each in found), 3) for name in found[0]}
     cores_s = len(os.sched_getaffinity(0)) / result["recap_clips_per_s"]
     return result | {
