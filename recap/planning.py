@@ -82,7 +82,7 @@ def plan(pipeline: Pipeline, *, limit: int | None = None) -> Plan:
 
 
 def _against_last(output: Location, keys: ledger.Keys, pipeline: Pipeline) -> dict[str, dict]:
-    recipe = ledger.document(output, "recipe.json")
+    recipe = ledger.read_document(output, "recipe.json")
     if recipe is None:
         return {"stale": {}, "settings": {}}
     changed = [name for name, value in keys.values.items() if recipe["keys"].get(name) != value]

@@ -38,7 +38,7 @@ def status(output: Location) -> Status:
     folder = ledger.fragment_folder(output, recipe["keys"]["caption_key"])
     snapshot = ledger.read_snapshot(output)
     committed = None if snapshot is None else ledger.observe(snapshot, folder)
-    manifest = ledger.document(output, "manifest.json")
+    manifest = ledger.read_document(output, "manifest.json")
     cut = manifest["reconciliation"] if manifest and manifest["caption_key"] == recipe["keys"]["caption_key"] else {}
     books = _books(committed, cut)
     return Status(

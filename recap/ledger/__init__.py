@@ -9,9 +9,9 @@ from recap.ledger.keys import Keys, differences, key_of
 from recap.ledger.lease import Holder, holder, lease, require_lease
 from recap.ledger.recipe import (
     check_owner,
-    document,
     fragment_folder,
     overlay_folder,
+    read_document,
     read_manifest,
     read_recipe,
     write_recipe,
@@ -35,7 +35,6 @@ __all__ = [
     "check_owner",
     "compact",
     "differences",
-    "document",
     "foresee_snapshot",
     "fragment_folder",
     "holder",
@@ -45,6 +44,7 @@ __all__ = [
     "output_errors",
     "overlay_folder",
     "pass_over",
+    "read_document",
     "read_fragments",
     "read_json",
     "read_manifest",

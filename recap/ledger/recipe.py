@@ -17,7 +17,7 @@ MENDED_BY = {
 }
 
 
-def document(output: Location, name: str) -> dict[str, Any] | None:
+def read_document(output: Location, name: str) -> dict[str, Any] | None:
     """The manifest or the recipe, None where there is none. Raises Damaged, with what mends it."""
     try:
         return read_json(output / name)
@@ -27,7 +27,7 @@ def document(output: Location, name: str) -> dict[str, Any] | None:
 
 def read_manifest(output: Location) -> dict[str, Any]:
     """The current generation's manifest. Raises ValueError where there is none, or a newer recap wrote it."""
-    manifest = document(output, "manifest.json")
+    manifest = read_document(output, "manifest.json")
     if manifest is None:
         raise ValueError(f"{output} holds no manifest.json: no run has finished there yet")
     refuse_newer(output, manifest["contract"])
@@ -36,7 +36,7 @@ def read_manifest(output: Location) -> dict[str, Any]:
 
 def read_recipe(output: Location) -> dict[str, Any]:
     """Whose output this is. Raises ValueError where no run has begun, or a newer recap has."""
-    recipe = document(output, "recipe.json")
+    recipe = read_document(output, "recipe.json")
     if recipe is None:
         raise ValueError(f"{output} holds no recipe.json: no run has begun there")
     refuse_newer(output, recipe["contract"])
@@ -55,7 +55,7 @@ def overlay_folder(output: Location, key: str) -> Location:
 
 def check_owner(output: Location, corpus: str) -> None:
     """Raise ValueError when `output` belongs to another corpus, a newer recap, or somebody else."""
-    recipe = document(output, "recipe.json")
+    recipe = read_document(output, "recipe.json")
     if recipe is None:
         return _refuse_foreign(output)
     refuse_newer(output, recipe["contract"])

@@ -51,7 +51,6 @@ class DecodeSettings:
     before they become RGB and, in H.264 and HEVC that shrink to a third, leaves out the loop filter where
     errors cannot add up. It changes filmed pictures a little, drawn ones more: upright edges between colours
     blur, as colour is kept at half the width. A clip's `decoder` says how it was read."""
-
     hardware: Literal["none", "nvdec"] = "none"
     """`nvdec` has the decoder chip of an NVIDIA card decode what it can, to the same pixels as a processor does,
     which it shows on its start; the rest is decoded as without it. What is damaged inside a frame goes unnoticed."""
