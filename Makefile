@@ -6,7 +6,7 @@ MINUTES := 30
 # What does not start Ray or run the command line: both take minutes, and know nothing of transformers.
 UNITS := $(addprefix tests/,corpus engines ledger pllava pocket review shards storage training translation video)
 
-.PHONY: demo test chaos soak test-browser test-deepspeed test-vllm lint schema clean
+.PHONY: demo test chaos soak test-browser test-cards test-deepspeed test-vllm lint schema clean
 
 demo: .venv/installed  ## caption the 24 demo clips, show the first captions, draw them beside their frames, write the page
 	$(BIN)/recap run pipelines/demo.yaml output.path=$(DEMO_OUT)
@@ -23,12 +23,15 @@ test-browser: .venv/installed-browser  ## click through the review page in Debia
 		{ echo "test-browser: no chromium on the PATH, and apt-get could not install it: install it as root" >&2; exit 1; }
 	$(BIN)/pytest -s tests/report/test_browser.py -m browser
 
+test-cards: .venv/installed-cards  ## what runs on GPUs, on two that are pretended: devices and memory, not speed
+	PATH="$(CURDIR)/$(BIN):$$PATH" TORCH_EXTENSIONS_DIR=$(CURDIR)/.venv/torch_extensions $(BIN)/pytest tests/cards -m cards
+
 test-deepspeed: .venv/installed-deepspeed  ## training with ZeRO-2 and ZeRO-3, on the CPU
 	TORCH_EXTENSIONS_DIR=$(CURDIR)/.venv/torch_extensions $(BIN)/pytest tests/training/test_processes.py -m deepspeed
 
 test-vllm: .venv-vllm/installed  ## the vLLM engine, and the unit suite with the oldest transformers that is allowed
 	.venv-vllm/bin/pytest tests -m vllm
-	.venv-vllm/bin/pytest $(UNITS) -m "not (browser or deepspeed or long or ray or vllm)"
+	.venv-vllm/bin/pytest $(UNITS) -m "not (browser or cards or deepspeed or long or ray or vllm)"
 
 chaos: .venv/installed  ## break things, over a hundred kills among them; the account goes to out/chaos/chaos.md
 	$(BIN)/pytest -s -m "long or not long" tests/chaos $(CHAOS_OPTIONS)
@@ -55,6 +58,10 @@ clean:
 
 .venv/installed-deepspeed: .venv/installed
 	DS_BUILD_OPS=0 $(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,deepspeed]'
+	@touch $@
+
+.venv/installed-cards: .venv/installed
+	$(BIN)/pip install --quiet --constraint constraints.txt ninja
 	@touch $@
 
 .venv/installed-browser: .venv/installed

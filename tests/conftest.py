@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -43,6 +44,20 @@ def deliverable():
         return {path.relative_to(output).as_posix(): path.read_bytes() for path in files}
 
     return read
+
+
+@pytest.fixture
+def make_frames():
+    """Frames of four coloured squares: a random tower sees plain noise as all the same."""
+
+    from recap.records import Frames
+
+    def make(seed: int, *, size: int = 8, count: int = 4, windows: int = 1) -> Frames:
+        colours = np.random.default_rng(seed).integers(0, 256, (windows * count, 2, 2, 3), np.uint8)
+        pixels = colours.repeat(size // 2, axis=1).repeat(size // 2, axis=2)
+        return Frames(pixels, tuple(range(count)), 1.0, 64, 48, 25.0, float(count), "h264", "decord")
+
+    return make
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+PROMPTS_PER_SLOT = 2  # are made: the one being written and the next. At full size each takes 34 MB of a card.
+
 
 @dataclass(frozen=True, eq=False)
 class Request:
@@ -69,6 +71,10 @@ class Engine(Protocol):
     @property
     def pending(self) -> int:
         """Requests submitted and not yet completed."""
+
+    @property
+    def slots(self) -> int:
+        """Requests that it works on at a time, at most; the others wait."""
 
     def close(self) -> None:
         """Forget what is pending and refuse more."""

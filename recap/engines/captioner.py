@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from recap.engines.base import Completion, Engine, EngineStalled, Request
+from recap.engines.base import PROMPTS_PER_SLOT, Completion, Engine, EngineStalled, Request
 from recap.engines.front import Front, refused
 from recap.engines.second import Reviewer
 from recap.engines.watchdog import Watchdog
@@ -126,7 +126,9 @@ class Captioner:
         return self._closing or bool(self._arrivals) or self._engine.pending > 0
 
     def _admit(self) -> None:
-        """Make the next clips' requests, as many as the front looks at together; the engine waits no longer."""
+        """Make the next clips' requests, as many as the front looks at together, where the engine will soon ask."""
+        if self._engine.pending >= PROMPTS_PER_SLOT * self._engine.slots:
+            return
         jobs = self._next_arrivals()
         if not jobs:
             return

@@ -1,7 +1,7 @@
 """Keys and values of the texts being written: one row of a preallocated cache for each.
 
-transformers hands a cache nothing but fresh keys and values, so where they go is set before each forward
-as the cache's `step`. Shapes use: rows, heads (of keys and values), capacity (positions), width (of a head).
+transformers hands a cache nothing but fresh keys and values, so where they go is said before each forward.
+Shapes use: rows, heads (of keys and values), capacity (positions), width (of a head).
 """
 
 from __future__ import annotations
@@ -53,8 +53,12 @@ class SlotCache(Cache):
     """A `SlotLayer` for each block, allocated when the block first computes, on its device."""
 
     def __init__(self, blocks: int, rows: int, capacity: int):
-        super().__init__(layers=[SlotLayer(self, rows, capacity) for _ in range(blocks)])
-        self.step: Step | None = None
+        super().__init__(layers=[SlotLayer(rows, capacity) for _ in range(blocks)])
+
+    def begin(self, step: Step) -> None:
+        """What the forwards from here on do."""
+        for layer in self.layers:
+            layer.step = step
 
     def move(self, source: int, target: int, length: int) -> None:
         """Let row `target` hold what row `source` holds in its first `length` positions."""
@@ -64,13 +68,17 @@ class SlotCache(Cache):
 
 
 class SlotLayer(CacheLayerMixin):
-    """One block's keys and values, (rows, heads, capacity, width) each."""
+    """One block's keys and values, (rows, heads, capacity, width) each.
+
+    It knows nothing of its cache: a circle would keep both, and a card's memory, until Python looks for such.
+    """
 
     is_sliding = False
 
-    def __init__(self, cache: SlotCache, rows: int, capacity: int):
+    def __init__(self, rows: int, capacity: int):
         super().__init__()
-        self._cache, self._rows, self._capacity = cache, rows, capacity
+        self._rows, self._capacity = rows, capacity
+        self.step: Step | None = None
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         """Allocate, with zeros: a masked position takes part as 0 · value, which must not be NaN."""
@@ -80,11 +88,10 @@ class SlotLayer(CacheLayerMixin):
         self.is_initialized = True
 
     def update(self, key_states: Tensor, value_states: Tensor, *args, **kwargs) -> tuple[Tensor, Tensor]:
-        """Store what the block computed, as the cache's step says; return what it attends to."""
+        """Store what the block computed, as its step says; return what it attends to."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        step = self._cache.step
-        return step.store(self.keys, key_states), step.store(self.values, value_states)
+        return self.step.store(self.keys, key_states), self.step.store(self.values, value_states)
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """Keys that a prefill sees, and the first one's position. A decode step brings its own mask."""

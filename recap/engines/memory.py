@@ -8,16 +8,29 @@ from pathlib import Path
 import torch
 from transformers import LlamaConfig, PreTrainedModel
 
+from recap.engines.base import PROMPTS_PER_SLOT
+
 CUDA_SHARE, CPU_SHARE = 0.8, 0.5  # the rest is for activations, and on a CPU for everything else that runs there
 _MEMINFO = Path("/proc/meminfo")
 
 
 def rows_that_fit(model: PreTrainedModel, capacity: int, wanted: int) -> int:
-    """Cache rows of `capacity` positions, `wanted` at most, that the free memory of every device holds; at least 1."""
-    row_bytes = capacity * position_bytes(model.config, model.dtype)
-    devices = Counter(next(block.parameters()).device for block in model.model.layers)
-    fit = [usable_bytes(device) / (row_bytes * blocks / devices.total()) for device, blocks in devices.items()]
+    """Cache rows of `capacity` positions, and their prompts, that the free memory of every device holds.
+
+    `wanted` at most, at least 1.
+    """
+    block_bytes = position_bytes(model.config, model.dtype) / model.config.num_hidden_layers
+    position = Counter({home(model): PROMPTS_PER_SLOT * model.config.hidden_size * model.dtype.itemsize})
+    for block in model.model.layers:
+        position[next(block.parameters()).device] += block_bytes
+    fit = [usable_bytes(device) / (capacity * taken) for device, taken in position.items()]
     return max(1, int(min(wanted, *fit)))
+
+
+def home(model: PreTrainedModel) -> torch.device:
+    """Where prompts enter `model`; weights on disk are fetched to where the data is."""
+    device = model.get_input_embeddings().weight.device
+    return torch.device("cpu") if device.type == "meta" else device
 
 
 def position_bytes(config: LlamaConfig, dtype: torch.dtype) -> int:
@@ -29,8 +42,10 @@ def position_bytes(config: LlamaConfig, dtype: torch.dtype) -> int:
 def usable_bytes(device: torch.device) -> float:
     """What caches may take of the memory that is free on `device`."""
     if device.type == "cuda":
-        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return CUDA_SHARE * (torch.cuda.mem_get_info(device)[0] + unused)
+        free, total = torch.cuda.mem_get_info(device)
+        reserved, allocated = torch.cuda.memory_reserved(device), torch.cuda.memory_allocated(device)
+        ours = torch.cuda.get_per_process_memory_fraction(device) * total
+        return CUDA_SHARE * (min(free, ours - reserved) + reserved - allocated)
     if not _MEMINFO.exists():
         return float("inf")
     (available,) = (line for line in _MEMINFO.read_text().splitlines() if line.startswith("MemAvailable:"))

@@ -46,9 +46,7 @@ def open_pllava(
 
     `headroom` is how many positions a second attempt may need beyond the first.
     """
-    if not engine.gpus_per_actor:
-        torch.set_num_threads(engine.threads)
-    source = {"base": model.base, "lora_alpha": model.lora_alpha, "dtype": model.dtype, "device": _device(engine)}
+    source = {"base": model.base, "lora_alpha": model.lora_alpha, "dtype": model.dtype, "device": _prepared(engine)}
     if engine.kind == "vllm":
         if problem := missing_vllm():
             raise ValueError(problem)
@@ -152,10 +150,16 @@ def _tokenised(model: Pllava, text: str) -> torch.Tensor:
     return torch.tensor(ids)
 
 
-def _device(engine: EngineSettings) -> str:
-    if engine.gpus_per_actor and not torch.cuda.is_available():
+def _prepared(engine: EngineSettings) -> str:
+    """The device, of which this process takes no more than its share."""
+    if not engine.gpus_per_actor:
+        torch.set_num_threads(engine.threads)
+        return "cpu"
+    if not torch.cuda.is_available():
         raise ValueError(
             f"engine.gpus_per_actor is {engine.gpus_per_actor}, but torch sees no GPU here: set it to 0, or "
             "install the torch build for this machine's GPU"
         )
-    return "cuda" if engine.gpus_per_actor else "cpu"
+    if engine.gpus_per_actor < 1 and engine.kind == "transformers":
+        torch.cuda.set_per_process_memory_fraction(engine.gpus_per_actor)
+    return "cuda"

@@ -32,7 +32,8 @@ def problems(model: ModelSettings, prompt: PromptSettings, engine: EngineSetting
         found.append(_checkpoint_problem(model))
     if engine.kind == "vllm":
         found.append(_vllm_problem(model, on_cluster))
-    if engine.kind != "rehearsal" and engine.gpus_per_actor and not on_cluster:
+    placed = model.device_map is not None or engine.kind == "rehearsal"
+    if engine.gpus_per_actor and not placed and not on_cluster:
         found.append(_gpu_problem(model, engine))
     return [problem for problem in found if problem]
 

@@ -96,6 +96,10 @@ class RehearsalEngine:
     def pending(self) -> int:
         return len(self._requests)
 
+    @property
+    def slots(self) -> int:
+        return self._batch_size
+
     def submit(self, request: Request) -> None:
         assert not self._closed, "a closed engine got a request"
         assert request.request_id not in self._requests, request.request_id

@@ -89,7 +89,8 @@ class EngineSettings:
     """Copies of the model, each in a process of its own. `auto`: one for each share of the GPUs; on a CPU one a core as
     far as half the memory goes. No more than have a few batches to do."""
     gpus_per_actor: float = 0
-    """GPUs that each copy takes; 0 computes on the CPU. With `vllm`, 2 or more share one copy of the model."""
+    """GPUs that each copy takes; 0 computes on the CPU. Below 1 a copy keeps to that part of a card's memory, and
+    others have theirs. With `vllm`, 2 or more share one copy of the model."""
     quantization: Literal["fp8"] | None = None
     """With `vllm` on GPUs: weights in eight bits, made at every start. Captions change."""
     merged_path: str = "~/.cache/recap/merged"

@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from recap.engines.base import Completion, Request
 from recap.engines.decoding import Decoding, Text
 from recap.engines.kv_cache import Decode, Prefill, SlotCache
+from recap.engines.memory import home
 
 BOUND_STEP = 64  # positions; few different shapes, and the same last bits however far the neighbours are
 CPU_ROWS_PER_THREAD = 4  # a matrix product over fewer rows takes another routine, whose last bits differ
@@ -57,7 +58,7 @@ class Slots:
         first, known = len(self._texts), requests[0].length - 1
         prompts = torch.stack([embed(self._model, request) for request in requests])
         if known:
-            self._cache.step = Prefill(first)
+            self._cache.begin(Prefill(first))
             self._forward(prompts[:, :-1], self._positions[None, :known])
         rows = slice(first, first + len(requests))
         self._inputs[rows], self._lengths[rows] = prompts[:, -1], known
@@ -72,7 +73,7 @@ class Slots:
         rows, bound = round_up(live, self._multiple), min(self.capacity, round_up(longest + 1, BOUND_STEP))
         lengths = self._lengths[:rows]
         mask = torch.where(self._positions[:bound] <= lengths[:, None], 0, self._hidden)
-        self._cache.step = Decode((self._starts[:rows] + lengths[:, None]).flatten(), rows, bound)
+        self._cache.begin(Decode((self._starts[:rows] + lengths[:, None]).flatten(), rows, bound))
         scores = self._forward(self._inputs[:rows, None], lengths[:, None], mask[:, None, None])[:live]
         if self._decoding is None:
             self._decoding = Decoding(self._texts, scores.shape[-1], scores.device)
@@ -115,12 +116,6 @@ class Slots:
 def round_up(number: int, multiple: int) -> int:
     """The least multiple that is not below `number`."""
     return -(-number // multiple) * multiple
-
-
-def home(model: PreTrainedModel) -> torch.device:
-    """Where prompts enter `model`; weights on disk are fetched to where the data is."""
-    device = model.get_input_embeddings().weight.device
-    return torch.device("cpu") if device.type == "meta" else device
 
 
 def embed(model: PreTrainedModel, request: Request) -> Tensor:

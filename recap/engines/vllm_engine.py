@@ -46,6 +46,10 @@ class VllmEngine:
     def pending(self) -> int:
         return len(self._pending)
 
+    @property
+    def slots(self) -> int:
+        return self._llm.vllm_config.scheduler_config.max_num_seqs
+
     def submit(self, request: Request) -> None:
         assert not self._closed, "a closed engine got a request"
         assert request.request_id not in self._pending, request.request_id
@@ -57,7 +61,7 @@ class VllmEngine:
         if not self._pending:
             return []
         self._timing.counts["steps"] += 1
-        self._timing.counts["texts_stepped"] += min(self.pending, self._llm.vllm_config.scheduler_config.max_num_seqs)
+        self._timing.counts["texts_stepped"] += min(self.pending, self.slots)
         with self._timing.phase("decode_steps"):
             outputs = self._llm.step()
         completions = [self._completion(output) for output in outputs if output.finished]

@@ -2,12 +2,9 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
-
-from recap.records import Frames
 
 VOCABULARY = 61
 HIDDEN = 32
@@ -79,15 +76,3 @@ def make_vllm_engine(wide_headed, llama_folder):
     yield make
     for llm in opened.values():
         llm.engine_core.shutdown()
-
-
-@pytest.fixture
-def make_frames():
-    """Frames of four coloured squares: a random tower sees plain noise as all the same."""
-
-    def make(seed: int, *, size: int = 8, count: int = 4, windows: int = 1) -> Frames:
-        colours = np.random.default_rng(seed).integers(0, 256, (windows * count, 2, 2, 3), np.uint8)
-        pixels = colours.repeat(size // 2, axis=1).repeat(size // 2, axis=2)
-        return Frames(pixels, tuple(range(count)), 1.0, 64, 48, 25.0, float(count), "h264", "decord")
-
-    return make

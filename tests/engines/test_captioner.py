@@ -19,6 +19,7 @@ from recap.engines import (
     RehearsalFront,
     open_captioner,
 )
+from recap.engines.base import PROMPTS_PER_SLOT
 from recap.engines.captioner import MAX_REOPENINGS
 from recap.records import ClipError, FrameRequest
 
@@ -95,6 +96,24 @@ def start():
         if isinstance(engine, Gated):
             engine.gate.set()
         captioner.close()
+
+
+class Crowded(RehearsalEngine):
+    """Remembers how many requests it ever had at once."""
+
+    most = 0
+
+    def submit(self, request):
+        super().submit(request)
+        self.most = max(self.most, self.pending)
+
+
+def test_no_more_prompts_are_made_than_will_soon_be_read(start, front, make_frames):
+    engine = Crowded(batch_size=2, tokens_per_step=1)
+    captioner = start(engine, front)
+    answers = [captioner.submit(f"clip{number}", make_frames(number)) for number in range(20)]
+    assert all(answer.result(PATIENCE_S) for answer in answers)
+    assert engine.most == PROMPTS_PER_SLOT * engine.slots
 
 
 def test_many_threads_submit_at_once(start, front, make_frames):

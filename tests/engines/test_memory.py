@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from recap.engines import memory
+from recap.engines.base import PROMPTS_PER_SLOT
 from recap.engines.memory import position_bytes, rows_that_fit
 
 
@@ -9,7 +10,8 @@ def test_a_position_is_keys_and_values_of_every_block(language_model):
 
 
 def test_rows_are_cut_to_what_is_free(language_model, tmp_path, monkeypatch):
-    row_kb = 64 * position_bytes(language_model.config, language_model.dtype) // 1024
+    prompts = PROMPTS_PER_SLOT * language_model.config.hidden_size * language_model.dtype.itemsize
+    row_kb = 64 * (position_bytes(language_model.config, language_model.dtype) + prompts) // 1024
     (tmp_path / "meminfo").write_text(f"MemTotal: 9999999 kB\nMemAvailable: {2 * 7 * row_kb} kB\n")
     monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "meminfo")
     assert [rows_that_fit(language_model, 64, wanted) for wanted in (3, 7, 50)] == [3, 7, 7]

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gc
 import random
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -188,6 +190,20 @@ def test_closing_in_the_middle_forgets_everything(engine):
         engine.step()
     engine.close()
     assert engine.pending == 0 and engine.step() == []
+
+
+def test_a_cache_is_given_back_at_once(engine):
+    """A card has no room for the next one beside it, and Python looks for circles when it likes."""
+    for request in token_requests(4):
+        engine.submit(request)
+    engine.step()
+    cache = weakref.ref(engine._slots._cache)
+    gc.disable()
+    try:
+        engine.close()
+        assert cache() is None
+    finally:
+        gc.enable()
 
 
 class Cramped(torch.nn.Module):

@@ -1,0 +1,75 @@
+"""The way from frames to captions on a card."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from recap.engines import EngineSettings, ModelSettings, PromptSettings, open_captioner, problems
+from recap.engines.pllava_front import CLIPS_TOGETHER, PllavaFront
+from recap.pllava import load_pllava
+from recap.pllava.visual import get_strategy
+from recap.records import FrameRequest, Frames
+
+FRAMES, SIDE, PATIENCE_S = 4, 56, 60
+REQUEST = FrameRequest(FRAMES, SIDE)
+ENGINE = EngineSettings(max_new_tokens=16, batch_size=4)
+
+
+@pytest.fixture
+def clips(make_frames) -> dict[str, Frames]:
+    return {f"clip{number}": make_frames(number, size=SIDE) for number in range(9)}
+
+
+@pytest.fixture
+def model(checkpoint) -> ModelSettings:
+    return ModelSettings(str(checkpoint), dtype="float32")
+
+
+def captions(model, clips, engine):
+    captioner = open_captioner(model, PromptSettings(), engine, REQUEST)
+    answers = {clip_id: captioner.submit(clip_id, frames) for clip_id, frames in clips.items()}
+    try:
+        return {clip_id: answer.result(PATIENCE_S) for clip_id, answer in answers.items()}
+    finally:
+        captioner.close()
+
+
+@pytest.mark.parametrize("temperature", (0.0, 0.8))
+@pytest.mark.parametrize("share", (1, 0.5))
+def test_captions_are_those_of_the_cpu(model, clips, temperature, share):
+    engine = replace(ENGINE, temperature=temperature)
+    expected = captions(model, clips, engine)
+    assert captions(model, clips, replace(engine, gpus_per_actor=share)) == expected
+    assert len({str(caption) for caption in expected.values()}) > 3
+    assert torch.cuda.get_per_process_memory_fraction() == share
+
+
+def test_the_tower_takes_fewer_clips_where_memory_is_short(chip, checkpoint, clips):
+    front = PllavaFront(
+        load_pllava(checkpoint, device="cuda"), PromptSettings(), ENGINE, REQUEST, get_strategy("pllava")
+    )
+    four = list(clips.items())[:CLIPS_TOGETHER]
+    expected = [request.embeddings for (request,) in front.requests(four)]
+    chip.forget_peak()
+    before = chip.used(0)
+    kept = front.requests(four[:2])
+    chip.resize(0, before + 3 * (chip.peak(0) - before) // 2)  # room for two clips, not for four
+    del kept
+    assert front.together == CLIPS_TOGETHER
+    found = [request.embeddings for (request,) in front.requests(four)]
+    assert front.together == CLIPS_TOGETHER // 2
+    for left, right in zip(found, expected, strict=True):
+        torch.testing.assert_close(left, right)
+
+
+def test_what_a_card_must_hold_is_said_before(chip, model):
+    chip.resize(0, 4 * 10**9)
+    chip.resize(1, 4 * 10**9)
+    engine = replace(ENGINE, gpus_per_actor=1)
+    (problem,) = problems(model, PromptSettings(), engine, on_cluster=False)
+    assert "needs a GPU with about 5 GB, and the largest here gives it 4 GB" in problem
+    placed = replace(model, device_map={"": 0, "language_model": 1})
+    assert problems(placed, PromptSettings(), replace(engine, gpus_per_actor=2), on_cluster=False) == []
