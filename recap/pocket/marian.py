@@ -75,7 +75,7 @@ def untrained(tokenizer: MarianTokenizer, seed: int) -> MarianMTModel:
         **{f"{half}_ffn_dim": FEED_FORWARD for half in ("encoder", "decoder")},
         **{f"{half}_attention_heads": HEADS for half in ("encoder", "decoder")},
     )
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = MarianMTModel(config)
     model.generation_config = GenerationConfig(

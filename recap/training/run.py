@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -27,6 +28,8 @@ from recap.training.states import deepspeed_file, fetch_start, last_state
 from recap.training.trainer import PllavaTrainer, SeededSteps, Watch
 
 STATES, START, BAD, SUMMARY = "states", "start", "bad_samples.jsonl", "trained.json"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def train(recipe: Recipe) -> Trained:
 
 def _arguments(recipe: Recipe, output: Path) -> TrainingArguments:
     train, cuda = recipe.train, torch.cuda.is_available()
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(output / STATES),
         deepspeed=deepspeed_file(train.deepspeed),
         per_device_train_batch_size=train.batch_size,
@@ -105,6 +108,12 @@ def _arguments(recipe: Recipe, output: Path) -> TrainingArguments:
         label_names=["labels"],
         report_to=[],
     )
+    if (cards := arguments.n_gpu) > 1:
+        log.warning(
+            "training on one of %d GPUs: all take part with torchrun --nproc-per-node %d -m recap train", cards, cards
+        )
+        arguments._n_gpu = 1  # else the batch of one process would be that many times larger, and parted among them
+    return arguments
 
 
 def _processes() -> int:

@@ -103,7 +103,7 @@ def _config(sizes: ScratchSettings, pooling: tuple[int, int, int]) -> dict[str, 
 def _weights(content: dict[str, Any], seed: int) -> dict[str, Tensor]:
     """Every tensor of the published layout, the tower's last block and norm among them, as transformers draws them."""
     config = parse_config(content)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         parts = {
             "vision_tower.": CLIPVisionModel(config.vision),

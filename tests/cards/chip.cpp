@@ -148,6 +148,17 @@ Tensor& copy_(Tensor& self, const Tensor& source, bool) {
   return self;
 }
 
+Tensor& set_storage(Tensor& self, at::Storage source, int64_t offset, at::IntArrayRef size, at::IntArrayRef stride) {
+  self.unsafeGetTensorImpl()->set_storage_keep_dtype(std::move(source));
+  self.unsafeGetTensorImpl()->set_sizes_and_strides(size, stride, offset);
+  return self;
+}
+
+Tensor& set_whole_storage(Tensor& self, at::Storage source) {
+  const int64_t elements = source.nbytes() / self.itemsize();
+  return set_storage(self, std::move(source), 0, {elements}, {1});
+}
+
 // Its own kernel, as the composite one asks which of CUDA's fused ones to take.
 Tensor attention(const Tensor& query, const Tensor& key, const Tensor& value, const std::optional<Tensor>& mask,
                  double dropout, bool causal, std::optional<double> scale, bool grouped) {
@@ -158,6 +169,12 @@ Tensor attention(const Tensor& query, const Tensor& key, const Tensor& value, co
   const auto shown = mask ? std::optional<Tensor>(on_cpu(*mask)) : std::nullopt;
   return on_card(at::scaled_dot_product_attention(on_cpu(query), on_cpu(key), on_cpu(value), shown, dropout, causal, scale, grouped),
                  card_of(query.device()));
+}
+
+Tensor attention_with_gradients(const Tensor& query, const Tensor& key, const Tensor& value,
+                                const std::optional<Tensor>& mask, double dropout, bool causal,
+                                std::optional<double> scale, bool grouped) {
+  return std::get<0>(at::_scaled_dot_product_attention_math(query, key, value, mask, dropout, causal, {}, scale, grouped));
 }
 
 // --- everything else: the CPU's kernel, on the same memory ---
@@ -264,8 +281,14 @@ TORCH_LIBRARY_IMPL(aten, CUDA, m) {
   m.impl("_reshape_alias", [](const Tensor& self, at::IntArrayRef size, at::IntArrayRef stride) {
     return at::native::_reshape_alias(self, size, stride);
   });
+  m.impl("set_.source_Storage", &set_whole_storage);
+  m.impl("set_.source_Storage_storage_offset", &set_storage);
   m.impl("scaled_dot_product_attention", &attention);
   m.impl("convolution", torch::CppFunction::makeFromBoxedFunction<&compute>());  // the composite one asks for cuDNN
+}
+
+TORCH_LIBRARY_IMPL(aten, AutogradCUDA, m) {
+  m.impl("scaled_dot_product_attention", &attention_with_gradients);
 }
 
 TORCH_LIBRARY_IMPL(_, CUDA, m) { m.fallback(torch::CppFunction::makeFromBoxedFunction<&compute>()); }
@@ -290,5 +313,6 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
   m.def("forget_peak", [] { for (Card& card : cards) card.peak = card.used.load(); });
   m.def("set_dry", [](bool value) { dry = value; });
   m.def("current", [] { return int(current); });
+  m.def("set_current", [](int index) { current = index; });
   m.def("cards", [] { return kCards; });
 }

@@ -38,7 +38,7 @@ def insert(card_bytes: int) -> ModuleType:
         "is_available": lambda: True,
         "is_initialized": lambda: True,
         "device_count": chip.cards,
-        "current_device": chip.current,
+        "manual_seed_all": lambda seed: None,
         "synchronize": lambda device=None: None,
         "empty_cache": lambda: None,
         "set_per_process_memory_fraction": lambda fraction, device=None: chip.limit(number(device), fraction),
@@ -53,6 +53,8 @@ def insert(card_bytes: int) -> ModuleType:
         "get_device_properties": properties,
         "get_device_capability": lambda device=None: (9, 0),
     }
+    torch._C._cuda_getDevice, torch._C._cuda_setDevice = chip.current, chip.set_current
+    torch.cuda.default_generators = tuple(torch.Generator() for _ in range(chip.cards()))
     for name, answer in answers.items():
         setattr(torch.cuda, name, answer)
     return chip
