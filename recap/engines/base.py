@@ -76,6 +76,12 @@ class Engine(Protocol):
     def slots(self) -> int:
         """Requests that it works on at a time, at most; the others wait."""
 
+    def halve(self, reason: str) -> None:
+        """Leave memory to others, who are short of it: work on half as many requests from here on.
+
+        What is being written may start again. Raises `MemoryError`, or its like, where nothing is left to give.
+        """
+
     def close(self) -> None:
         """Forget what is pending and refuse more."""
 

@@ -133,13 +133,21 @@ class Captioner:
         if not jobs:
             return
         with self._timing.phase("vision"):
-            made = self._front.requests([(job.clip_id, job.frames) for job in jobs])
+            made = self._look(jobs)
         for job, requests in zip(jobs, made, strict=True):
             job.frames = None
             if isinstance(requests, ClipError):
                 self._fail(job, requests)
             else:
                 self._start(job, requests)
+
+    def _look(self, jobs: list[_Job]) -> list[list[Request] | ClipError]:
+        """The front's requests; where it is short of memory the engine gives up some of its own."""
+        while True:
+            try:
+                return self._front.requests([(job.clip_id, job.frames) for job in jobs])
+            except MemoryError as error:
+                self._engine.halve(str(error))
 
     def _next_arrivals(self) -> list[_Job]:
         """The next clips that are still wanted; they stay in `_jobs` until they are answered."""

@@ -24,7 +24,10 @@ class Front(Protocol):
     together: int
 
     def requests(self, clips: Sequence[tuple[str, Frames]]) -> list[list[Request] | ClipError]:
-        """For each clip, given by its id, one request per prompt, the primary one first, or why it has none."""
+        """For each clip, given by its id, one request per prompt, the primary one first, or why it has none.
+
+        Raises `MemoryError` where not even one clip can be looked at.
+        """
 
     def caption(self, completion: Completion) -> Caption:
         """The completion of one of those requests as text."""

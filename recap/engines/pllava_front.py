@@ -21,6 +21,7 @@ from recap.engines.front import (
     prompt_texts,
     refused,
 )
+from recap.engines.memory import keep_to_share
 from recap.engines.preflight import missing_vllm
 from recap.engines.second import Retry
 from recap.engines.settings import EngineSettings, ModelSettings, PromptSettings
@@ -91,9 +92,15 @@ class PllavaFront:
     @torch.inference_mode()
     def requests(self, clips: Sequence[tuple[str, Frames]]) -> list[list[Request] | ClipError]:
         """A request for each prompt; the vision tower runs once for all of them."""
+        try:
+            return self._requests(clips)
+        except torch.OutOfMemoryError as error:
+            raise MemoryError(str(error)) from None
+
+    def _requests(self, clips: Sequence[tuple[str, Frames]]) -> list[list[Request] | ClipError]:
         pixels = [frames.pixels for _, frames in clips]
         if len({each.shape for each in pixels}) > 1:
-            return [answer for clip in clips for answer in self.requests([clip])]
+            return [answer for clip in clips for answer in self._requests([clip])]
         try:
             windows = count_windows(clips[0][1], self.request)
             visual = self._look(np.stack(pixels), windows)
@@ -160,6 +167,6 @@ def _prepared(engine: EngineSettings) -> str:
             f"engine.gpus_per_actor is {engine.gpus_per_actor}, but torch sees no GPU here: set it to 0, or "
             "install the torch build for this machine's GPU"
         )
-    if engine.gpus_per_actor < 1 and engine.kind == "transformers":
-        torch.cuda.set_per_process_memory_fraction(engine.gpus_per_actor)
+    if engine.kind == "transformers":  # vLLM counts its share itself
+        keep_to_share(engine.gpus_per_actor)
     return "cuda"

@@ -100,6 +100,9 @@ class RehearsalEngine:
     def slots(self) -> int:
         return self._batch_size
 
+    def halve(self, reason: str) -> None:
+        raise MemoryError(reason)
+
     def submit(self, request: Request) -> None:
         assert not self._closed, "a closed engine got a request"
         assert request.request_id not in self._requests, request.request_id

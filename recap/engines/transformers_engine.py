@@ -71,8 +71,22 @@ class TransformersEngine:
             return self._advance()
         except torch.OutOfMemoryError as error:
             reason = str(error)
-        self._halve(reason)  # out here the traceback is gone, and with it the activations that it held
+        self.halve(reason)  # out here the traceback is gone, and with it the activations that it held
         return []
+
+    def halve(self, reason: str) -> None:
+        count = self.slots
+        if count == 1:
+            raise torch.OutOfMemoryError(
+                f"one clip alone does not fit into memory: lower engine.max_new_tokens or model.pooling, or spread "
+                f"the model with model.device_map ({reason})"
+            )
+        self._batch_size = count // 2
+        log.warning("out of memory with %d clips at a time; going on with %d (%s)", count, self._batch_size, reason)
+        self._waiting = {request.request_id: request for request in self._written()} | self._waiting
+        self._slots = None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def close(self) -> None:
         self._closed = True
@@ -115,20 +129,6 @@ class TransformersEngine:
 
     def _fits(self, request: Request) -> bool:
         return _positions(request) <= self._slots.capacity
-
-    def _halve(self, reason: str) -> None:
-        count = self.slots
-        if count == 1:
-            raise torch.OutOfMemoryError(
-                f"one clip alone does not fit into memory: lower engine.max_new_tokens or model.pooling, or spread "
-                f"the model with model.device_map ({reason})"
-            )
-        self._batch_size = count // 2
-        log.warning("out of memory with %d clips at a time; going on with %d (%s)", count, self._batch_size, reason)
-        self._waiting = {request.request_id: request for request in self._written()} | self._waiting
-        self._slots = None
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
 
 
 def _positions(request: Request) -> int:

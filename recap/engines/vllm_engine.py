@@ -50,6 +50,11 @@ class VllmEngine:
     def slots(self) -> int:
         return self._llm.vllm_config.scheduler_config.max_num_seqs
 
+    def halve(self, reason: str) -> None:
+        raise MemoryError(
+            f"vLLM keeps the share of memory that it took at its start, and the rest is too small: {reason}"
+        )
+
     def submit(self, request: Request) -> None:
         assert not self._closed, "a closed engine got a request"
         assert request.request_id not in self._pending, request.request_id

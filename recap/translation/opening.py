@@ -25,7 +25,7 @@ def open_translator(settings: TranslationSettings, model: ModelSettings, templat
     """
     if settings.engine == "rehearsal":
         return RehearsalTranslator(settings)
-    _check_gpu(settings)
+    _prepare_gpu(settings)
     if settings.engine == "llm":
         from recap.translation.language_model import LanguageModelTranslator
 
@@ -66,11 +66,14 @@ def translator_digest(settings: TranslationSettings) -> str:
     return f"{weight_digest(folder)}-{pieces.hexdigest()[:16]}"
 
 
-def _check_gpu(settings: TranslationSettings) -> None:
+def _prepare_gpu(settings: TranslationSettings) -> None:
     import torch
+
+    from recap.engines.memory import keep_to_share
 
     if settings.gpus_per_actor and not torch.cuda.is_available():
         raise ValueError(
             f"translation.gpus_per_actor is {settings.gpus_per_actor}, but torch sees no GPU here: set it to 0, or "
             "install the torch build for this machine's GPU"
         )
+    keep_to_share(settings.gpus_per_actor)

@@ -12,6 +12,7 @@ from recap.engines.pllava_front import CLIPS_TOGETHER, PllavaFront
 from recap.pllava import load_pllava
 from recap.pllava.visual import get_strategy
 from recap.records import FrameRequest, Frames
+from recap.translation import Translation, TranslationSettings, open_translator
 
 FRAMES, SIDE, PATIENCE_S = 4, 56, 60
 REQUEST = FrameRequest(FRAMES, SIDE)
@@ -65,6 +66,23 @@ def test_the_tower_takes_fewer_clips_where_memory_is_short(chip, checkpoint, cli
         torch.testing.assert_close(left, right)
 
 
+@pytest.mark.parametrize("room", (0.5, 0.1))
+def test_a_tower_without_room_takes_it_from_the_cache(chip, model, clips, room, caplog):
+    """Something else fills the card once the slots are made; they are halved until the tower fits beside them."""
+    engine = replace(ENGINE, batch_size=8, max_new_tokens=1000, gpus_per_actor=1, temperature=0.5)
+    expected = captions(model, clips, engine)
+    captioner = open_captioner(model, PromptSettings(), engine, REQUEST)
+    try:
+        first, *others = clips.items()
+        found = {first[0]: captioner.submit(*first).result(PATIENCE_S)}
+        chip.resize(0, chip.used(0) + int(room * 4 * SIDE**2 * 3 * 4 * FRAMES))
+        answers = {clip_id: captioner.submit(clip_id, frames) for clip_id, frames in others}
+        found |= {clip_id: answer.result(PATIENCE_S) for clip_id, answer in answers.items()}
+    finally:
+        captioner.close()
+    assert found == expected and "out of memory with 8 clips" in caplog.text
+
+
 def test_what_a_card_must_hold_is_said_before(chip, model):
     chip.resize(0, 4 * 10**9)
     chip.resize(1, 4 * 10**9)
@@ -73,3 +91,17 @@ def test_what_a_card_must_hold_is_said_before(chip, model):
     assert "needs a GPU with about 5 GB, and the largest here gives it 4 GB" in problem
     placed = replace(model, device_map={"": 0, "language_model": 1})
     assert problems(placed, PromptSettings(), replace(engine, gpus_per_actor=2), on_cluster=False) == []
+
+
+@pytest.mark.parametrize("share", (1, 0.5))
+def test_the_language_model_translates_as_on_the_cpu(model, share):
+    def translations(gpus: float) -> list[Translation]:
+        settings = TranslationSettings(("zh",), "llm", max_new_tokens=40, gpus_per_actor=gpus)
+        translator = open_translator(settings, model, "plain")
+        try:
+            return translator.translate(["A bird crosses the river.", "A red boat lies on the water."], "zh")
+        finally:
+            translator.close()
+
+    assert translations(share) == translations(0)
+    assert torch.cuda.get_per_process_memory_fraction() == share

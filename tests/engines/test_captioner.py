@@ -108,6 +108,43 @@ class Crowded(RehearsalEngine):
         self.most = max(self.most, self.pending)
 
 
+class Cramped(RehearsalFront):
+    """Has no memory until the engine has given up so much of its own."""
+
+    def __init__(self, *about, engine, slots):
+        super().__init__(*about)
+        self.engine, self.most = engine, slots
+
+    def requests(self, clips):
+        if self.engine.slots > self.most:
+            raise MemoryError("CUDA out of memory")
+        return super().requests(clips)
+
+
+class Giving(RehearsalEngine):
+    def halve(self, reason):
+        assert reason == "CUDA out of memory"
+        if self._batch_size == 1:
+            raise MemoryError(reason)
+        self._batch_size //= 2
+
+
+@pytest.mark.parametrize("needed", (2, 1))
+def test_a_front_short_of_memory_gets_some_of_the_engines(start, make_frames, needed):
+    engine = Giving(batch_size=8)
+    captioner = start(engine, Cramped(PROMPT, ENGINE, REQUEST, engine=engine, slots=needed))
+    answers = [captioner.submit(f"clip{number}", make_frames(number)) for number in range(9)]
+    assert all(answer.result(PATIENCE_S) for answer in answers) and engine.slots == needed
+
+
+def test_memory_that_nobody_has_is_the_end(start, make_frames):
+    engine = Giving(batch_size=8)
+    captioner = start(engine, Cramped(PROMPT, ENGINE, REQUEST, engine=engine, slots=0))
+    with pytest.raises(MemoryError, match="CUDA out of memory"):
+        captioner.submit("clip", make_frames(0)).result(PATIENCE_S)
+    assert engine.slots == 1
+
+
 def test_no_more_prompts_are_made_than_will_soon_be_read(start, front, make_frames):
     engine = Crowded(batch_size=2, tokens_per_step=1)
     captioner = start(engine, front)
