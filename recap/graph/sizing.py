@@ -59,7 +59,7 @@ def size_pools(
     if caption_actors * gpus_per_actor > gpus:
         raise ValueError(
             f"engine.actors {caption_actors} × engine.gpus_per_actor {gpus_per_actor:g} need "
-            f"{caption_actors * gpus_per_actor:g} GPUs, the cluster has {gpus:g}; lower one of them or add GPUs"
+            f"{caption_actors * gpus_per_actor:g} GPUs, and Ray finds {gpus:g}; lower one of them or add GPUs"
         )
     usable = cpus - HEADROOM_CPUS
     caption_cpus = min(CAPTION_CPUS, usable / 2 / caption_actors)
@@ -81,7 +81,7 @@ def translator_cpus(cpus: float, gpus: float, settings: TranslationSettings) -> 
     if settings.actors * settings.gpus_per_actor > gpus:
         raise ValueError(
             f"translation.actors {settings.actors} × translation.gpus_per_actor {settings.gpus_per_actor:g} need "
-            f"{settings.actors * settings.gpus_per_actor:g} GPUs, the cluster has {gpus:g}; lower one of them or add "
+            f"{settings.actors * settings.gpus_per_actor:g} GPUs, and Ray finds {gpus:g}; lower one of them or add "
             "GPUs"
         )
     share = min(1.0, (cpus - HEADROOM_CPUS) / settings.actors)

@@ -166,7 +166,7 @@ class TrainSettings:
     save_every_steps: int = 500
     """How often a state is saved from which a killed training goes on."""
     deepspeed: str | None = None
-    """A DeepSpeed configuration: a JSON file, or the name of one in `pipelines/train/`, such as `zero2`."""
+    """A DeepSpeed configuration: a JSON file, or the name of one that recap has: `zero2`, `zero3`, `zero3_offload`."""
 
     def __post_init__(self):
         if not self.trainable:

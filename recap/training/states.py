@@ -9,7 +9,7 @@ from transformers.trainer_utils import sort_checkpoints
 
 from recap.training.settings import StartSettings
 
-_SHIPPED = Path("pipelines/train")
+_SHIPPED = Path(__file__).with_name("deepspeed")
 
 
 def fetch_start(model: StartSettings) -> list[Path]:
@@ -34,7 +34,7 @@ def _is_whole(state: Path) -> bool:
 
 
 def deepspeed_file(name: str | None) -> str | None:
-    """The JSON file that `train.deepspeed` means: a path, or the name of one that ships with the pipelines.
+    """The JSON file that `train.deepspeed` means: a path, or the name of one that ships with recap.
 
     ValueError when there is none.
     """
@@ -44,6 +44,6 @@ def deepspeed_file(name: str | None) -> str | None:
         if path.is_file():
             return str(path)
     raise ValueError(
-        f"train.deepspeed: there is no file {name}, and {_SHIPPED} has "
-        f"{', '.join(sorted(path.stem for path in _SHIPPED.glob('zero*.json'))) or 'no configuration here'}"
+        f"train.deepspeed: there is no file {name}, and recap itself has "
+        f"{', '.join(sorted(path.stem for path in _SHIPPED.iterdir()))}"
     )

@@ -48,7 +48,7 @@ def test_the_sum_always_leaves_room(cpus, actors, shares_cores):
 def test_translators_share_what_there_is_and_others_are_refused():
     assert translator_cpus(8, 0, TranslationSettings()) == 1.0
     assert translator_cpus(2, 1, TranslationSettings(actors=2, gpus_per_actor=0.5)) == 0.75
-    with pytest.raises(ValueError, match="need 2 GPUs, the cluster has 1"):
+    with pytest.raises(ValueError, match="need 2 GPUs, and Ray finds 1"):
         translator_cpus(8, 1, TranslationSettings(actors=2, gpus_per_actor=1))
     with pytest.raises(ValueError, match="too small"):
         translator_cpus(2, 0, TranslationSettings(actors=16))
@@ -57,7 +57,7 @@ def test_translators_share_what_there_is_and_others_are_refused():
 def test_what_cannot_run_is_refused_with_the_sums():
     with pytest.raises(ValueError, match=r"decode\.workers 8 .* lower decode\.workers .to 1."):
         pools(2, workers=8)
-    with pytest.raises(ValueError, match=r"need 4 GPUs, the cluster has 2"):
+    with pytest.raises(ValueError, match=r"need 4 GPUs, and Ray finds 2"):
         pools(64, gpus=2, actors=4, per_actor=1)
 
 
