@@ -11,7 +11,7 @@ import torch
 
 from recap.engines import Request
 from recap.engines.base import PROMPTS_PER_SLOT
-from recap.engines.memory import CUDA_SHARE, position_bytes, usable_bytes
+from recap.engines.memory import CUDA_SHARE, position_bytes, rows_that_fit, usable_bytes
 from recap.engines.transformers_engine import TransformersEngine
 from recap.pllava import load_pllava
 
@@ -111,6 +111,19 @@ def test_slots_are_as_many_as_the_card_holds_and_never_too_many(chip, on_card, r
     ordered = sorted(requests, key=lambda request: -request.length - request.max_new_tokens)
     assert served(engine_of(on_card, 50), ordered, lambda engine: counts.add(engine.slots)) == expected
     assert counts - {50} == {5}
+
+
+def test_blocks_that_live_elsewhere_have_their_cache_on_the_card(chip, checkpoint):
+    whole, _ = language_model(checkpoint, device="cuda")
+    chip.resize(0, chip.used(0) + 10 * row_bytes(whole, 512))
+    expected = rows_that_fit(whole, 512, 50)
+    elsewhere = {"language_model.model.layers.1": "cpu", "language_model.model.layers.2": "disk"}
+    spread, _ = language_model(checkpoint, device_map={"": 0} | elsewhere)
+    chip.resize(0, chip.used(0) + 10 * row_bytes(whole, 512))
+    assert rows_that_fit(spread, 512, 50) == expected == 8
+    parted, _ = language_model(checkpoint, device_map={"": 0} | dict.fromkeys(elsewhere, 1))
+    chip.resize(0, chip.used(0) + 10 * row_bytes(whole, 512))
+    assert rows_that_fit(parted, 512, 50) > expected
 
 
 def test_a_card_that_others_fill_meanwhile_costs_slots_and_no_text(chip, on_card, requests, expected, caplog):
