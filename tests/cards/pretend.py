@@ -13,7 +13,7 @@ BYTES = "PRETENDED_CARD_BYTES"
 
 def autoload() -> None:
     """Called by `import torch` in every process whose path has this package's entry point (group torch.backends)."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES") != "":  # Ray hides the cards from whoever asked for none
+    if os.environ.get("CUDA_VISIBLE_DEVICES") != "":  # hides real ones too
         insert(int(os.environ[BYTES]))
 
 
