@@ -20,6 +20,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from recap.engines import Request, complete
 from recap.engines.roofline import Ceilings, Shape, clip_seconds, clips_per_s
 from recap.engines.transformers_engine import TransformersEngine
+from recap.timing import Timing
 
 NEVER = frozenset({-1})
 
@@ -132,13 +133,17 @@ def measure(arguments: argparse.Namespace, model: LlamaForCausalLM, say: Callabl
     def clips(count: int, new_tokens: int = arguments.new_tokens) -> list[Request]:
         return [Request(f"clip{number}", new_tokens, embeddings=prompt) for number in range(count)]
 
-    engine = TransformersEngine(model, end_token_ids=NEVER, batch_size=arguments.batch_size)
+    timing = Timing("caption")
+    engine = TransformersEngine(model, end_token_ids=NEVER, batch_size=arguments.batch_size, timing=timing)
     list(complete(engine, [*clips(1), *(Request(f"r{n}", 2, embeddings=prompt) for n in range(2))]))
+    before = timing.spent().seconds
     ours = arguments.clips / seconds(lambda: list(complete(engine, clips(arguments.clips))), arguments.device)
-    slots = engine.slots
+    slots, after = engine.slots, timing.spent().seconds
     engine.close()
     say(f"recap: {ours:.3f} clips/s with {slots} clips at a time")
     found = {"slots": slots, "clips_per_s": round(ours, 4)}
+    for name, phase in {"prefill_s": "prefill", "decode_s": "decode_steps"}.items():
+        found[name] = round((after[phase] - before[phase]) / arguments.clips, 9)
     for name, batch, count in (
         ("one_by_one", 1, arguments.single_clips),
         ("static", arguments.static_batch, arguments.static_batch),

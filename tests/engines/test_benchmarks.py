@@ -47,5 +47,7 @@ def test_the_gpu_benchmark_runs_on_a_cpu_too(home, prefix):
     assert (found["device"], found["slots"], found["static_batch"]) == ("cpu", 3, 4)
     bound = found["roofline_clips_per_s"]
     assert bound == pytest.approx(1 / (found["roofline_prefill_s"] + found["roofline_decode_s"]), rel=0.01)
+    assert min(found["prefill_s"], found["decode_s"]) > 0
+    assert 0.5 < (found["prefill_s"] + found["decode_s"]) * found["clips_per_s"] <= 1.001
     assert 0 < found["roofline_share"] == pytest.approx(found["clips_per_s"] / bound, abs=1e-6)
     assert found["ratio_to_static"] > 0 and found["ratio_to_one_by_one"] > 0
