@@ -23,17 +23,17 @@ def rows_that_fit(model: PreTrainedModel, capacity: int, wanted: int) -> int:
     block_bytes = position_bytes(model.config, model.dtype) / model.config.num_hidden_layers
     position = Counter({home(model): PROMPTS_PER_SLOT * model.config.hidden_size * model.dtype.itemsize})
     for block in model.model.layers:
-        position[_computes_on(block)] += block_bytes
+        position[computes_on(block)] += block_bytes
     fit = [usable_bytes(device) / (capacity * taken) for device, taken in position.items()]
     return max(1, int(min(wanted, *fit)))
 
 
 def home(model: PreTrainedModel) -> torch.device:
     """Where prompts enter `model`."""
-    return _computes_on(model.get_input_embeddings())
+    return computes_on(model.get_input_embeddings())
 
 
-def _computes_on(module: nn.Module) -> torch.device:
+def computes_on(module: nn.Module) -> torch.device:
     """Weights that live elsewhere, in memory or on disk, come to where accelerate's hook says."""
     visited = getattr(getattr(module, "_hf_hook", None), "execution_device", None)
     return next(module.parameters()).device if visited is None else torch.device(visited)

@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from recap.engines.base import Completion, Request
+from recap.engines.decode_step import decode_step
 from recap.engines.decoding import Decoding, Text
 from recap.engines.kv_cache import Decode, Prefill, SlotCache
 from recap.engines.memory import home
@@ -22,7 +23,7 @@ CPU_ROWS_PER_THREAD = 4  # a matrix product over fewer rows takes another routin
 
 
 class Slots:
-    """`count` slots of `capacity` positions for a model that computes attention as `use_grouped_attention` says.
+    """`count` slots of `capacity` positions for a model of the Llama family.
 
     On a CPU a step computes a few rows for nothing where that makes every row's routine the same: then not even
     the last bit of a text's scores depends on its neighbours.
@@ -59,7 +60,8 @@ class Slots:
         prompts = torch.stack([embed(self._model, request) for request in requests])
         if known:
             self._cache.begin(Prefill(first))
-            self._forward(prompts[:, :-1], self._positions[None, :known])
+            where = {"position_ids": self._positions[None, :known], "past_key_values": self._cache}
+            self._model.model(inputs_embeds=prompts[:, :-1], use_cache=True, **where)
         rows = slice(first, first + len(requests))
         self._inputs[rows], self._lengths[rows] = prompts[:, -1], known
         self._texts += [Text(request) for request in requests]
@@ -74,24 +76,13 @@ class Slots:
         lengths = self._lengths[:rows]
         mask = torch.where(self._positions[:bound] <= lengths[:, None], 0, self._hidden)
         self._cache.begin(Decode((self._starts[:rows] + lengths[:, None]).flatten(), rows, bound))
-        scores = self._forward(self._inputs[:rows, None], lengths[:, None], mask[:, None, None])[:live]
+        scores = decode_step(self._model, self._inputs[:rows], lengths, mask, self._cache)[:live]
         if self._decoding is None:
             self._decoding = Decoding(self._texts, scores.shape[-1], scores.device)
         tokens = self._decoding.choose(scores.float())
         self._inputs[:live] = self._model.get_input_embeddings()(tokens)
         self._lengths[:live] += 1
         return self._write(tokens.tolist())
-
-    def _forward(self, inputs: Tensor, positions: Tensor, mask: Tensor | None = None) -> Tensor:
-        """The scores (rows, vocabulary) behind each row's last input; inputs are (rows, positions, hidden)."""
-        return self._model(
-            inputs_embeds=inputs,
-            position_ids=positions,
-            attention_mask=mask,
-            past_key_values=self._cache,
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits[:, -1]
 
     def _write(self, tokens: list[int]) -> list[Completion]:
         for text, token in zip(self._texts, tokens, strict=True):

@@ -9,7 +9,6 @@ from itertools import islice
 import torch
 from transformers import PreTrainedModel
 
-from recap.engines.attention import use_grouped_attention
 from recap.engines.base import Completion, Request, check_prompt
 from recap.engines.memory import rows_that_fit
 from recap.engines.slots import BOUND_STEP, Slots, round_up
@@ -39,7 +38,6 @@ class TransformersEngine:
     ):
         assert end_token_ids and batch_size >= 1
         self._model = model.eval()
-        use_grouped_attention(model)
         self._ends = frozenset(end_token_ids)
         self._batch_size, self._headroom = batch_size, headroom
         self._timing = timing or Timing("caption")
