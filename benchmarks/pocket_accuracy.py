@@ -44,6 +44,8 @@ def main() -> None:
     arguments = parser.parse_args()
     rows = [json.loads(line) for line in (arguments.corpus / "manifest.jsonl").read_text().splitlines()]
     said = dict(captions_of(arguments.captions, arguments.prompt))
+    if not said.keys() & {row["path"] for row in rows}:
+        parser.error(f"no caption is of a clip of {arguments.corpus}: that folder must be the run's corpus.path")
     found = score((Facts.of(row["facts"]), said.get(row["path"], "")) for row in rows)
     words = sum(len(text.split()) for text in said.values()) / max(1, len(said))
     low = [name for name, goal in GOALS.items() if found.right[name] < goal]
