@@ -25,6 +25,12 @@ def home() -> Path:
 
 
 @pytest.fixture(scope="session")
+def golden(home) -> Path:
+    """What the reference implementation returned, with its tiny checkpoints."""
+    return home / "tests" / "golden"
+
+
+@pytest.fixture(scope="session")
 def ray_session():
     """One small local Ray for all tests that need one."""
     import ray
@@ -49,7 +55,6 @@ def deliverable():
 @pytest.fixture
 def make_frames():
     """Frames of four coloured squares: a random tower sees plain noise as all the same."""
-
     from recap.records import Frames
 
     def make(seed: int, *, size: int = 8, count: int = 4, windows: int = 1) -> Frames:

@@ -94,7 +94,7 @@ class SlotLayer(CacheLayerMixin):
         return self.step.store(self.keys, key_states), self.step.store(self.values, value_states)
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """Keys that a prefill sees, and the first one's position. A decode step brings its own mask."""
+        """Keys that a prefill sees, and the first one's position; the decode step does not ask."""
         return query_length, 0
 
     def get_seq_length(self) -> int:

@@ -42,11 +42,6 @@ def cards(chip):
 
 
 @pytest.fixture(scope="session")
-def golden() -> Path:
-    return HERE.parent / "golden"
-
-
-@pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "tiny-pllava"
     return write_random_checkpoint(folder, seed=3, num_frames=FRAMES, pooling_shape=(FRAMES, 2, 2))

@@ -13,11 +13,6 @@ torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
-def golden() -> Path:
-    return Path(__file__).parents[1] / "golden"
-
-
-@pytest.fixture(scope="session")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_random_checkpoint(tmp_path_factory.mktemp("random"), seed=7)
 
