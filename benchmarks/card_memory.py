@@ -5,7 +5,8 @@
 
 Needs no GPU: the code of a run goes through all its shapes on a pretended card (tests/cards/chip.cpp) that counts
 every allocation and computes nothing. What a real card loses to CUDA itself is taken off before (1 GB); what its
-allocator loses to gaps is not seen. Texts are of two tokens, their rows in the cache as long as `--new-tokens` asks.
+allocator loses to gaps, and what CUDA graphs of steps take, is not seen. Texts are of two tokens, their rows in the
+cache as long as `--new-tokens` asks.
 """
 
 from __future__ import annotations
@@ -124,8 +125,9 @@ def walk(chip: ModuleType, model: Pllava, batch_size: int, new_tokens: int) -> t
     chip.forget_peak()
     settings, strategy = EngineSettings(batch_size=batch_size, max_new_tokens=2), get_strategy("pllava")
     front = PllavaFront(model, PromptSettings(), settings, strategy.frame_request(model.config, 16), strategy)
+    headroom, ends = new_tokens - settings.max_new_tokens, [1]
     engine = TransformersEngine(
-        model.language_model, end_token_ids=[1], batch_size=batch_size, headroom=new_tokens - settings.max_new_tokens
+        model.language_model, end_token_ids=ends, batch_size=batch_size, headroom=headroom, cuda_graphs=False
     )
     captioner, pixels = Captioner(engine, front), np.zeros((16, 336, 336, 3), np.uint8)
     frames = Frames(pixels, tuple(range(16)), 1.0, 1920, 1080, 25.0, 16.0, "h264", "pyav")

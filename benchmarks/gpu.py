@@ -47,6 +47,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print nothing but one JSON object")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--dtype", default="bfloat16")
+    parser.add_argument("--cuda-graphs", action=argparse.BooleanOptionalAction, default=True)
     for name, value in {
         "blocks": 60,
         "hidden": 7168,
@@ -134,14 +135,15 @@ def measure(arguments: argparse.Namespace, model: LlamaForCausalLM, say: Callabl
         return [Request(f"clip{number}", new_tokens, embeddings=prompt) for number in range(count)]
 
     timing = Timing("caption")
-    engine = TransformersEngine(model, end_token_ids=NEVER, batch_size=arguments.batch_size, timing=timing)
+    settings = {"batch_size": arguments.batch_size, "cuda_graphs": arguments.cuda_graphs, "timing": timing}
+    engine = TransformersEngine(model, end_token_ids=NEVER, **settings)
     list(complete(engine, [*clips(1), *(Request(f"r{n}", 2, embeddings=prompt) for n in range(2))]))
     before = timing.spent().seconds
     ours = arguments.clips / seconds(lambda: list(complete(engine, clips(arguments.clips))), arguments.device)
-    slots, after = engine.slots, timing.spent().seconds
+    slots, graphs, after = engine.slots, engine.graphs, timing.spent().seconds
     engine.close()
     say(f"recap: {ours:.3f} clips/s with {slots} clips at a time")
-    found = {"slots": slots, "clips_per_s": round(ours, 4)}
+    found = {"slots": slots, "graphs": graphs, "clips_per_s": round(ours, 4)}
     for name, phase in {"prefill_s": "prefill", "decode_s": "decode_steps"}.items():
         found[name] = round((after[phase] - before[phase]) / arguments.clips, 9)
     for name, batch, count in (

@@ -33,6 +33,16 @@ def home(model: PreTrainedModel) -> torch.device:
     return computes_on(model.get_input_embeddings())
 
 
+def on_current_card(model: PreTrainedModel) -> bool:
+    """Whether all of `model` lives on the GPU that this thread computes on."""
+    device = home(model)
+    return (
+        device.type == "cuda"
+        and device.index == torch.cuda.current_device()
+        and all(weight.device == device for weight in model.parameters())
+    )
+
+
 def computes_on(module: nn.Module) -> torch.device:
     """Weights that live elsewhere, in memory or on disk, come to where accelerate's hook says."""
     visited = getattr(getattr(module, "_hf_hook", None), "execution_device", None)

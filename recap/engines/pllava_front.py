@@ -61,6 +61,7 @@ def open_pllava(
             end_token_ids=pllava.config.eos_token_ids,
             batch_size=engine.batch_size,
             headroom=headroom,
+            cuda_graphs=engine.cuda_graphs,
             timing=timing,
         )
     strategy = get_strategy(model.visual_tokens, model.pooling)

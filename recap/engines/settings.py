@@ -96,6 +96,8 @@ class EngineSettings:
     merged_path: str = "~/.cache/recap/merged"
     """Where `vllm` keeps language models with their LoRA merged in, one for each checkpoint, `model.lora_alpha` and
     `model.dtype`; a folder on a disk of the node that computes."""
+    cuda_graphs: bool = True
+    """On a GPU, launch the decode step in one piece where launching it in pieces keeps the card waiting."""
     threads: int = 1
     """On a CPU, threads that each copy computes with. More are for models of which memory holds no second copy; the
     last bits of a caption's scores depend on their number."""

@@ -7,36 +7,43 @@ a step reads one dense block and the next prompts go behind it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from recap.engines.base import Completion, Request
+from recap.engines.cuda_graphs import CudaGraphs
 from recap.engines.decode_step import decode_step
 from recap.engines.decoding import Decoding, Text
 from recap.engines.kv_cache import Decode, Prefill, SlotCache
-from recap.engines.memory import home
+from recap.engines.memory import home, on_current_card
 
 BOUND_STEP = 64  # positions; few different shapes, and the same last bits however far the neighbours are
 CPU_ROWS_PER_THREAD = 4  # a matrix product over fewer rows takes another routine, whose last bits differ
+CUDA_ROWS = 8  # few different shapes, here too
 
 
 class Slots:
     """`count` slots of `capacity` positions for a model of the Llama family.
 
     On a CPU a step computes a few rows for nothing where that makes every row's routine the same: then not even
-    the last bit of a text's scores depends on its neighbours.
+    the last bit of a text's scores depends on its neighbours. On a GPU it does so for the sake of `cuda_graphs`.
     """
 
-    def __init__(self, model: PreTrainedModel, ends: frozenset[int], count: int, capacity: int):
+    def __init__(
+        self, model: PreTrainedModel, ends: frozenset[int], count: int, capacity: int, *, cuda_graphs: bool = False
+    ):
         self.count, self.capacity = count, capacity
         self._model, self._ends = model, ends
         self._texts: list[Text] = []
         self._decoding: Decoding | None = None
-        device = home(model)
-        self._multiple = CPU_ROWS_PER_THREAD * torch.get_num_threads() if device.type == "cpu" else 1
-        rows, heads = round_up(count, self._multiple), model.config.num_key_value_heads
+        self._graphs = CudaGraphs() if cuda_graphs and on_current_card(model) else None
+        device, heads = home(model), model.config.num_key_value_heads
+        cpu = device.type == "cpu"
+        self._multiple = CPU_ROWS_PER_THREAD * torch.get_num_threads() if cpu else CUDA_ROWS
+        rows = round_up(count, self._multiple) if cpu else count
         self._cache = SlotCache(model.config.num_hidden_layers, rows, capacity)
         self._inputs = torch.zeros(rows, model.config.hidden_size, dtype=model.dtype, device=device)
         self._lengths = torch.zeros(rows, dtype=torch.long, device=device)
@@ -48,6 +55,11 @@ class Slots:
     def requests(self) -> list[Request]:
         """What is being written."""
         return [text.request for text in self._texts]
+
+    @property
+    def graphs(self) -> int:
+        """Shapes of steps that are replayed as CUDA graphs."""
+        return 0 if self._graphs is None else len(self._graphs)
 
     @property
     def free(self) -> int:
@@ -72,17 +84,23 @@ class Slots:
     def decode(self) -> list[Completion]:
         """Write one token of every text; those that it finishes leave."""
         live, longest = len(self._texts), max(text.positions for text in self._texts)
-        rows, bound = round_up(live, self._multiple), min(self.capacity, round_up(longest + 1, BOUND_STEP))
-        lengths = self._lengths[:rows]
-        mask = torch.where(self._positions[:bound] <= lengths[:, None], 0, self._hidden)
-        self._cache.begin(Decode((self._starts[:rows] + lengths[:, None]).flatten(), rows, bound))
-        scores = decode_step(self._model, self._inputs[:rows], lengths, mask, self._cache)[:live]
+        rows = min(round_up(live, self._multiple), len(self._lengths))
+        shape = rows, min(self.capacity, round_up(longest + 1, BOUND_STEP))
+        step = partial(self._step, *shape)
+        scores = (self._graphs.run(shape, step) if self._graphs is not None else step())[:live]
         if self._decoding is None:
             self._decoding = Decoding(self._texts, scores.shape[-1], scores.device)
         tokens = self._decoding.choose(scores.float())
         self._inputs[:live] = self._model.get_input_embeddings()(tokens)
         self._lengths[:live] += 1
         return self._write(tokens.tolist())
+
+    def _step(self, rows: int, bound: int) -> Tensor:
+        """Scores (rows, vocabulary) of the next tokens. Everything that it reads and writes stays where it is."""
+        lengths = self._lengths[:rows]
+        mask = torch.where(self._positions[:bound] <= lengths[:, None], 0, self._hidden)
+        self._cache.begin(Decode((self._starts[:rows] + lengths[:, None]).flatten(), rows, bound))
+        return decode_step(self._model, self._inputs[:rows], lengths, mask, self._cache)
 
     def _write(self, tokens: list[int]) -> list[Completion]:
         for text, token in zip(self._texts, tokens, strict=True):

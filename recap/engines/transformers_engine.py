@@ -24,7 +24,8 @@ class TransformersEngine:
 
     A step is one prefill where a slot is free and a prompt waits, else one token of every text in a slot. Where
     memory runs out there are half as many slots from then on, and what was being written starts again. Slots
-    are made `headroom` positions longer than the first prompts need, for requests that are to come.
+    are made `headroom` positions longer than the first prompts need, for requests that are to come. Where a card
+    waits for its work to be launched, and holds all of the model, steps become `cuda_graphs`.
     """
 
     def __init__(
@@ -34,12 +35,13 @@ class TransformersEngine:
         end_token_ids: Collection[int],
         batch_size: int = 16,
         headroom: int = 0,
+        cuda_graphs: bool = True,
         timing: Timing | None = None,
     ):
         assert end_token_ids and batch_size >= 1
         self._model = model.eval()
         self._ends = frozenset(end_token_ids)
-        self._batch_size, self._headroom = batch_size, headroom
+        self._batch_size, self._headroom, self._cuda_graphs = batch_size, headroom, cuda_graphs
         self._timing = timing or Timing("caption")
         self._waiting: dict[str, Request] = {}
         self._slots: Slots | None = None
@@ -53,6 +55,11 @@ class TransformersEngine:
     def slots(self) -> int:
         """Texts that are written together at most: `batch_size`, or what memory has room for."""
         return self._slots.count if self._slots else self._batch_size
+
+    @property
+    def graphs(self) -> int:
+        """Shapes of decode steps that are replayed as CUDA graphs."""
+        return self._slots.graphs if self._slots else 0
 
     def submit(self, request: Request) -> None:
         assert not self._closed, "a closed engine got a request"
@@ -115,7 +122,7 @@ class TransformersEngine:
             self._slots = None
             capacity = round_up(needed + self._headroom, BOUND_STEP)
             count = rows_that_fit(self._model, capacity, self._batch_size)
-            self._slots = Slots(self._model, self._ends, count, capacity)
+            self._slots = Slots(self._model, self._ends, count, capacity, cuda_graphs=self._cuda_graphs)
 
     def _next_prompts(self) -> list[Request]:
         """The oldest that waits and others of its length; nothing while it waits for larger slots."""

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,9 +25,8 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def chip():
     """Two pretended cards, in this process and, from here on, in those that it starts."""
-    spec = importlib.util.spec_from_file_location("pretend", HERE / "pretend.py")
-    pretend = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(pretend)
+    sys.path.append(str(HERE))
+    pretend = importlib.import_module("pretend")
     os.environ[pretend.BYTES] = str(CARD_BYTES)
     return pretend.insert(CARD_BYTES)
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
+import pretended_graphs
 import torch
 
 BYTES = "PRETENDED_CARD_BYTES"
@@ -53,6 +54,7 @@ def insert(card_bytes: int) -> ModuleType:
         "get_device_properties": properties,
         "get_device_capability": lambda device=None: (9, 0),
     }
+    answers |= pretended_graphs.answers()
     torch._C._cuda_getDevice, torch._C._cuda_setDevice = chip.current, chip.set_current
     torch.cuda.default_generators = tuple(torch.Generator() for _ in range(chip.cards()))
     for name, answer in answers.items():

@@ -55,3 +55,45 @@ def test_a_walk_through_has_the_shapes_and_the_memory_of_the_real_thing(chip):
     assert before == weights.nbytes + given.nbytes
     assert torch.cuda.memory_allocated(0) - before == result.nbytes == 2 * 100_000 * 20480
     assert result.argmax(-1).tolist()[:3] == [0, 0, 0]
+
+
+def recorded(work) -> tuple[torch.Tensor, torch.cuda.CUDAGraph]:
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, pool=torch.cuda.graph_pool_handle(), capture_error_mode="thread_local"):
+        result = work()
+    return result, graph
+
+
+def test_a_recording_computes_nothing_and_a_replay_does_on_the_same_memory():
+    place, given, kept = 1, torch.arange(6.0, device="cuda").view(2, 3), torch.zeros(2, 3, device="cuda")
+
+    def work():
+        kept[place].add_(given.T.reshape(3, 2)[:, 0])
+        return kept.sum(-1) + given[:, 0]
+
+    result, graph = recorded(work)
+    assert result.isnan().all() and not kept.any()
+    place = 0  # a graph knows what it was at the time
+    given += 1
+    for times in (1, 2):
+        graph.replay()
+        expected = torch.zeros(2, 3)
+        expected[1] = times * given.cpu().T.reshape(3, 2)[:, 0]
+        assert torch.equal(kept.cpu(), expected) and torch.equal(result.cpu(), expected.sum(-1) + given.cpu()[:, 0])
+
+
+@pytest.mark.parametrize(
+    "work",
+    (
+        lambda tensor: tensor.max().item(),
+        lambda tensor: tensor[tensor > 0],
+        lambda tensor: tensor.cpu(),
+        lambda tensor: tensor + torch.ones(3).to("cuda"),
+        lambda tensor: tensor.to("cuda:1"),
+    ),
+)
+def test_what_cannot_be_recorded_is_refused(work):
+    tensor = torch.ones(3, device="cuda")
+    work(tensor)
+    with pytest.raises(RuntimeError, match="capturing"):
+        recorded(lambda: work(tensor))

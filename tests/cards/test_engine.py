@@ -143,3 +143,39 @@ def test_a_copy_with_half_a_card_counts_on_no_more(chip):
     assert usable_bytes(torch.device("cuda")) == pytest.approx(whole / 2, rel=0.01)
     chip.resize(0, chip.used(0) + 1000)  # the other has already taken the rest, and more
     assert usable_bytes(torch.device("cuda")) <= CUDA_SHARE * 1000
+
+
+@pytest.fixture
+def graphs(monkeypatch):
+    """How often steps were recorded and replayed."""
+    monkeypatch.setattr(torch.cuda.CUDAGraph, "recorded", 0)
+    monkeypatch.setattr(torch.cuda.CUDAGraph, "replayed", 0)
+    return torch.cuda.CUDAGraph
+
+
+@pytest.mark.parametrize("slots", (1, 5, 20))
+def test_steps_are_replayed_and_texts_stay(on_card, requests, expected, graphs, slots):
+    engine, most = engine_of(on_card, slots), []
+    assert served(engine, requests, lambda engine: most.append(engine.graphs)) == expected
+    assert 0 < max(most) <= graphs.recorded < graphs.replayed / 2
+
+
+def test_steps_are_launched_piece_by_piece_where_that_is_wanted(on_card, requests, expected, graphs):
+    model, ends = on_card
+    engine = TransformersEngine(model, end_token_ids=ends, batch_size=5, cuda_graphs=False)
+    assert served(engine, requests) == expected and not graphs.recorded
+
+
+def test_steps_of_a_model_in_several_places_are_not_recorded(checkpoint, requests, graphs):
+    for device_map in ({"": 0, "language_model.model.layers.1": 1}, {"": 0, "language_model.lm_head": "cpu"}, {"": 1}):
+        served(engine_of(language_model(checkpoint, device_map=device_map), 4), requests[:20])
+    assert not graphs.recorded
+
+
+def test_memory_of_graphs_goes_with_their_slots(chip, on_card, requests):
+    used = chip.used(0)
+    engine = engine_of(on_card, 5)
+    served(engine, [replace(request, embeddings=request.embeddings.to("cuda")) for request in requests])
+    assert engine.graphs
+    engine.close()
+    assert chip.used(0) == used

@@ -257,11 +257,11 @@ def test_out_of_memory_halves_the_slots_and_loses_no_clip(make_engine, cramped, 
 def test_slots_that_cannot_even_be_made_are_halved(make_engine, monkeypatch, caplog):
     expected, made, make = texts(make_engine(8), token_requests(12)), [], module.Slots
 
-    def no_room_for_eight(model, ends, count, capacity):
+    def no_room_for_eight(model, ends, count, capacity, **how):
         made.append(count)
         if count == 8:
             raise torch.OutOfMemoryError("CUDA out of memory: tried to allocate")
-        return make(model, ends, count, capacity)
+        return make(model, ends, count, capacity, **how)
 
     monkeypatch.setattr(module, "Slots", no_room_for_eight)
     assert texts(make_engine(8), token_requests(12)) == expected
