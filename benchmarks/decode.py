@@ -27,9 +27,11 @@ import decord
 import numpy as np
 from decode_clips import make_clips
 from frames_fast import psnr_db
+from PIL import Image
 
 from recap.records import FrameRequest
-from recap.video import DecodeSettings, InProcessReader, apply_view, frame_indices, missing_nvdec
+from recap.video import DecodeSettings, InProcessReader, frame_indices, missing_nvdec
+from recap.video.view import first_size, scaled
 
 REQUEST = FrameRequest()
 EQUAL_DB = 100.0  # what an equal picture counts as in a mean
@@ -37,8 +39,17 @@ Way = Callable[[Path], tuple[str, np.ndarray]]
 
 
 def model_size(frames) -> np.ndarray:
-    """(frames, size, size, 3) of full-size RGB frames, with Pillow."""
-    return np.concatenate([apply_view(frame, REQUEST.view, REQUEST.size) for frame in frames])
+    """(frames, size, size, 3) of full-size RGB frames, with Pillow: each is resized twice, then cropped."""
+    return np.stack([_cropped(Image.fromarray(frame)) for frame in frames])
+
+
+def _cropped(picture: Image.Image) -> np.ndarray:
+    first = first_size(*picture.size, REQUEST.view, REQUEST.size)
+    second = scaled(*first, REQUEST.size)
+    for size in (first, second):
+        picture = picture.resize(size, Image.Resampling.BICUBIC)
+    left, top = ((side - REQUEST.size) // 2 for side in second)
+    return np.asarray(picture)[top : top + REQUEST.size, left : left + REQUEST.size]
 
 
 def with_decord(path: Path) -> tuple[str, np.ndarray]:

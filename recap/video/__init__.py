@@ -1,5 +1,6 @@
 """From a video file to the model-size frames that a request asks for."""
 
+from recap.video.drawing import apply_view
 from recap.video.nvdec import missing_nvdec
 from recap.video.opening import open_reader
 from recap.video.probe import Probe, probe
@@ -7,7 +8,7 @@ from recap.video.reader import InProcessReader, Reader
 from recap.video.sample import frame_indices
 from recap.video.sandbox import SandboxedReader
 from recap.video.settings import DecodeSettings, FramesSettings
-from recap.video.view import apply_view, coverage
+from recap.video.view import coverage
 
 __all__ = [
     "DecodeSettings",

@@ -15,12 +15,11 @@ def tile_of(frame: np.ndarray, tiles: tuple[int, int]) -> Image.Image:
     """`frame` (H, W, 3) uint8 as it waits for its grid of `tiles` (columns, rows).
 
     At full size, unless so many of them make more than `GRID_PIXELS`: then shrunk to its share.
-    A frame that stays alone is never shrunk.
     """
     picture = Image.fromarray(frame)
     cells = tiles[0] * tiles[1]
     shrink = sqrt(GRID_PIXELS / (cells * picture.width * picture.height))
-    if cells == 1 or shrink >= 1:
+    if shrink >= 1:
         return picture
     share = max(1, int(picture.width * shrink)), max(1, int(picture.height * shrink))
     return picture.resize(share, Image.Resampling.BICUBIC)
@@ -33,8 +32,6 @@ def grid_of(pictures: list[Image.Image], tiles: tuple[int, int]) -> Image.Image:
     """
     columns, rows = tiles
     assert len(pictures) == columns * rows
-    if len(pictures) == 1:
-        return pictures[0]
     width, height = min(p.width for p in pictures), min(p.height for p in pictures)
     grid = Image.new("RGB", (columns * width, rows * height))
     for place, picture in enumerate(pictures):

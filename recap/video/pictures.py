@@ -8,9 +8,10 @@ import numpy as np
 from PIL import Image
 
 from recap.records import FrameRequest
+from recap.video.drawing import draw_view, first_resize, resized
 from recap.video.grid import grid_of, tile_of
 from recap.video.scaling import Scaling
-from recap.video.view import draw_view, window_count
+from recap.video.view import first_size, window_count
 
 
 def pixels_shape(request: FrameRequest) -> tuple[int, ...]:
@@ -45,7 +46,7 @@ class Pictures:
         waiting = 0
         for place, (time_s, frame) in enumerate(shots):
             times.append(time_s)
-            held[place] = tile_of(frame, self.request.tiles)
+            held[place] = self._kept(frame)
             while waiting < len(self.grids) and self.grids[waiting][-1] == place:
                 self._draw(waiting, held)
                 waiting += 1
@@ -53,11 +54,26 @@ class Pictures:
             held = {at: picture for at, picture in held.items() if at >= first}
         return times
 
+    def _kept(self, frame: np.ndarray) -> Image.Image:
+        """What is held of a frame: a tile, or what the first resize makes of a frame that stays alone."""
+        if self.request.tiles != (1, 1):
+            return tile_of(frame, self.request.tiles)
+        if self.scaling:
+            return resized(Image.fromarray(frame), self.scaling.picture)
+        return first_resize(frame, self.request.view, self.request.size)
+
     def _draw(self, number: int, held: dict[int, Image.Image]) -> None:
         grid = self.grids[number]
         if number and grid == self.grids[number - 1]:
             self.windows[:, number] = self.windows[:, number - 1]
             return
-        picture = grid_of([held[place] for place in grid], self.request.tiles)
-        first = self.scaling and self.scaling.picture
-        self.windows[:, number] = draw_view(picture, self.request.view, self.request.size, first)
+        picture = self._picture([held[place] for place in grid])
+        self.windows[:, number] = draw_view(picture, self.request.view, self.request.size)
+
+    def _picture(self, kept: list[Image.Image]) -> Image.Image:
+        """What the view goes on with after its first resize."""
+        if len(kept) == 1:
+            return kept[0]
+        grid = grid_of(kept, self.request.tiles)
+        first = first_size(*grid.size, self.request.view, self.request.size)
+        return resized(grid, self.scaling.picture if self.scaling else first)

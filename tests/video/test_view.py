@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.numpy import load_file
 
 from recap.video import apply_view, coverage
+from recap.video.drawing import first_resize
+from recap.video.view import first_size, scaled
 
 GOLDEN = Path(__file__).parents[1] / "golden/frontend"
 CASES = json.loads((GOLDEN / "preprocess.json").read_text())
@@ -30,6 +33,35 @@ def test_crop_equals_the_reference(case):
     assert np.abs(values[:, :, ::8, ::8] - golden).max() < 1e-6
     assert values.mean() == pytest.approx(case["mean"], abs=1e-5)
     assert values.std() == pytest.approx(case["std"], abs=1e-5)
+
+
+SIDES = (168, 224, 336, 337, 500, 512, 576, 640, 720, 960, 1000, 1080, 1280, 1440, 1600, 1920)
+
+
+def plain_crop(frame: np.ndarray, size: int) -> np.ndarray:
+    """The whole frame resized twice, and what the centre crop leaves of that."""
+    picture = Image.fromarray(frame)
+    for target in (first_size(*picture.size, "crop", size), None):
+        picture = picture.resize(target or scaled(*picture.size, size), Image.Resampling.BICUBIC)
+    left, top = ((side - size) // 2 for side in picture.size)
+    return np.asarray(picture)[top : top + size, left : left + size]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_crop_resizes_a_part_as_it_resizes_the_whole(seed):
+    chance = np.random.default_rng(seed)
+    for _ in range(5):
+        width, height = chance.choice(SIDES, 2)
+        frame = chance.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        size = int(chance.choice((336, 128, 64)))
+        assert np.array_equal(apply_view(frame, "crop", size)[0], plain_crop(frame, size)), (width, height, size)
+
+
+@pytest.mark.parametrize("width, height, spared", [(1920, 1080, True), (1080, 1920, True), (1366, 768, False)])
+def test_crop_does_not_resize_what_it_cuts_off(width, height, spared):
+    picture = np.asarray(first_resize(np.full((height, width, 3), 200, np.uint8), "crop", 336))
+    assert (picture == 200).all() != spared
+    assert (apply_view(np.full((height, width, 3), 200, np.uint8), "crop", 336) == 200).all()
 
 
 def ramp(height: int, width: int) -> np.ndarray:
