@@ -14,6 +14,7 @@ from recap.video.sniff import check_head, is_container
 if TYPE_CHECKING:
     from av.codec.hwaccel import HWAccel
     from av.container import InputContainer
+    from av.packet import Packet
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -46,18 +47,20 @@ def open_video(path: str, accelerator: HWAccel | None = None) -> Iterator[tuple[
         yield container, _video_stream(container)
 
 
-def first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame | None:
-    """The first frame that decodes, None if none does. Reads `container` up to there."""
-    import av
+class FirstFrame:
+    """Of `stream`, the first one that decodes: None until `look` has seen the packets that it takes."""
 
-    frame = None
-    with suppress(av.error.FFmpegError):
-        for packet in container.demux(stream):
+    def __init__(self, stream: VideoStream):
+        self.stream = stream
+        self.frame: VideoFrame | None = None
+
+    def look(self, packet: Packet) -> None:
+        """Decode it, if there is no frame yet; damage is passed over."""
+        import av
+
+        if self.frame is None and packet.stream_index == self.stream.index:
             with suppress(av.error.FFmpegError):
-                frame = next(iter(packet.decode()), None)
-            if frame is not None:
-                break
-    return frame
+                self.frame = next(iter(packet.decode()), None)
 
 
 def refused_size(path: str) -> str | None:

@@ -55,7 +55,7 @@ def resized(picture: Image.Image, size: tuple[int, int], box: tuple[int, int, in
 
 
 class _Side(NamedTuple):
-    """`pixels` from `start` on after a resize, the part that is `weighed` for them, and the `box` in it that they show."""
+    """`pixels` from `start` on after a resize, what is `weighed` for them, and the `box` in that which they show."""
 
     start: int
     pixels: int

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from recap.records import ClipError
-from recap.video.container import MAX_PIXELS, first_frame, open_video, refused_size, turns_of
+from recap.video.container import MAX_PIXELS, FirstFrame, open_video, refused_size, turns_of
 from recap.video.timeline import Timeline, read_timeline
 
 if TYPE_CHECKING:
@@ -57,8 +58,17 @@ def probe(path: str) -> Probe:
 
     Raises ClipError of stage `probe`; see `container.open_video` for the kinds.
     """
+    import av
+
     with open_video(path) as (container, stream):
-        facts = see_first_frame(read_header(container, stream), container, stream)
+        header, first = read_header(container, stream), FirstFrame(stream)
+        _check_size(header)
+        with suppress(av.error.FFmpegError):
+            for packet in container.demux(stream):
+                first.look(packet)
+                if first.frame:
+                    break
+    facts = _seen(header, first.frame, path)
     return facts if facts.frames and facts.duration_s else inspect(path)[0]
 
 
@@ -71,9 +81,10 @@ def inspect(path: str, on_header: OnHeader | None = None) -> tuple[Probe, Timeli
         header = read_header(container, stream)
         if on_header:
             on_header(header)
-        facts = see_first_frame(header, container, stream)
-    with open_video(path) as (container, stream):
-        timeline = read_timeline(container, stream, facts.fps)
+        _check_size(header)
+        first = FirstFrame(stream)
+        timeline = read_timeline(container, stream, header.fps, first.look)
+    facts = _seen(header, first.frame, path)
     length = round(timeline.length_s(facts.fps), 6)
     return replace(facts, frames=len(timeline), duration_s=facts.duration_s or length), timeline
 
@@ -97,16 +108,18 @@ def read_header(container: InputContainer, stream: VideoStream) -> Probe:
     )
 
 
-def see_first_frame(header: Probe, container: InputContainer, stream: VideoStream) -> Probe:
-    """`header` with the size of an upright frame and how it is turned. Raises ClipError too_large, no_size."""
-    if header.width * header.height > MAX_PIXELS:
-        raise _too_large(f"{header.width}x{header.height}")
-    frame = first_frame(container, stream)
+def _seen(header: Probe, frame: VideoFrame | None, path: str) -> Probe:
+    """`header` with the size of an upright `frame` and how it is turned. Raises ClipError too_large, no_size."""
     if frame is None:
-        return _require_size(header, container.name)
+        return _require_size(header, path)
     turns = turns_of(frame)
     width, height = _upright(frame, turns)
     return replace(header, width=width, height=height, turns=turns)
+
+
+def _check_size(header: Probe) -> None:
+    if header.width * header.height > MAX_PIXELS:
+        raise _too_large(f"{header.width}x{header.height}")
 
 
 def _require_size(header: Probe, path: str) -> Probe:

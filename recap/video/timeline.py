@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -61,8 +62,10 @@ class Timeline:
         return float(self.times_s[-1]) + 1 / fps if len(self) else 0.0
 
 
-def read_timeline(container: InputContainer, stream: VideoStream, fps: float) -> Timeline:
-    """Scan all packets of a freshly opened `container`; a read error ends the scan.
+def read_timeline(
+    container: InputContainer, stream: VideoStream, fps: float, look: Callable[[Packet], None]
+) -> Timeline:
+    """Scan all packets of a freshly opened `container`, each of which `look` is shown; a read error ends the scan.
 
     AVI's times are guesses, wrong around B-frames, so its frames are counted.
     """
@@ -72,6 +75,7 @@ def read_timeline(container: InputContainer, stream: VideoStream, fps: float) ->
     with suppress(av.error.FFmpegError):
         for packet in container.demux():
             packets.add(packet)
+            look(packet)
     span = (packets.start_s or 0.0, packets.end_s)
     if None in packets.shown or container.format.name == "avi":
         ticks, clock = range(len(packets.shown)), 1 / Fraction(fps).limit_denominator(100_000)

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from recap.video import reader
+from recap.video.container import FirstFrame
 from recap.video.sandbox import child
 
 
@@ -87,9 +88,7 @@ def sabotage(module, name: str, stage: str, path_of=lambda path, *_: path) -> No
 
 if __name__ == "__main__":
     sabotage(reader, "inspect", "probe")
-    sabotage(
-        sys.modules["recap.video.probe"], "see_first_frame", "frame", lambda header, container, stream: container.name
-    )
+    sabotage(FirstFrame, "look", "frame", lambda first, packet: first.stream.container.name)
     sabotage(reader, "decode", "decode")
     if len(sys.argv) > 2:
         DEEDS[sys.argv.pop(1)]()
