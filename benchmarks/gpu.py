@@ -2,6 +2,7 @@
 
 Wants torch and transformers and no checkpoint. The ceilings are measured first: a large copy and a large matrix
 product. Then our engine, `generate` on one clip at a time, and `generate` on static batches, on the same prompts.
+At last whether texts are the same with decode steps as CUDA graphs and without (`equal_without_graphs`).
 
     PYTHONPATH=. python benchmarks/gpu.py --json
 """
@@ -33,6 +34,7 @@ def main() -> None:
     say(f"{machine.flops_per_s / 1e12:.1f} TFLOP/s in matrix products, {machine.bytes_per_s / 1e9:.0f} GB/s in copies")
     model = random_llama(config_of(arguments), arguments.device, dtype)
     found = measure(arguments, model, say) | {
+        "equal_without_graphs": texts(arguments, model, True) == texts(arguments, model, False),
         "device": torch.cuda.get_device_name() if arguments.device.startswith("cuda") else "cpu",
         "matrix_tflop_per_s": round(machine.flops_per_s / 1e12, 4),
         "copy_gb_per_s": round(machine.bytes_per_s / 1e9, 2),
@@ -153,6 +155,18 @@ def measure(arguments: argparse.Namespace, model: LlamaForCausalLM, say: Callabl
         batch, took = in_memory(model, clips, batch, count, arguments.device)
         found |= {f"{name}_batch": batch, f"{name}_clips_per_s": round(count / took, 4)}
         say(f"generate, {batch} at a time: {count / took:.3f} clips/s")
+    return found
+
+
+def texts(arguments: argparse.Namespace, model: LlamaForCausalLM, cuda_graphs: bool) -> dict[str, tuple[int, ...]]:
+    """What is written to prompts of several lengths, with steps as CUDA graphs or without."""
+    chance = torch.Generator().manual_seed(0)
+    prompt = torch.randn(arguments.prompt, arguments.hidden, generator=chance).to(arguments.device, model.dtype)
+    lengths = range(arguments.prompt, arguments.prompt // 2, -max(1, arguments.prompt // 16))
+    requests = [Request(f"{length}", arguments.new_tokens, embeddings=prompt[:length]) for length in lengths]
+    engine = TransformersEngine(model, end_token_ids=NEVER, batch_size=4, cuda_graphs=cuda_graphs)
+    found = {done.request_id: done.token_ids for done in complete(engine, requests)}
+    engine.close()
     return found
 
 
