@@ -34,7 +34,7 @@ def main() -> None:
     say(f"{machine.flops_per_s / 1e12:.1f} TFLOP/s in matrix products, {machine.bytes_per_s / 1e9:.0f} GB/s in copies")
     model = random_llama(config_of(arguments), arguments.device, dtype)
     found = measure(arguments, model, say) | {
-        "equal_without_graphs": texts(arguments, model, True) == texts(arguments, model, False),
+        "equal_without_graphs": equal_without_graphs(arguments, model),
         "device": torch.cuda.get_device_name() if arguments.device.startswith("cuda") else "cpu",
         "matrix_tflop_per_s": round(machine.flops_per_s / 1e12, 4),
         "copy_gb_per_s": round(machine.bytes_per_s / 1e9, 2),
@@ -158,16 +158,19 @@ def measure(arguments: argparse.Namespace, model: LlamaForCausalLM, say: Callabl
     return found
 
 
-def texts(arguments: argparse.Namespace, model: LlamaForCausalLM, cuda_graphs: bool) -> dict[str, tuple[int, ...]]:
-    """What is written to prompts of several lengths, with steps as CUDA graphs or without."""
+def equal_without_graphs(arguments: argparse.Namespace, model: LlamaForCausalLM) -> bool | None:
+    """Whether texts to prompts of several lengths are the same; None where no step was worth a graph."""
     chance = torch.Generator().manual_seed(0)
     prompt = torch.randn(arguments.prompt, arguments.hidden, generator=chance).to(arguments.device, model.dtype)
     lengths = range(arguments.prompt, arguments.prompt // 2, -max(1, arguments.prompt // 16))
     requests = [Request(f"{length}", arguments.new_tokens, embeddings=prompt[:length]) for length in lengths]
-    engine = TransformersEngine(model, end_token_ids=NEVER, batch_size=4, cuda_graphs=cuda_graphs)
-    found = {done.request_id: done.token_ids for done in complete(engine, requests)}
-    engine.close()
-    return found
+    texts = []
+    for cuda_graphs in (False, True):
+        engine = TransformersEngine(model, end_token_ids=NEVER, batch_size=4, cuda_graphs=cuda_graphs)
+        texts.append({done.request_id: done.token_ids for done in complete(engine, requests)})
+        graphs = engine.graphs
+        engine.close()
+    return texts[0] == texts[1] if graphs else None
 
 
 def in_memory(model: LlamaForCausalLM, clips: Callable, batch: int, count: int, device: str) -> tuple[int, float]:

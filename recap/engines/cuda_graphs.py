@@ -27,11 +27,12 @@ class CudaGraphs:
     from then on, provided that a first replay gives the same bits. What cannot be recorded is launched as before.
     """
 
+    _recording = True  # of the class: off for good where torch might not get over a failed recording
+
     def __init__(self):
         self._steps: Counter[Hashable] = Counter()
         self._graphs: dict[Hashable, tuple[torch.cuda.CUDAGraph, Tensor]] = {}
         self._pool = torch.cuda.graph_pool_handle()
-        self._recording = True
 
     def __len__(self) -> int:
         return len(self._graphs)
@@ -41,37 +42,43 @@ class CudaGraphs:
 
         Steps of one shape must read and write the same memory, and be the same done twice.
         """
-        if shape in self._graphs:
-            graph, result = self._graphs[shape]
-            graph.replay()
-            return result
         self._steps[shape] += 1
-        if self._steps[shape] != 2 or not self._recording:
+        if self._steps[shape] == 2 and self._recording and len(self) < MOST_GRAPHS:
+            self._consider(shape, step)
+        if shape not in self._graphs:
             return step()
-        result, waited = _timed(step)
-        if waited > WAITING:
-            self._record(shape, step, result)
+        graph, result = self._graphs[shape]
+        graph.replay()
         return result
 
-    def _record(self, shape: Hashable, step: Callable[[], Tensor], expected: Tensor) -> None:
+    def _consider(self, shape: Hashable, step: Callable[[], Tensor]) -> None:
         try:
-            graph, result = _recorded(step, self._pool)
-            result.fill_(torch.nan)
-            graph.replay()
-            problem = None if torch.equal(result, expected) else "a replay gave something else"
-        except RuntimeError as error:  # out of memory is one too
-            problem = str(error)
-        if problem:
-            log.warning("steps are launched piece by piece, not as CUDA graphs: %s", problem)
-        else:
-            self._graphs[shape] = graph, result
-        self._recording = not problem and len(self) < MOST_GRAPHS
+            expected, waited = _timed(step)
+            if waited > WAITING:
+                self._graphs[shape] = _proven(*_recorded(step, self._pool), expected)
+        except torch.OutOfMemoryError as error:
+            self._recording = False
+            _explain(error)
+        except RuntimeError as error:
+            type(self)._recording = False
+            _explain(error)
+
+
+def _explain(error: RuntimeError) -> None:
+    log.warning("steps are launched piece by piece, not as CUDA graphs: %s", error)
 
 
 def _timed(step: Callable[[], Tensor]) -> tuple[Tensor, float]:
-    """The step's result, and which part of its time had passed when all was launched."""
+    """The step's result, and which part of its time had passed when all was launched.
+
+    RuntimeError where it waits for the card in between, for that cannot be recorded.
+    """
+    torch.cuda.set_sync_debug_mode("error")
     start = time.perf_counter()
-    result = step()
+    try:
+        result = step()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
     launched = time.perf_counter()
     torch.cuda.synchronize()
     return result, (launched - start) / (time.perf_counter() - start)
@@ -83,4 +90,12 @@ def _recorded(step: Callable[[], Tensor], pool: tuple[int, int]) -> tuple[torch.
     # A recording that fails would leave its own stream behind as the current one: the outer `with` brings it back.
     with torch.cuda.stream(torch.cuda.current_stream()), recording:
         result = step()
+    return graph, result
+
+
+def _proven(graph: torch.cuda.CUDAGraph, result: Tensor, expected: Tensor) -> tuple[torch.cuda.CUDAGraph, Tensor]:
+    result.fill_(torch.nan)
+    graph.replay()
+    if not torch.equal(result, expected):
+        raise RuntimeError("a replay gave something else")
     return graph, result

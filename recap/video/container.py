@@ -58,7 +58,7 @@ class FirstFrame:
         """Decode it, if there is no frame yet; damage is passed over."""
         import av
 
-        if self.frame is None and packet.stream_index == self.stream.index:
+        if self.frame is None and packet.stream.index == self.stream.index:  # flush packets all have the index 0
             with suppress(av.error.FFmpegError):
                 self.frame = next(iter(packet.decode()), None)
 

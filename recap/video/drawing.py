@@ -11,6 +11,7 @@ from PIL import Image
 
 from recap.video.view import first_size, scaled, window_count
 
+Box = tuple[int, int, int, int]  # left, top, right, bottom
 PAD_COLOUR = (123, 117, 104)  # CLIP's mean, so that the bars normalise to about zero
 _REACH = 2  # how far Pillow's bicubic weights reach, in pixels of the smaller picture
 
@@ -49,9 +50,14 @@ def first_resize(frame: np.ndarray, view: str, size: int) -> Image.Image:
     return picture
 
 
-def resized(picture: Image.Image, size: tuple[int, int], box: tuple[int, int, int, int] | None = None) -> Image.Image:
-    """`picture`, or the `box` of it, in another size, bicubic; one of just that size stays as it is."""
-    return picture.resize(size, Image.Resampling.BICUBIC, box)
+def resized(picture: Image.Image, size: tuple[int, int], box: Box | None = None) -> Image.Image:
+    """`picture`, or the `box` of it, in another size, bicubic; one of just that size stays as it is.
+
+    Across, then down: the order of both passes shows in the last bits, and from Pillow 13 on depends on the sides.
+    """
+    left, top, right, bottom = box or (0, 0, *picture.size)
+    wide = picture.resize((size[0], picture.height), Image.Resampling.BICUBIC, (left, 0, right, picture.height))
+    return wide.resize(size, Image.Resampling.BICUBIC, (0, top, size[0], bottom))
 
 
 class _Side(NamedTuple):

@@ -7,6 +7,8 @@ from math import sqrt
 import numpy as np
 from PIL import Image
 
+from recap.video.drawing import resized
+
 # A fixed number and no share of the memory, which must not change pixels. Six frames of 1080p fit.
 GRID_PIXELS = 2**24
 
@@ -22,7 +24,7 @@ def tile_of(frame: np.ndarray, tiles: tuple[int, int]) -> Image.Image:
     if shrink >= 1:
         return picture
     share = max(1, int(picture.width * shrink)), max(1, int(picture.height * shrink))
-    return picture.resize(share, Image.Resampling.BICUBIC)
+    return resized(picture, share)
 
 
 def grid_of(pictures: list[Image.Image], tiles: tuple[int, int]) -> Image.Image:
@@ -35,6 +37,6 @@ def grid_of(pictures: list[Image.Image], tiles: tuple[int, int]) -> Image.Image:
     width, height = min(p.width for p in pictures), min(p.height for p in pictures)
     grid = Image.new("RGB", (columns * width, rows * height))
     for place, picture in enumerate(pictures):
-        tile = picture.resize((width, height), Image.Resampling.BICUBIC)
+        tile = resized(picture, (width, height))
         grid.paste(tile, (place % columns * width, place // columns * height))
     return grid

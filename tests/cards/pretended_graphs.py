@@ -1,7 +1,8 @@
 """CUDA graphs for the pretended cards: what is recorded is not computed, a replay computes it on the same memory.
 
-What cannot be recorded on a real card is refused: reading a value, results whose size is one, and copies between
-devices. Until it is replayed, what a recorded operation is to write holds no numbers.
+What a real card cannot record is refused, as far as it is asked for by operations that say so: reading a value, results
+whose size is one, masks as indices, and copies between devices. Until it is replayed, what a recorded operation is to
+write holds no numbers. Streams, and memory that several graphs share, are not pretended.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         given = list(tensors((args, kwargs)))
-        _refuse(bool(UNKNOWN & set(operation.tags)), operation)
+        _refuse(_waits(operation, given), operation)
         written = [
             each
             for argument, each in zip(operation._schema.arguments, args, strict=False)
@@ -68,6 +69,26 @@ class Recorder(TorchDispatchMode):
         return made
 
 
+class Watch(TorchDispatchMode):
+    """Refuses what would wait for a real card."""
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        if _waits(operation, list(tensors((args, kwargs or {})))):
+            raise RuntimeError(f"called a synchronizing CUDA operation ({operation})")
+        return operation(*args, **kwargs or {})
+
+
+watch: list[Watch] = []
+
+
+def set_sync_debug_mode(mode: str) -> None:
+    if mode == "error":
+        watch.append(Watch())
+        watch[-1].__enter__()
+    elif watch:
+        watch.pop().__exit__(None, None, None)
+
+
 class recording(torch.cuda.graph):
     """`torch.cuda.graph`, whose arguments it takes."""
 
@@ -85,6 +106,11 @@ def tensors(values: Any) -> Iterator[Tensor]:
     return (each for each in tree_leaves(values) if isinstance(each, Tensor))
 
 
+def _waits(operation: Any, given: list[Tensor]) -> bool:
+    masked = "index" in operation.name() and any(each.dtype == torch.bool for each in given[1:])
+    return masked or bool(UNKNOWN & set(operation.tags))
+
+
 def _refuse(impossible: bool, operation: Any) -> None:
     if impossible:
         raise RuntimeError(f"CUDA error: operation not permitted when stream is capturing ({operation})")
@@ -96,6 +122,7 @@ def answers() -> dict[str, Any]:
         "CUDAGraph": Graph,
         "graph": recording,
         "graph_pool_handle": lambda: (0, 1),
+        "set_sync_debug_mode": set_sync_debug_mode,
         "stream": nullcontext,
         "current_stream": lambda device=None: None,
     }

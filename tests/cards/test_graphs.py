@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import time
 
+import pytest
 import torch
 
 from recap.engines import cuda_graphs
 from recap.engines.cuda_graphs import CudaGraphs
 
 PLACES = 4
+
+
+@pytest.fixture(autouse=True)
+def recording(monkeypatch):
+    """As in a process in which nothing has failed yet."""
+    monkeypatch.setattr(CudaGraphs, "_recording", True)
 
 
 class Steps:
@@ -42,21 +49,23 @@ def test_a_step_that_is_mostly_launching_is_recorded_at_its_second_time(monkeypa
 def test_a_step_that_the_card_takes_longer_for_is_left_alone(monkeypatch):
     steps, graphs = Steps(monkeypatch, computing_s=0.05), CudaGraphs()
     steps.run(graphs)
-    assert len(graphs) == 0 and steps.launched == 6
+    assert len(graphs) == 0 and steps.launched == 7
 
 
-def test_what_cannot_be_recorded_is_launched_and_tried_no_more(monkeypatch, caplog):
-    steps, graphs = Steps(monkeypatch), CudaGraphs()
+def test_a_step_that_waits_for_the_card_is_never_recorded(monkeypatch, caplog):
+    steps, recorded = Steps(monkeypatch), []
     step = steps.step
 
     def reading() -> torch.Tensor:
         return step() + steps.given.max().item() * 0
 
     steps.step = reading
+    monkeypatch.setattr(torch.cuda, "graph", lambda *_, **__: recorded.append(1))
     for shape in ("one", "two"):
-        steps.run(graphs, shape)
-    assert len(graphs) == 0 and steps.launched == 13
-    assert caplog.text.count("not as CUDA graphs") == 1 and "capturing" in caplog.text
+        steps.run(CudaGraphs(), shape)  # with slots of its own each
+    assert not recorded and steps.launched == 13
+    assert caplog.text.count("not as CUDA graphs") == 1 and "synchronizing" in caplog.text
+    assert steps.given.max().item() == 5  # which is allowed again
 
 
 def test_a_replay_that_gives_something_else_is_not_believed(monkeypatch, caplog):
@@ -75,6 +84,11 @@ def test_a_card_without_room_for_a_graph_goes_on_without(monkeypatch, caplog):
     monkeypatch.setattr(torch.cuda, "graph", full)
     steps.run(graphs)
     assert len(graphs) == 0 and "out of memory" in caplog.text
+    steps.run(graphs, "another shape")
+    assert caplog.text.count("not as CUDA graphs") == 1
+    monkeypatch.undo()
+    steps.run(graphs := CudaGraphs())
+    assert len(graphs) == 1
 
 
 def test_graphs_are_only_so_many(monkeypatch):

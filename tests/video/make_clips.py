@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 
@@ -90,10 +91,10 @@ def encode_audio(path: Path, seconds: float = 0.5) -> Path:
 
 
 def turn(path: Path, clockwise: int) -> Path:
-    """Make an mp4's track header ask for `clockwise` quarter turns, as phones do."""
+    """Make an mp4's last track header ask for `clockwise` quarter turns, as phones do."""
     cosine, sine = ((1, 0), (0, 1), (-1, 0), (0, -1))[clockwise]
     data = bytearray(path.read_bytes())
-    matrix = data.index(b"tkhd") + 4 + 40
+    matrix = data.rindex(b"tkhd") + 4 + 40
     for place, value in zip((0, 1, 3, 4), (cosine, sine, -sine, cosine), strict=True):
         struct.pack_into(">i", data, matrix + 4 * place, value << 16)
     path.write_bytes(data)
@@ -126,4 +127,20 @@ def remux(source: Path, path: Path, shift_s: float) -> Path:
             if packet.dts is not None:
                 packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, copied
                 writing.mux(packet)
+    return path
+
+
+def side_by_side(path: Path, *sources: Path, attached: str = "") -> Path:
+    """Copy the first stream of each source into one file, in their order, and attach a text to it."""
+    with ExitStack() as stack:
+        writing = stack.enter_context(av.open(str(path), "w"))
+        readings = [stack.enter_context(av.open(str(source))) for source in sources]
+        copies = [writing.add_stream_from_template(reading.streams[0]) for reading in readings]
+        if attached:
+            writing.add_attachment(attached, "text/plain", b"words")
+        for reading, copied in zip(readings, copies, strict=True):
+            for packet in reading.demux(0):
+                if packet.dts is not None:
+                    packet.stream = copied
+                    writing.mux(packet)
     return path

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import av
 import pytest
 from PIL import Image
 
 from recap.records import ClipError
 from recap.video import probe
+from recap.video.probe import inspect
 
-from .make_clips import encode, frame_of, turn
+from .make_clips import encode, encode_audio, frame_of, side_by_side, turn
 
 
 def refusal(path) -> ClipError:
@@ -42,6 +44,27 @@ def test_facts(clips, name, codec, frames, duration_s):
 def test_size_is_that_of_the_upright_picture(tmp_path, clockwise, size):
     facts = probe(str(turn(encode(tmp_path / "phone.mp4", 3), clockwise)))
     assert (facts.width, facts.height) == size and facts.turns == -clockwise % 4
+
+
+@pytest.mark.parametrize("facts_of", [probe, lambda path: inspect(path)[0]], ids=["probe", "inspect"])
+def test_a_frame_that_comes_out_last_is_seen_behind_a_sound_track(tmp_path, facts_of):
+    picture = encode(tmp_path / "picture.mp4", 1, options={"x264-params": "bframes=3:log-level=none"})
+    both = side_by_side(tmp_path / "both.mp4", encode_audio(tmp_path / "sound.mp4"), picture)
+    facts = facts_of(str(turn(both, 1)))
+    assert (facts.width, facts.height, facts.turns, facts.has_audio) == (96, 128, 3, True)
+
+
+def test_an_attachment_does_not_matter_where_no_frame_decodes(tmp_path):
+    picture, path = encode(tmp_path / "picture.mp4", 3), tmp_path / "attached.mkv"
+    picture.write_bytes(picture.read_bytes().replace(coded(picture), bytes(len(coded(picture)))))
+    facts, timeline = inspect(str(side_by_side(path, picture, attached="notes.txt")))
+    assert (facts.width, facts.height, facts.turns, len(timeline)) == (128, 96, 0, 3)
+
+
+def coded(path) -> bytes:
+    """All of a clip's packets; they lie behind one another."""
+    with av.open(str(path)) as container:
+        return b"".join(bytes(packet) for packet in container.demux(video=0))
 
 
 def test_a_missing_file(tmp_path):
