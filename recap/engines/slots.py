@@ -41,10 +41,11 @@ class Slots:
         self._decoding: Decoding | None = None
         self._graphs = CudaGraphs() if cuda_graphs and on_current_card(model) else None
         device, heads = home(model), model.config.num_key_value_heads
-        on_cpu = device.type == "cpu"
-        in_graphs = CUDA_ROWS if self._graphs is not None else 1
-        self._multiple = CPU_ROWS_PER_THREAD * torch.get_num_threads() if on_cpu else in_graphs
-        rows = round_up(count, self._multiple) if on_cpu else count
+        self._multiple = 1 if self._graphs is None else CUDA_ROWS
+        rows = count
+        if device.type == "cpu":
+            self._multiple = CPU_ROWS_PER_THREAD * torch.get_num_threads()
+            rows = round_up(count, self._multiple)
         self._cache = SlotCache(model.config.num_hidden_layers, rows, capacity)
         self._inputs = torch.zeros(rows, model.config.hidden_size, dtype=model.dtype, device=device)
         self._lengths = torch.zeros(rows, dtype=torch.long, device=device)
