@@ -19,6 +19,9 @@ NO_VLLM = (
     "engine.kind vllm: vLLM is not installed here; install it in an environment of its own "
     "(pip install 'recap[vllm]'), or take engine.kind: transformers"
 )
+NO_FLOAT32 = (
+    "engine.quantization fp8: vLLM quantizes models that compute in 16 bits, not in float32: set model.dtype: bfloat16"
+)
 WORKING_BYTES = 5e9  # activations and the cache of one clip
 
 
@@ -31,7 +34,7 @@ def problems(model: ModelSettings, prompt: PromptSettings, engine: EngineSetting
     if engine.kind != "rehearsal":
         found.append(_checkpoint_problem(model))
     if engine.kind == "vllm":
-        found.append(_vllm_problem(model, on_cluster))
+        found.append(_vllm_problem(model, engine, on_cluster))
     placed = model.device_map is not None or engine.kind == "rehearsal"
     if engine.gpus_per_actor and not placed and not on_cluster:
         found.append(_gpu_problem(model, engine))
@@ -53,7 +56,9 @@ def _checkpoint_problem(model: ModelSettings) -> str | None:
     return None
 
 
-def _vllm_problem(model: ModelSettings, on_cluster: bool) -> str | None:
+def _vllm_problem(model: ModelSettings, engine: EngineSettings, on_cluster: bool) -> str | None:
+    if engine.quantization and model.dtype == "float32":
+        return NO_FLOAT32
     if model.device_map is not None:
         return "model.device_map: vLLM places the model itself; leave it out, or take engine.kind: transformers"
     return None if on_cluster else missing_vllm()

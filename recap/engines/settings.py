@@ -92,7 +92,7 @@ class EngineSettings:
     """GPUs that each copy takes; 0 computes on the CPU. Below 1 a copy keeps to that part of a card's memory, and
     others have theirs. With `vllm`, 2 or more share one copy of the model."""
     quantization: Literal["fp8"] | None = None
-    """With `vllm` on GPUs: weights in eight bits, made at every start. Captions change."""
+    """With `vllm` on GPUs: weights in eight bits, made at every start from a model in 16. Captions change."""
     merged_path: str = "~/.cache/recap/merged"
     """Where `vllm` keeps language models with their LoRA merged in, one for each checkpoint, `model.lora_alpha` and
     `model.dtype`; a folder on a disk of the node that computes."""

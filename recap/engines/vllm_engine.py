@@ -14,6 +14,7 @@ from transformers import LlamaConfig
 from recap.engines.base import Completion, Request, check_prompt
 from recap.engines.memory import position_bytes, usable_bytes
 from recap.engines.merged import merged_language_model
+from recap.engines.preflight import NO_FLOAT32
 from recap.engines.settings import EngineSettings, ModelSettings
 from recap.engines.slots import round_up
 from recap.pllava import Pllava
@@ -127,8 +128,10 @@ def vllm_opener(
 ) -> Callable[[], VllmEngine]:
     """What opens the language model of a fetched `model`, whose other parts `pllava` holds.
 
-    Merges and stores it first where that has not been done.
+    Merges and stores it first where that has not been done. Raises `ValueError` for what vLLM cannot quantize.
     """
+    if engine.quantization and pllava.dtype == torch.float32:
+        raise ValueError(NO_FLOAT32)
     folder = merged_language_model(model, pllava.dtype, engine.merged_path)
 
     def open_engine() -> VllmEngine:

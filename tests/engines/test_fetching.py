@@ -71,6 +71,13 @@ def test_without_vllm_its_engine_is_refused_where_the_work_runs(checkpoint, monk
     assert "model.device_map" in split
 
 
+def test_eight_bits_are_refused_beside_float32():
+    engine = EngineSettings("vllm", gpus_per_actor=1, quantization="fp8")
+    (wide,) = found(ModelSettings("ermu2001/pllava-34b", dtype="float32"), engine=engine, on_cluster=True)
+    assert "model.dtype: bfloat16" in wide
+    assert found(ModelSettings("ermu2001/pllava-34b"), engine=engine, on_cluster=True) == []
+
+
 def test_the_gpu_is_looked_at_only_where_the_work_runs(monkeypatch):
     import torch
 
