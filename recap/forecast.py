@@ -20,7 +20,7 @@ from recap.graph.stages import CaptionStage, DecodeStage
 from recap.pipeline import Pipeline
 from recap.planning import check_view, derive_keys, work_plan
 from recap.records import Clip, ClipError
-from recap.report.speed import narrowest
+from recap.report.speed import engines_apart, narrowest
 from recap.storage import resolved
 from recap.timing import Calibration
 from recap.translation import TranslationSettings
@@ -116,7 +116,7 @@ def _caption(plan: WorkPlan, clips: list[Clip]) -> tuple[list[float], Calibratio
     """Core-seconds of each decoding, the engine alone, and the seconds until it was open."""
     start = time.monotonic()
     with (
-        closing(CaptionStage(plan, "probe")) as caption,
+        closing(CaptionStage(plan, "probe", keep=len(clips))) as caption,
         closing(DecodeStage(plan)) as decode,
         asyncio.Runner() as runner,
     ):
@@ -131,7 +131,7 @@ def _caption(plan: WorkPlan, clips: list[Clip]) -> tuple[list[float], Calibratio
         runner.run(caption.caption(pairs))
         if not caption.timing.counts["clips"]:
             raise ValueError(f"none of the {len(pairs)} clips that were probed can be captioned by this model")
-        runner.run(caption.calibrate(len(pairs)))  # all: fewer in a batch would each take longer than in a run
+        runner.run(caption.calibrate(len(pairs)))
         calibrations = caption.calibrations
     if not calibrations:
         raise ValueError("the engine failed at its second look at the clips that were probed")
@@ -146,7 +146,8 @@ def project(pipeline: Pipeline, probe: Probe, machine: Machine, clips: int, clip
     """From what some clips cost to what `clips` of `clip_bytes` each will; the number of actors is known."""
     assert pipeline.engine.actors != "auto"
     actors, decode_core_s = pipeline.engine.actors, float(probe.decode_core_s.mean())
-    paces = np.percentile(_paces(probe, machine, actors), PERCENTILES) * REACHED
+    apart = engines_apart(actors, pipeline.engine.gpus_per_actor)
+    paces = np.percentile(_paces(probe, machine, apart), PERCENTILES) * REACHED
     seconds = tuple(float(RAY_START_S + probe.opening_s + clips / pace) for pace in paces)
     gpu_hours, price = actors * pipeline.engine.gpus_per_actor * seconds[1] / 3600, pipeline.ray.price_per_gpu_hour
     return Forecast(
@@ -154,9 +155,9 @@ def project(pipeline: Pipeline, probe: Probe, machine: Machine, clips: int, clip
         probed=len(probe.decode_core_s),
         seconds=seconds,
         clips_per_s=float(paces[1]),
-        bound_by=narrowest(machine, actors, probe.engine, decode_core_s)[0],
+        bound_by=narrowest(machine, apart, probe.engine, decode_core_s)[0],
         clip_core_s=probe.engine.clip_core_s + decode_core_s,
-        decode_cores=actors / probe.engine.clip_s * decode_core_s,
+        decode_cores=apart / probe.engine.clip_s * decode_core_s,
         gpu_hours=gpu_hours,
         cost=None if price is None else price * gpu_hours,
         read_bytes=round(clip_bytes * clips),
@@ -164,7 +165,7 @@ def project(pipeline: Pipeline, probe: Probe, machine: Machine, clips: int, clip
     )
 
 
-def _paces(probe: Probe, machine: Machine, actors: int) -> list[float]:
+def _paces(probe: Probe, machine: Machine, apart: int) -> list[float]:
     """Clips/s at the ceiling, were the corpus like one drawing of the probed clips or another."""
     chance, paces = np.random.default_rng(0), []
     steps = probe.output_tokens + 1  # a caption may be empty
@@ -174,7 +175,7 @@ def _paces(probe: Probe, machine: Machine, actors: int) -> list[float]:
         engine = replace(
             probe.engine, seconds=probe.engine.seconds * longer, core_seconds=probe.engine.core_seconds * longer
         )
-        paces.append(narrowest(machine, actors, engine, float(decode))[1])
+        paces.append(narrowest(machine, apart, engine, float(decode))[1])
     return paces
 
 

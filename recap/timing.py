@@ -15,11 +15,15 @@ Role = Literal["decode", "caption"]
 
 @dataclass(frozen=True)
 class Calibration:
-    """An engine alone with its machine: what some clips took of wall time and of its process's cores, in seconds."""
+    """An engine alone with its machine: what some clips took of wall time and of its process's cores, in seconds.
+
+    `took_s` is of all that there was to it.
+    """
 
     clips: int
     seconds: float
     core_seconds: float
+    took_s: float
 
     @property
     def clip_s(self) -> float:

@@ -17,7 +17,7 @@ from recap.report.plan import print_forecast
 from recap.storage import Fetcher
 from recap.timing import Calibration
 
-PROBE = Probe(np.array([1.0, 2.0, 3.0]), np.array([90, 100, 110]), Calibration(3, 6.0, 3.0), 2.0, 4000.0)
+PROBE = Probe(np.array([1.0, 2.0, 3.0]), np.array([90, 100, 110]), Calibration(3, 6.0, 3.0, 6.0), 2.0, 4000.0)
 
 
 def shown(foreseen) -> str:

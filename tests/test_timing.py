@@ -56,7 +56,7 @@ def test_what_is_off_the_books_never_happened():
 
 
 def test_the_books_of_a_role_are_summed():
-    calibration = Calibration(4, 2.0, 1.5)
+    calibration = Calibration(4, 2.0, 1.5, 2.5)
     workers = [Timing("caption"), Timing("caption"), Timing("decode")]
     for worker in workers:
         worker.counts["clips"] = 3

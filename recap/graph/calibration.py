@@ -5,41 +5,86 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Sequence
+from itertools import cycle, islice
 
-from recap.engines import Captioner
+from recap.engines import PROMPTS_PER_SLOT, Captioner
 from recap.records import Frames
 from recap.timing import Calibration, Spent, Timing
 
 ENGINE_PHASES = ("vision", "prefill", "decode_steps", "review")
-SHARE, LEAST_S, MOST_S = 0.05, 2.0, 30.0  # of the engine's own time so far
+SHARE, MOST_S = 0.05, 30.0  # of the engine's own time so far
+LEAST_S = 2.0  # for clips that are at hand, in a run of which a share would be nothing
+STEADY = PROMPTS_PER_SLOT + 2  # clips a slot: to fill it, to measure in, and to run out of
+Mark = tuple[float, float]
 
 
 class Calibrator:
-    """Keeps the last `most` clips that `captioner` was given. Their second captions are thrown away."""
+    """Gives an engine of `slots` slots the last `keep` clips that it had again, and throws their captions away."""
 
-    def __init__(self, captioner: Captioner, timing: Timing, most: int):
-        self.captioner, self.timing = captioner, timing
-        self._kept: deque[tuple[str, Frames]] = deque(maxlen=most)
+    def __init__(self, captioner: Captioner, timing: Timing, slots: int, keep: int):
+        self.captioner, self.timing, self.slots = captioner, timing, slots
+        self._kept: deque[tuple[str, Frames]] = deque(maxlen=keep)
 
     def keep(self, clip_id: str, frames: Frames) -> None:
         """A clip that has had its captions."""
         self._kept.append((clip_id, frames))
 
-    async def measure(self, most: int | None = None) -> Calibration | None:
-        """`most` of the kept clips, else as many as a twentieth of the run so far has time for; None where that is
-        none."""
-        clips = list(self._kept)[: affordable(self.timing.spent()) if most is None else most]
-        if not clips:
+    async def measure(self, least: int = 0) -> Calibration | None:
+        """The engine with the kept clips over and over: as many as a twentieth of the run so far has time for.
+
+        With `least` so many, and more in up to 30 s where slots would else never be full. None where it is to be none.
+        """
+        spent = self.timing.spent()
+        count = self._enough(spent, least) if least else self._affordable(spent)
+        if not count or not self._kept:
             return None
         with self.timing.off_the_books():
-            start, core = time.monotonic(), time.process_time()
-            futures = [self.captioner.submit(clip_id, frames) for clip_id, frames in clips]
-            await asyncio.gather(*map(asyncio.wrap_future, futures))
-            return Calibration(len(clips), time.monotonic() - start, time.process_time() - core)
+            start, marks = _now(), await self._marks(count)
+        return steady(start, marks, self.slots)
+
+    async def _marks(self, count: int) -> list[Mark]:
+        """When each of `count` clips was done."""
+        marks: list[Mark] = []
+        clips = islice(cycle(self._kept), count)
+        futures = [
+            self.captioner.submit(f"{clip_id} again {turn}", frames) for turn, (clip_id, frames) in enumerate(clips)
+        ]
+        for future in futures:
+            future.add_done_callback(lambda _: marks.append(_now()))
+        await asyncio.gather(*map(asyncio.wrap_future, futures))
+        return marks
+
+    def _enough(self, spent: Spent, least: int) -> int:
+        return max(least, min(STEADY * self.slots, _clips_in(spent, MOST_S)))
+
+    def _affordable(self, spent: Spent) -> int:
+        share = _clips_in(spent, min(MOST_S, SHARE * _busy_s(spent)))
+        return max(share, min(len(self._kept), _clips_in(spent, LEAST_S)))
 
 
-def affordable(spent: Spent) -> int:
-    """How many clips a calibration may take, after what the run took for its own."""
-    busy = sum(spent.seconds.get(name, 0.0) for name in ENGINE_PHASES)
-    budget = min(MOST_S, max(LEAST_S, SHARE * busy))
-    return int(budget * spent.counts.get("clips", 0) / busy) if busy else 0
+def steady(start: Mark, marks: Sequence[Mark], slots: int) -> Calibration:
+    """What clips took while all slots were full and prompts were made for others; all of them where they are few.
+
+    `marks` are the seconds, and core-seconds, at which one clip after another was done.
+    """
+    first, last = slots, len(marks) - PROMPTS_PER_SLOT * slots
+    took_s = marks[-1][0] - start[0]
+    if last - first < slots:
+        return Calibration(len(marks), took_s, marks[-1][1] - start[1], took_s)
+    (begun, core_begun), (ended, core_ended) = marks[first - 1], marks[last - 1]
+    return Calibration(last - first, ended - begun, core_ended - core_begun, took_s)
+
+
+def _now() -> Mark:
+    return time.monotonic(), time.process_time()
+
+
+def _busy_s(spent: Spent) -> float:
+    return sum(spent.seconds.get(name, 0.0) for name in ENGINE_PHASES)
+
+
+def _clips_in(spent: Spent, seconds: float) -> int:
+    """How many clips the engine captions in that time, after what it took so far."""
+    busy_s = _busy_s(spent)
+    return int(seconds * spent.counts.get("clips", 0) / busy_s) if busy_s else 0

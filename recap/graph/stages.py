@@ -89,14 +89,14 @@ class DecodeStage:
 
 
 class CaptionStage:
-    """Frames in, committed records and receipts out."""
+    """Frames in, committed records and receipts out. Keeps the frames of the last `keep` clips, or of a batch."""
 
-    def __init__(self, plan: WorkPlan, writer: str):
-        self.plan = plan
+    def __init__(self, plan: WorkPlan, writer: str, keep: int | None = None):
+        self.plan, slots = plan, plan.engine.batch_size
         self.timing = Timing("caption")
         with self.timing.phase("starting"):
             self.captioner = _open_captioner(plan, self.timing)
-        self.calibrator = Calibrator(self.captioner, self.timing, plan.engine.batch_size)
+        self.calibrator = Calibrator(self.captioner, self.timing, slots, keep or slots)
         self.calibrations: tuple[Calibration, ...] = ()
         self.is_calibrated = False
         self.writer = FragmentWriter(plan.fragments, plan.epoch, writer, plan.commit_every_s, timing=self.timing)
@@ -146,13 +146,13 @@ class CaptionStage:
             else:
                 await asyncio.sleep(LOOK_EVERY_S)
 
-    async def calibrate(self, most: int | None = None) -> None:
+    async def calibrate(self, least: int = 0) -> None:
         """Measure the engine alone, once, as `Calibrator.measure` does; a failure costs no more than the figure."""
         if self.is_calibrated:
             return
         self.is_calibrated = True
         try:
-            measured = await self.calibrator.measure(most)
+            measured = await self.calibrator.measure(least)
         except Exception:
             log.info("the engine could not be calibrated", exc_info=True)
         else:

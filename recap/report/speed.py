@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from recap.graph.calibration import ENGINE_PHASES
 from recap.graph.sizing import Machine
@@ -32,7 +33,7 @@ class GraphBooks:
     @property
     def calibrating_s(self) -> float:
         """Seconds that went into measuring the ceiling."""
-        return max((sum(each.seconds for each in s.calibrations) for s in self.spents), default=0.0)
+        return max((sum(each.took_s for each in s.calibrations) for s in self.spents), default=0.0)
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def speed_account(
         clips_per_gpu_hour_held=_per_hour(clips, gpus_held * (seconds - translating_s)),
         clips_per_gpu_hour_provisioned=_per_hour(clips, machine.gpus * seconds),
         pools={"decode": _pool(decode), "caption": _pool(caption)},
-        ceiling=_ceiling(decode, caption, machine, actors, pace),
+        ceiling=_ceiling(decode, caption, machine, engines_apart(actors, gpus_held / actors), pace),
     )
 
 
@@ -116,23 +117,27 @@ def _pool(spent: Spent) -> Pool:
     return Pool(spent.workers, sum(shares[name] for name in BUSY[spent.role]), shares)
 
 
-def _ceiling(decode: Spent, caption: Spent, machine: Machine, actors: int, pace: float) -> Ceiling | None:
-    decoded = decode.counts.get("clips", 0)
-    if not caption.calibrations or not decoded:
+def _ceiling(decode: Spent, caption: Spent, machine: Machine, apart: int, pace: float) -> Ceiling | None:
+    if not caption.calibrations or not decode.workers:
         return None
-    sums = (sum(getattr(each, name) for each in caption.calibrations) for name in ("clips", "seconds", "core_seconds"))
-    engine = Calibration(*sums)
-    bound_by, most = narrowest(machine, actors, engine, decode.core_seconds.get("decoding", 0.0) / decoded)
+    engine = Calibration(*map(sum, zip(*map(astuple, caption.calibrations), strict=True)))
+    decode_core_s = decode.core_seconds.get("decoding", 0.0) / caption.counts["clips"]  # bad files have their share
+    bound_by, most = narrowest(machine, apart, engine, decode_core_s)
     most = max(most, pace)  # what was done can be done: something else ran beside the calibration
     return Ceiling(most, pace / most, bound_by, engine.clips)
 
 
-def narrowest(machine: Machine, actors: int, engine: Calibration, decode_core_s: float) -> tuple[str, float]:
-    """What `actors` engines are bound by on `machine`, and clips/s that no scheduler can beat.
+def engines_apart(actors: int, gpus_per_actor: float) -> int:
+    """Copies that do not slow one another down on a GPU: of those that share one, each alone may fill it."""
+    return math.ceil(round(actors * gpus_per_actor, 6)) if 0 < gpus_per_actor < 1 else actors
+
+
+def narrowest(machine: Machine, apart: int, engine: Calibration, decode_core_s: float) -> tuple[str, float]:
+    """What so many engines `apart` are bound by on `machine`, and clips/s that no scheduler can beat.
 
     That is engines that never wait, or cores that are never idle, where a clip takes `decode_core_s` core-seconds
     of decoding.
     """
     most = "decoding" if decode_core_s > engine.clip_core_s else "engine"
     cores = machine.cpus / (engine.clip_core_s + decode_core_s)
-    return min(("engine", actors / engine.clip_s), (f"CPU cores, mostly {most}", cores), key=lambda bound: bound[1])
+    return min(("engine", apart / engine.clip_s), (f"CPU cores, mostly {most}", cores), key=lambda bound: bound[1])

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 
 from recap.graph.sizing import Machine
-from recap.report.speed import GraphBooks, speed_account
+from recap.report.speed import GraphBooks, engines_apart, speed_account
 from recap.timing import Calibration, Spent
 
-CALIBRATED = (Calibration(8, 4.0, 2.0),)
+CALIBRATED = (Calibration(8, 4.0, 2.0, 4.0),)
 
 
 def caption(clips=100, alive_s=110.0, calibrations=CALIBRATED):
@@ -48,8 +48,22 @@ def test_the_ceiling_is_the_narrowest_of_engines_and_cores():
     assert account([caption(), decode(core_s=375.0)], actors=3).ceiling.clips_per_s == pytest.approx(1.0)
 
 
+def test_files_that_no_caption_comes_of_keep_cores_busy_too():
+    with_bad_ones = account([caption(clips=50), decode(core_s=375.0)]).ceiling
+    assert with_bad_ones.clips_per_s == pytest.approx(4 / (0.25 + 7.5))
+
+
+@pytest.mark.parametrize(
+    ("actors", "gpus_each", "apart"), [(4, 0, 4), (4, 0.25, 1), (30, 0.1, 3), (3, 0.5, 2), (2, 2, 2)]
+)
+def test_engines_that_share_a_card_are_no_faster_than_one_that_has_it(actors, gpus_each, apart):
+    assert engines_apart(actors, gpus_each) == apart
+    bound = account([caption(clips=10), decode(0.0)], gpus=actors * gpus_each, actors=actors).ceiling
+    assert bound.clips_per_s == pytest.approx(min(apart / 0.5, 4 / 0.25))
+
+
 def test_a_ceiling_is_no_lower_than_what_was_reached():
-    disturbed = account([caption(calibrations=[Calibration(8, 16.0, 2.0)]), decode()]).ceiling
+    disturbed = account([caption(calibrations=[Calibration(8, 16.0, 2.0, 16.0)]), decode()]).ceiling
     assert (disturbed.clips_per_s, disturbed.share, disturbed.bound_by) == (1.0, 1.0, "engine")
 
 
