@@ -13,12 +13,13 @@ import numpy as np
 import pyarrow as pa
 
 from recap import engines, ledger, shards
-from recap.corpus import corpus_root, scan
+from recap.cluster import joined, machine_of
+from recap.corpus import corpus_root
 from recap.graph.plan import WorkPlan
-from recap.graph.sizing import Machine, caption_actors, local_machine
+from recap.graph.sizing import Machine, caption_actors
 from recap.graph.stages import CaptionStage, DecodeStage
 from recap.pipeline import Pipeline
-from recap.planning import check_view, derive_keys, work_plan
+from recap.planning import check, check_view, derive_keys, work_plan
 from recap.records import Clip, ClipError
 from recap.report.speed import engines_apart, narrowest
 from recap.storage import resolved
@@ -43,7 +44,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What captioning `clips` more takes on this machine. `seconds` is the least, the expected and the most.
+    """What captioning `clips` more takes on `machine`. `seconds` is the least, the expected and the most.
 
     `clip_core_s` is what a clip takes of the cores, `decode_cores` how many cores of decoding keep the engines
     busy. Bytes are of all the clips. GPU-hours and `cost` are 0 where the engines hold no GPU; `cost` is None
@@ -52,6 +53,7 @@ class Forecast:
 
     clips: int
     probed: int
+    machine: Machine
     seconds: tuple[float, float, float]
     clips_per_s: float
     bound_by: str
@@ -71,23 +73,35 @@ def foresee(pipeline: Pipeline, clips: int, probe: int) -> Forecast | str:
         return forecast(pipeline, clips, probe=probe)
     except ValueError as error:
         return str(error)
+    except (RuntimeError, MemoryError) as error:
+        return f"the engine failed on the clips that were probed: {error}"
 
 
 def forecast(pipeline: Pipeline, clips: int, *, probe: int) -> Forecast:
-    """What `clips` clips like `probe` ones, spread over the corpus, would take.
+    """What `clips` clips like `probe` ones, spread over the corpus, would take where the pipeline runs.
 
-    Raises ValueError where this machine cannot caption, or none of the clips can be captioned.
+    Raises ValueError where it cannot, where this machine cannot caption, or none of the clips can be captioned.
     """
-    scanned = scan(pipeline.corpus)
+    scanned = _checked(pipeline)
+    with joined(pipeline):
+        machine = machine_of(pipeline)
     places = np.unique(np.linspace(0, len(scanned) - 1, min(probe, len(scanned))).round().astype(int))
     chosen = scanned.take(pa.array(places))
     with tempfile.TemporaryDirectory(prefix="recap-plan-") as folder:
         found = _probe(replace(pipeline, output=replace(pipeline.output, path=folder)), chosen)
-    machine = local_machine(pipeline.engine.gpus_per_actor)
     model = engines.fetch(pipeline.model, pipeline.engine)
     actors = caption_actors(pipeline.engine, machine, engines.fetched_bytes(model, pipeline.engine), clips)
     pipeline = replace(pipeline, engine=replace(pipeline.engine, actors=actors))
     return project(pipeline, found, machine, clips, _read_bytes(chosen) / len(chosen))
+
+
+def _checked(pipeline: Pipeline) -> pa.Table:
+    """The scanned corpus. What a cluster's nodes must have this machine must have as well."""
+    scanned = check(pipeline)
+    lacking = engines.problems(pipeline.model, pipeline.prompt, pipeline.engine, on_cluster=False)
+    if lacking:
+        raise ValueError(f"this machine captions the clips to probe: plan on a node of the cluster; {lacking[0]}")
+    return scanned
 
 
 def _probe(pipeline: Pipeline, chosen: pa.Table) -> Probe:
@@ -153,6 +167,7 @@ def project(pipeline: Pipeline, probe: Probe, machine: Machine, clips: int, clip
     return Forecast(
         clips=clips,
         probed=len(probe.decode_core_s),
+        machine=machine,
         seconds=seconds,
         clips_per_s=float(paces[1]),
         bound_by=narrowest(machine, apart, probe.engine, decode_core_s)[0],

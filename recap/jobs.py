@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -13,10 +13,11 @@ import numpy as np
 
 from recap import engines, ledger, shards
 from recap.budget import Budget
+from recap.cluster import joined, machine_of
 from recap.corpus import corpus_identity, corpus_root
 from recap.delivery import Delivery, Layer, verdict_key
 from recap.graph.reviewing import contexts
-from recap.graph.sizing import caption_actors, local_machine
+from recap.graph.sizing import caption_actors
 from recap.graph.stopping import RayLost
 from recap.pipeline import Pipeline, from_recipe
 from recap.planning import check, check_view, derive_keys, work_plan
@@ -87,7 +88,7 @@ def run(
     keys = derive_keys(pipeline, model, request, translation)
     output = location(pipeline.output.path)
     with (
-        _cluster(pipeline, runner),
+        joined(pipeline) if runner == "ray" else nullcontext(),  # it may not answer: nothing is written yet
         ledger.output_errors(),
         ledger.lease(output) as epoch,
         log_file(output / "run.log"),
@@ -164,27 +165,8 @@ def _actors(pipeline: Pipeline, model: engines.ModelSettings, clips: int, runner
     """How many copies of the model the joined cluster, or this machine, is to have for `clips` that are to do."""
     if runner == "loop":
         return 1
-    machine = local_machine(pipeline.engine.gpus_per_actor)
-    if pipeline.ray.address is not None:
-        from recap.graph.ray_graph import joined_machine
-
-        machine = joined_machine()
-    return caption_actors(pipeline.engine, machine, engines.fetched_bytes(model, pipeline.engine), clips)
-
-
-@contextmanager
-def _cluster(pipeline: Pipeline, runner: Runner) -> Iterator[None]:
-    """Join a named cluster before anything is written: it may not answer, or be too small."""
-    if runner == "loop" or pipeline.ray.address is None:
-        yield
-        return
-    from recap.graph.ray_graph import check_translators, size_cluster
-    from recap.graph.session import ray_session
-
-    with ray_session(pipeline.ray.address):
-        size_cluster(pipeline.decode, pipeline.engine)
-        check_translators(pipeline.translation)
-        yield
+    model_bytes = engines.fetched_bytes(model, pipeline.engine)
+    return caption_actors(pipeline.engine, machine_of(pipeline), model_bytes, clips)
 
 
 def _finalize(pipeline: Pipeline, work: Work) -> Summary:

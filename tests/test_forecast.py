@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import io
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+from recap.engines import RehearsalEngine
 from recap.engines.front import RehearsalFront
 from recap.forecast import RAY_START_S, Forecast, Probe, forecast, foresee, project
 from recap.graph import calibration
@@ -69,6 +70,34 @@ def test_all_clips_of_a_probe_are_measured_together(rehearsal, monkeypatch):
     assert found[0].engine.clips == 3
 
 
+def test_what_a_run_would_refuse_is_refused_before_weights_are_fetched(rehearsal, monkeypatch):
+    monkeypatch.setattr("recap.engines.fetch", lambda *_, **__: pytest.fail("fetched"))
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert "need 4 GPUs, and Ray finds 0" in foresee(rehearsal("engine.gpus_per_actor=2", "engine.actors=2"), 10, 3)
+    hub = rehearsal("engine.kind=transformers", "engine.gpus_per_actor=1", "model.checkpoint=ermu2001/pllava-34b")
+    assert "needs a GPU with about 75 GB" in foresee(hub, 10, 3)
+    hub = replace(hub, ray=replace(hub.ray, address="ray-head:6379"))
+    assert "plan on a node of the cluster; engine.gpus_per_actor 1" in foresee(hub, 10, 3)
+
+
+def test_a_cluster_is_joined_and_its_machines_are_counted(rehearsal, monkeypatch):
+    asked = []
+    monkeypatch.setattr("recap.forecast.joined", lambda pipeline: asked.append(pipeline.ray.address) or nullcontext())
+    monkeypatch.setattr("recap.forecast.machine_of", lambda _: Machine(640, 8))
+    foreseen = forecast(rehearsal("ray.address=ray-head:6379", "engine.actors=8"), 100_000, probe=3)
+    assert asked == ["ray-head:6379"] and foreseen.machine.cpus == 640
+    assert foreseen.clips_per_s > 4 * forecast(rehearsal("engine.actors=1"), 100_000, probe=3).clips_per_s
+    assert "640 CPUs, 8 GPUs" in shown(foreseen)
+
+
+def test_an_engine_that_fails_leaves_no_forecast(rehearsal, monkeypatch):
+    def step(_):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(RehearsalEngine, "step", step)
+    assert foresee(rehearsal(), 10, 3) == "the engine failed on the clips that were probed: out of memory"
+
+
 @pytest.mark.parametrize("probe", (1, 2))
 def test_a_single_clip_and_two_have_a_forecast(rehearsal, probe):
     least, expected, most = forecast(rehearsal(), 1, probe=probe).seconds
@@ -103,6 +132,12 @@ def test_captions_without_a_word_have_a_forecast(rehearsal):
 
 
 def test_a_forecast_is_shown_with_its_interval(rehearsal):
-    text = shown(Forecast(1, 8, (60.0, 3661.0, 7322.0), 1.5, "engine", 0.1, 0.4, 0, None, 2_000_000, 3000))
-    assert "1.50 clips/s, bound by engine" in text and "1:01:01, from 0:01:00 to 2:02:02" in text
+    text = shown(
+        Forecast(1, 8, Machine(2, 0), (60.0, 3661.0, 7322.0), 1.5, "engine", 0.1, 0.4, 0, None, 2_000_000, 3000)
+    )
+    assert (
+        "forecast for  2 CPUs, after 8 clips" in text
+        and "1.50 clips/s, bound by engine" in text
+        and "1:01:01, from 0:01:00 to 2:02:02" in text
+    )
     assert "2.0 MB" in text and "GPU" not in text

@@ -70,7 +70,10 @@ def print_forecast(forecast: Forecast | str, console: Console) -> None:
 
 def _foreseen(forecast: Forecast) -> Iterator[tuple[str, str]]:
     least, expected, most = (str(timedelta(seconds=round(seconds))) for seconds in forecast.seconds)
-    yield f"after {forecast.probed} clips", f"{forecast.clips_per_s:.2f} clips/s, bound by {forecast.bound_by}"
+    machine = forecast.machine
+    gpus = f", {machine.gpus:g} GPUs" if machine.gpus else ""
+    yield "forecast for", f"{machine.cpus:g} CPUs{gpus}, after {forecast.probed} clips"
+    yield "  pace", f"{forecast.clips_per_s:.2f} clips/s, bound by {forecast.bound_by}"
     yield "  time", f"{expected}, from {least} to {most}"
     yield "  decoding", f"{forecast.decode_cores:.1f} cores keep the engine busy"
     if forecast.gpu_hours:

@@ -1,0 +1,33 @@
+"""The machines that a pipeline runs on: the cluster that `ray.address` names, else this one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from recap.graph.sizing import Machine, local_machine
+from recap.pipeline import Pipeline
+
+
+@contextmanager
+def joined(pipeline: Pipeline) -> Iterator[None]:
+    """In the cluster where one is named; ValueError where it does not answer, or is too small for the pools."""
+    if pipeline.ray.address is None:
+        yield
+        return
+    from recap.graph.ray_graph import check_translators, size_cluster
+    from recap.graph.session import ray_session
+
+    with ray_session(pipeline.ray.address):
+        size_cluster(pipeline.decode, pipeline.engine)
+        check_translators(pipeline.translation)
+        yield
+
+
+def machine_of(pipeline: Pipeline) -> Machine:
+    """What there is to compute with, all nodes together; a cluster is joined by now."""
+    if pipeline.ray.address is None:
+        return local_machine(pipeline.engine.gpus_per_actor)
+    from recap.graph.ray_graph import joined_machine
+
+    return joined_machine()
