@@ -114,11 +114,16 @@ def _finish(run: Callable[[], Summary], as_json: bool) -> None:
     else:
         print_summary(summary, Console())
     if not summary.complete and summary.stopped_by:
-        _leave(f"stopped with {summary.remaining} clips remaining; {AGAIN}", 128 + summary.stopped_by)
+        _leave(f"stopped with {_left(summary)}; {AGAIN}", 128 + summary.stopped_by)
     if not summary.complete and summary.is_over_budget:
-        _leave(f"the budget is used up with {summary.remaining} clips remaining; {AGAIN}", 4)
+        _leave(f"the budget is used up with {_left(summary)}; {AGAIN}", 4)
     if not summary.complete:
-        _leave(f"{summary.remaining} clips remain; {AGAIN}", 1)
+        _leave(f"ended with {_left(summary)}; {AGAIN}", 1)
+
+
+def _left(summary: Summary) -> str:
+    languages = (f" and {clips} not yet in {language}" for language, clips in summary.untranslated.items() if clips)
+    return f"{summary.remaining} clips remaining" + "".join(languages)
 
 
 class _Terminated(BaseException):

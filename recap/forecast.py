@@ -48,7 +48,7 @@ class Forecast:
 
     `clip_core_s` is what a clip takes of the cores, `decode_cores` how many cores of decoding keep the engines
     busy. Bytes are of all the clips. GPU-hours and `cost` are 0 where the engines hold no GPU; `cost` is None
-    without `ray.price_per_gpu_hour`.
+    without `ray.price_per_gpu_hour`. Translating into `languages` comes on top.
     """
 
     clips: int
@@ -63,12 +63,13 @@ class Forecast:
     cost: float | None
     read_bytes: int
     written_bytes: int
+    languages: tuple[str, ...] = ()
 
 
 def foresee(pipeline: Pipeline, clips: int, probe: int) -> Forecast | str:
     """`forecast`, or why there is none."""
     if not probe or not clips:
-        return "nothing was probed" if clips else "nothing is to do"
+        return "nothing was probed" if clips else "no clip is to be captioned"
     try:
         return forecast(pipeline, clips, probe=probe)
     except ValueError as error:
@@ -177,6 +178,7 @@ def project(pipeline: Pipeline, probe: Probe, machine: Machine, clips: int, clip
         cost=None if price is None else price * gpu_hours,
         read_bytes=round(clip_bytes * clips),
         written_bytes=round(probe.written_bytes * clips),
+        languages=pipeline.translation.languages,
     )
 
 

@@ -38,7 +38,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run did and what the output holds now. `remaining` counts clips without a record."""
+    """What a run did and what the output holds now.
+
+    `remaining` counts clips without a record, `untranslated` captioned ones without a language.
+    """
 
     clips: int
     captioned: int
@@ -51,6 +54,7 @@ class Summary:
     reasons: dict[str, int]
     flags: dict[str, dict[str, int]]
     translated: dict[str, int]
+    untranslated: dict[str, int]
     output: str
     generation: str
     complete: bool
@@ -233,6 +237,7 @@ def _summary(output: Location, manifest: dict[str, Any], work: Work) -> Summary:
         reasons=manifest["reasons"],
         flags=manifest["flags"],
         translated={language: found["clips"] for language, found in manifest["translations"].items()},
+        untranslated={each.language: len(work.untranslated(each.language)) for each in work.plan.translations},
         complete=work.is_complete,
         stopped_by=work.stopped_by,
         is_over_budget=work.is_over_budget,

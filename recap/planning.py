@@ -36,9 +36,10 @@ class Plan:
     """What a run would find and do.
 
     `new`, `changed`, `vanished` and `returned` count clips against the last run, `done` those that have
-    a record, per status, and `to_do` those that a run (within its limit) would caption. `stale` gives,
-    for each chained key that is not the last recipe's, the settings that made it another, before and
-    after; `settings` does so for the whole pipeline. Both are empty for an output's first run.
+    a record, per status, and `to_do` those that a run (within its limit) would caption; `to_translate`
+    those that it would then put into each language, if all to do are captioned. `stale` gives, for each
+    chained key that is not the last recipe's, the settings that made it another, before and after;
+    `settings` does so for the whole pipeline. Both are empty for an output's first run.
     """
 
     output: str
@@ -50,6 +51,7 @@ class Plan:
     done: dict[str, int]
     reasons: dict[str, int]
     to_do: int
+    to_translate: dict[str, int]
     keys: dict[str, str]
     stale: dict[str, dict[str, tuple[Any, Any]]]
     settings: dict[str, tuple[Any, Any]]
@@ -68,14 +70,16 @@ def plan(pipeline: Pipeline, *, limit: int | None = None) -> Plan:
     output = location(pipeline.output.path)
     snapshot, growth = ledger.foresee_snapshot(output, scanned)
     committed = ledger.observe(snapshot, ledger.fragment_folder(output, keys.values["caption_key"]))
-    counts = committed.counts()
+    counts, to_do = committed.counts(), len(committed.missing(limit))
+    untranslated = ledger.untranslated(committed, ledger.translation_folders(output, keys.values))
     return Plan(
         output=str(output),
         clips=len(snapshot.present),
         **{name: getattr(growth, name) for name in ("new", "changed", "vanished", "returned")},
         done={status: counts[status] for status in STATUSES},
         reasons=dict(sorted(committed.reasons().items())),
-        to_do=len(committed.missing(limit)),
+        to_do=to_do,
+        to_translate={language: clips + to_do for language, clips in untranslated.items()},
         keys=keys.values,
         **_against_last(output, keys, pipeline),
     )
@@ -85,7 +89,7 @@ def _against_last(output: Location, keys: ledger.Keys, pipeline: Pipeline) -> di
     recipe = ledger.read_document(output, "recipe.json")
     if recipe is None:
         return {"stale": {}, "settings": {}}
-    changed = [name for name, value in keys.values.items() if recipe["keys"].get(name) != value]
+    changed = [name for name, value in keys.values.items() if recipe["keys"].get(name, value) != value]
     before = recipe["key_settings"]
     return {
         "stale": {name: ledger.differences(before.get(name, {}), keys.settings[name]) for name in changed},
@@ -203,7 +207,7 @@ def derive_keys(
 
 
 def _key_of(language: str) -> str:
-    return f"translation_key/{language}"
+    return ledger.TRANSLATION_KEY + language
 
 
 def _translation_settings(

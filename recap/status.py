@@ -18,7 +18,8 @@ class Status:
     """The books of an output as its fragments have them now.
 
     `state` is `running` (somebody holds the lease), `died` (its holder never gave it back), `stopped`
-    (clips remain) or `complete`. `holder` has epoch, pid, host and since. `last_commit_s` is how many
+    (clips remain, or lack one of their languages) or `complete`. `untranslated` counts captioned clips
+    without a language, where there are any. `holder` has epoch, pid, host and since. `last_commit_s` is how many
     seconds ago the newest fragment was written, `generation` what readers see; None where there is none.
     """
 
@@ -26,6 +27,7 @@ class Status:
     state: str
     holder: dict[str, Any] | None
     books: dict[str, int]
+    untranslated: dict[str, int]
     reasons: dict[str, int]
     last_commit_s: float | None
     generation: str | None
@@ -40,12 +42,15 @@ def status(output: Location) -> Status:
     committed = None if snapshot is None else ledger.observe(snapshot, folder)
     manifest = ledger.read_document(output, "manifest.json")
     cut = manifest["reconciliation"] if manifest and manifest["caption_key"] == recipe["keys"]["caption_key"] else {}
-    books = _books(committed, cut)
+    books, lacking = _books(committed, cut), {}
+    if committed is not None:
+        lacking = ledger.untranslated(committed, ledger.translation_folders(output, recipe["keys"]))
     return Status(
         output=str(output),
-        state=_state(who is not None, is_held, books),
+        state=_state(who is not None, is_held, books, lacking),
         holder=None if who is None else asdict(who),
         books=books,
+        untranslated={language: clips for language, clips in lacking.items() if clips},
         reasons={} if committed is None else dict(sorted(committed.reasons().items())),
         last_commit_s=_last_commit_s(folder),
         generation=None if manifest is None else manifest["generation"],
@@ -61,12 +66,13 @@ def _books(committed: ledger.Committed | None, cut: Mapping[str, int]) -> dict[s
     return {name: cut[name] for name in books} if is_same else books
 
 
-def _state(has_holder: bool, is_held: bool, books: dict[str, int]) -> str:
+def _state(has_holder: bool, is_held: bool, books: Mapping[str, int], lacking: Mapping[str, int]) -> str:
     if is_held:
         return "running"
     if has_holder:
         return "died"
-    return "complete" if books["clips"] and not books["remaining"] else "stopped"
+    is_complete = books["clips"] and not books["remaining"] and not any(lacking.values())
+    return "complete" if is_complete else "stopped"
 
 
 def _last_commit_s(folder: Location) -> float | None:

@@ -94,8 +94,7 @@ class Work:
 
     def untranslated(self, language: str) -> np.ndarray:
         """The ordinals of captioned clips that lack a language."""
-        captioned = self.committed.captioned
-        return captioned[self.translated[language].where[captioned] < 0]
+        return self.committed.lacking(self.translated[language])
 
     def _read(self, folder: Location) -> ledger.Committed:
         return ledger.Committed(self.snapshot, folder, ledger.set_aside)

@@ -55,7 +55,7 @@ def test_gpu_hours_and_their_cost_follow_the_expected_time(rehearsal):
 
 
 def test_what_cannot_be_foreseen_is_said(rehearsal, corpus):
-    assert foresee(rehearsal(), 0, 8) == "nothing is to do"
+    assert foresee(rehearsal(), 0, 8) == "no clip is to be captioned"
     assert foresee(rehearsal(), 5, 0) == "nothing was probed"
     for path in corpus.glob("*.mp4"):
         path.write_bytes(b"no video")

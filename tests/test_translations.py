@@ -7,8 +7,11 @@ import tarfile
 import pyarrow.parquet as pq
 import pytest
 
-from recap import jobs
+from recap import cli, jobs
 from recap.graph import stages, translating
+from recap.graph.stages import WorkerLost
+from recap.planning import plan
+from recap.status import status
 from recap.translation import source_sha
 from recap.verification import verify
 
@@ -69,6 +72,27 @@ def test_a_language_is_added_to_a_finished_output_and_no_engine_is_opened(run, m
     assert run(*CHINESE)[0].generation == after.generation
     assert run("review.repair=false")[0].generation == before.generation
     assert other.generation != after.generation
+
+
+def test_a_language_that_is_lacking_is_told_before_and_meanwhile(run, rehearsal, tmp_path, monkeypatch, capsys):
+    run("review.repair=false")
+    planned = plan(rehearsal(*CHINESE))
+    assert (planned.to_do, planned.to_translate, planned.stale) == (0, {"zh": 6}, {})
+
+    def refuses(stage, clips):
+        raise WorkerLost("no")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(translating.TranslateStage, "translate", refuses)
+        stopped = jobs.run(rehearsal(*CHINESE), runner="loop")
+    found = status(tmp_path / "out")
+    assert (stopped.complete, stopped.untranslated) == (False, {"zh": 6})
+    assert (found.state, found.untranslated) == ("stopped", {"zh": 6})
+    with pytest.raises(SystemExit):
+        cli._finish(lambda: stopped, as_json=True)
+    assert "ended with 0 clips remaining and 6 not yet in zh" in capsys.readouterr().err
+    run(*CHINESE)
+    assert (status(tmp_path / "out").state, status(tmp_path / "out").untranslated) == ("complete", {})
 
 
 def test_a_run_that_died_between_blocks_goes_on(run, monkeypatch, tmp_path):

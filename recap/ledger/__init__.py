@@ -1,6 +1,6 @@
 """The storage contract: what is written, what counts as done, and who may write."""
 
-from recap.ledger.committed import Committed, observe
+from recap.ledger.committed import Committed, observe, untranslated
 from recap.ledger.compaction import compact
 from recap.ledger.files import OUTPUT_ERRORS, Damaged, OutputFailed, output_errors, read_json, sweep, write_json
 from recap.ledger.fragments import FragmentWriter, pass_over, read_fragments, set_aside, write_retry
@@ -8,12 +8,14 @@ from recap.ledger.growth import Growth, foresee_snapshot, update_snapshot
 from recap.ledger.keys import Keys, differences, key_of
 from recap.ledger.lease import Holder, holder, lease, require_lease
 from recap.ledger.recipe import (
+    TRANSLATION_KEY,
     check_owner,
     fragment_folder,
     overlay_folder,
     read_document,
     read_manifest,
     read_recipe,
+    translation_folders,
     write_recipe,
 )
 from recap.ledger.schema import captions_of, refuse_reserved
@@ -23,6 +25,7 @@ from recap.ledger.snapshot import Snapshot, read_snapshot
 __all__ = [
     "CONTRACT",
     "OUTPUT_ERRORS",
+    "TRANSLATION_KEY",
     "Committed",
     "Damaged",
     "FragmentWriter",
@@ -54,6 +57,8 @@ __all__ = [
     "require_lease",
     "set_aside",
     "sweep",
+    "translation_folders",
+    "untranslated",
     "update_snapshot",
     "write_json",
     "write_recipe",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 import numpy as np
@@ -84,6 +84,11 @@ class Committed:
         kinds = [number for (status, _), number in self._kinds.items() if status == CAPTIONED]
         return np.flatnonzero(np.isin(self._kind, kinds) & self.snapshot.is_present)
 
+    def lacking(self, texts: Committed) -> np.ndarray:
+        """The ordinals of the clips with a caption that has no translation among `texts`."""
+        captioned = self.captioned
+        return captioned[texts.where[captioned] < 0]
+
     def batches(self, rows: int = BATCH_ROWS) -> Iterator[pa.Table]:
         """The records in order of ordinal, `rows` clips at a time, with the caller's columns behind."""
         schema, parts = shard_schema(self.snapshot.extra_fields), self.snapshot.reader()
@@ -149,6 +154,13 @@ def observe(snapshot: Snapshot, folder: Location) -> Committed:
         with suppress(FileNotFoundError):
             return Committed(snapshot, folder)
     return Committed(snapshot, folder)
+
+
+def untranslated(committed: Committed, folders: Mapping[str, Location]) -> dict[str, int]:
+    """How many captioned clips lack each language, whose translations are in `folders`; read without the lease."""
+    return {
+        language: len(committed.lacking(observe(committed.snapshot, folder))) for language, folder in folders.items()
+    }
 
 
 def _addresses(fragments: list[Fragment], first: int) -> tuple[np.ndarray, np.ndarray]:

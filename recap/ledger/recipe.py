@@ -11,6 +11,7 @@ from recap.ledger.keys import Keys
 from recap.ledger.sealed import CONTRACT, refuse_newer
 from recap.storage import Location, children
 
+TRANSLATION_KEY = "translation_key/"  # and the language
 MENDED_BY = {
     "manifest.json": "run the same pipeline again, which writes it anew",
     "recipe.json": "copy the recipe.json beside the newest fragments, below fragments/, over it",
@@ -51,6 +52,12 @@ def fragment_folder(output: Location, caption_key: str) -> Location:
 def overlay_folder(output: Location, key: str) -> Location:
     """Where captions are that were made of, or judged anew from, those of another key."""
     return output / "overlays" / key
+
+
+def translation_folders(output: Location, keys: Mapping[str, str]) -> dict[str, Location]:
+    """Where the translations of a recipe's `keys` are, by language."""
+    named = {name.removeprefix(TRANSLATION_KEY): key for name, key in keys.items() if name.startswith(TRANSLATION_KEY)}
+    return {language: overlay_folder(output, key) for language, key in named.items()}
 
 
 def check_owner(output: Location, corpus: str) -> None:

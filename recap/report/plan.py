@@ -45,6 +45,8 @@ def _rows(plan: Plan) -> Iterator[tuple[str, Any]]:
         if status == QUARANTINED:
             yield from ((f"    {reason}", count) for reason, count in plan.reasons.items())
     yield "to do", plan.to_do
+    for language, clips in plan.to_translate.items():
+        yield f"to translate into {language}", clips
 
 
 def _changes(plan: Plan) -> Iterator[str]:
@@ -75,6 +77,8 @@ def _foreseen(forecast: Forecast) -> Iterator[tuple[str, str]]:
     yield "forecast for", f"{machine.cpus:g} CPUs{gpus}, after {forecast.probed} clips"
     yield "  pace", f"{forecast.clips_per_s:.2f} clips/s, bound by {forecast.bound_by}"
     yield "  time", f"{expected}, from {least} to {most}"
+    if forecast.languages:
+        yield "  without", f"translating into {', '.join(forecast.languages)}"
     yield "  decoding", f"{forecast.decode_cores:.1f} cores keep the engine busy"
     if forecast.gpu_hours:
         yield "  GPU-hours", f"{forecast.gpu_hours:.2f}"

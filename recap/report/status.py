@@ -27,6 +27,8 @@ def _rows(status: Status) -> Iterator[tuple[str, Any]]:
         yield name, clips
         if name == QUARANTINED:
             yield from ((f"  {reason}", number) for reason, number in status.reasons.items())
+    for language, clips in status.untranslated.items():
+        yield f"not in {language} yet", clips
     if status.last_commit_s is not None:
         yield "last commit", f"{status.last_commit_s:.0f} s ago"
     yield "shards", status.generation or "none yet"
