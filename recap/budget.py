@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from recap.pipeline import Pipeline
@@ -18,6 +19,8 @@ class Budget:
         """How long `pipeline` may hold its GPUs, None for ever. Raises ValueError where that cannot be worked out."""
         if self.gpu_hours is None and self.cost is None:
             return None
+        if not all(math.isfinite(each) for each in (self.gpu_hours, self.cost) if each is not None):
+            raise ValueError("--max-gpu-hours and --max-cost take a number; leave them out for no limit")
         assert pipeline.engine.actors != "auto"
         gpus, price = pipeline.engine.actors * pipeline.engine.gpus_per_actor, pipeline.ray.price_per_gpu_hour
         if not gpus:

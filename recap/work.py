@@ -79,6 +79,7 @@ class Work:
             with _graphs(runner, self.plan, first) as graphs, stopped as stop, _watched(runner, stop):
                 if len(missing):
                     self._rounds(partial(graphs.caption, stop=stop), missing, bars, stop)
+                stop.end_budget()  # it is of captioning
                 for translation in self.plan.translations:
                     begun = time.monotonic()
                     self._translate(partial(graphs.translate, stop=stop, plan=translation), translation, bars, stop)
@@ -130,6 +131,8 @@ class Work:
             bars.start_translating(before, plan.language)
             step = graph_clips(plan.settings.actors)
             for start in range(0, before, step):
+                if stop:
+                    break
                 clips = list(self._captioned(ordinals[start : start + step]))
                 with _losses(stop):
                     for done in translate(clips):
@@ -146,7 +149,8 @@ class Work:
 def _losses(stop: Stop) -> Iterator[None]:
     """A graph that ends before its clips do leaves them to the next round."""
     try:
-        yield
+        with stop.interruptible():
+            yield
     except WorkerLost as error:
         log.warning("a worker was lost: %s", error)
         log.info("what it said", exc_info=error)

@@ -10,6 +10,7 @@ import pytest
 from recap import jobs
 from recap.budget import Budget
 from recap.graph.stopping import Stop, stopping
+from recap.graph.translating import TranslateStage
 
 
 @pytest.fixture
@@ -29,6 +30,9 @@ def test_the_narrower_of_hours_and_money_counts(on_gpus):
 def test_what_cannot_be_worked_out_is_refused(on_gpus, rehearsal):
     with pytest.raises(ValueError, match="gpus_per_actor is 0"):
         Budget(gpu_hours=1).seconds(rehearsal("engine.actors=1"))
+    for odd in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="take a number"):
+            Budget(gpu_hours=odd).seconds(on_gpus)
     with pytest.raises(ValueError, match="price_per_gpu_hour"):
         Budget(cost=1).seconds(replace(on_gpus, ray=replace(on_gpus.ray, price_per_gpu_hour=None)))
 
@@ -41,6 +45,16 @@ def test_a_run_stops_in_order_and_goes_on(rehearsal, monkeypatch):
     assert first.is_over_budget and not first.complete and first.stopped_by is None
     assert first.captioned + first.remaining == 6 and first.remaining > 0
     assert jobs.run(pipeline, runner="loop").generation == whole.generation
+
+
+def test_translating_costs_nothing_of_it(rehearsal, monkeypatch):
+    monkeypatch.setattr(Budget, "seconds", lambda budget, pipeline: budget.gpu_hours)
+    translate = TranslateStage.translate
+    monkeypatch.setattr(TranslateStage, "translate", lambda *some: time.sleep(1.5) or translate(*some))
+    chinese = rehearsal("translation.languages=[zh]", "translation.engine=rehearsal", "review.repair=false")
+    jobs.run(rehearsal("review.repair=false"), runner="loop")
+    summary = jobs.run(chinese, runner="loop", budget=Budget(gpu_hours=1.0))
+    assert summary.complete and not summary.is_over_budget
 
 
 def test_time_that_is_left_at_the_end_stops_nothing():

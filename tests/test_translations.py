@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import tarfile
 
 import pyarrow.parquet as pq
 import pytest
 
-from recap import cli, jobs
+from recap import cli, jobs, work
 from recap.graph import stages, translating
 from recap.graph.stages import WorkerLost
 from recap.planning import plan
@@ -93,6 +95,23 @@ def test_a_language_that_is_lacking_is_told_before_and_meanwhile(run, rehearsal,
     assert "ended with 0 clips remaining and 6 not yet in zh" in capsys.readouterr().err
     run(*CHINESE)
     assert (status(tmp_path / "out").state, status(tmp_path / "out").untranslated) == ("complete", {})
+
+
+def test_a_stop_begins_no_further_graph(run, rehearsal, monkeypatch):
+    run("review.repair=false")
+    monkeypatch.setattr(work, "CLIPS_AN_ACTOR", 2)
+    opened, translate = [], translating.TranslateStage.translate
+
+    def stops(stage, clips):
+        opened.append(stage)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return translate(stage, clips)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(translating.TranslateStage, "translate", stops)
+        stopped = jobs.run(rehearsal(*CHINESE), runner="loop")
+    assert len(opened) == 1 and stopped.stopped_by == signal.SIGTERM and 4 <= stopped.untranslated["zh"] < 6
+    assert run(*CHINESE)[0].complete
 
 
 def test_a_run_that_died_between_blocks_goes_on(run, monkeypatch, tmp_path):

@@ -132,6 +132,7 @@ def prepare() -> None:
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.raise_original_map_exception = True  # or the reason is lost on the way to us
+    context.execution_no_progress_timeout_s = -1  # engine.stall_s watches; loading a model may take longer than Ray's
 
 
 def _graph(clips: Sequence[Clip], plan: WorkPlan, pools: Pools, counter: ray.actor.ActorHandle) -> Dataset:

@@ -26,12 +26,13 @@ class Stop:
     def __init__(self, grace_s: float, budget_s: float | None = None):
         self.grace_s = grace_s
         self.signal: int | None = None
-        self.is_over_budget = False
+        self.is_over_budget = self.is_grace_over = False
         self.is_heard = False  # handlers are set
+        self._is_interruptible = False
         self.asked = threading.Event()
         self._end_with: BaseException | None = None
-        self._timer = threading.Timer(grace_s, self.end, (GraceOver(),))
-        self._budget = threading.Timer(threading.TIMEOUT_MAX if budget_s is None else budget_s, self._spend)
+        self._timer = threading.Timer(grace_s, self._end_grace)
+        self._budget = threading.Timer(min(budget_s or 0.0, threading.TIMEOUT_MAX), self._spend)
         for timer in (self._timer, self._budget):
             timer.daemon = True
         if budget_s is not None:
@@ -41,14 +42,32 @@ class Stop:
         return self.asked.is_set()
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
-        """The first signal asks; the end of the grace period raises GraceOver; a second signal ends the process."""
-        if self._end_with is not None:
-            raise self._end_with
+        """The first signal asks; what `end` was given is raised; a second signal ends the process."""
+        error, self._end_with = self._end_with, None
+        if error is not None:
+            if self._is_interruptible or not isinstance(error, GraceOver):
+                raise error
+            return
         if self.signal is not None:
             _say("ending at once; what was committed is safe, run the same command to go on")
             os._exit(128 + number)
         self.signal = number
         self._ask("once more to end at once")
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Inside, and only there, the end of the grace period raises GraceOver in the main thread."""
+        self._is_interruptible = True
+        try:
+            if self.is_grace_over:
+                raise GraceOver
+            yield
+        finally:
+            self._is_interruptible = False
+
+    def end_budget(self) -> None:
+        """What costs is over."""
+        self._budget.cancel()
 
     def close(self) -> None:
         """The work is over, or the process is about to be."""
@@ -65,6 +84,11 @@ class Stop:
         if not self:
             self.asked.set()
             self._timer.start()
+
+    def _end_grace(self) -> None:
+        self.is_grace_over = True
+        if self.is_heard:
+            self.end(GraceOver())
 
     def end(self, error: BaseException) -> None:
         """Raise `error` in the main thread, whatever that is doing. For any other thread."""

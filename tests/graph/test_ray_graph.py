@@ -17,6 +17,7 @@ import psutil
 import pyarrow as pa
 import pytest
 import ray
+from ray.data import DataContext
 
 from recap import jobs
 from recap.graph.ray_graph import blocks_of
@@ -117,6 +118,12 @@ def test_a_killed_worker_changes_nothing(ray_session, rehearsal, whole, tmp_path
     assert not progress.orphans, "a decoder outlived its worker"
     assert summary.complete
     assert deliverable(tmp_path / "killed") == whole
+
+
+def test_a_model_may_take_as_long_to_load_as_it_likes(ray_session, rehearsal, monkeypatch):
+    """Ray Data gives a graph half an hour for its next block; here less than an actor takes to start."""
+    monkeypatch.setattr(DataContext.get_current(), "execution_no_progress_timeout_s", 0.1)
+    assert jobs.run(rehearsal("slow"), limit=2).captioned == 2
 
 
 def test_reading_a_graph_sends_no_statistics_of_its_blocks(ray_session, monkeypatch):

@@ -1,0 +1,65 @@
+"""How a run is asked to stop, in this very process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from recap.graph.stopping import GraceOver, RayLost, stopping
+
+
+def ask() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def wait(stop) -> None:
+    while not stop.is_grace_over:
+        time.sleep(0.01)
+    time.sleep(0.1)
+
+
+def test_the_end_of_the_grace_period_reaches_a_graph():
+    with stopping(grace_s=0.05) as stop, pytest.raises(GraceOver), stop.interruptible():
+        ask()
+        time.sleep(20)
+
+
+def test_it_reaches_nothing_between_graphs_and_the_next_one_at_its_start():
+    with stopping(grace_s=0.05) as stop:
+        ask()
+        wait(stop)
+        assert stop and stop.signal == signal.SIGTERM
+        with pytest.raises(GraceOver), stop.interruptible():
+            pytest.fail("a graph began")
+
+
+def test_a_lost_ray_reaches_everything():
+    with stopping(grace_s=60) as stop, pytest.raises(RayLost):
+        threading.Timer(0.05, stop.end, (RayLost(),)).start()
+        time.sleep(20)
+
+
+def test_another_thread_than_the_main_one_is_never_interrupted():
+    found = []
+
+    def work():
+        with stopping(grace_s=0.01, budget_s=0.01) as stop, stop.interruptible():
+            wait(stop)
+            found.append(stop.is_over_budget)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(20)
+    assert found == [True]
+
+
+@pytest.mark.parametrize("budget_s", (0.05, 1e12))
+def test_a_budget_that_is_at_its_end_asks_no_more(budget_s):
+    with stopping(grace_s=60, budget_s=budget_s) as stop:
+        stop.end_budget()
+        time.sleep(0.1)
+        assert not stop
