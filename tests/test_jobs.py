@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from recap import jobs, ledger, work
+from recap.engines import RehearsalEngine, RehearsalFront
 from recap.graph import loop
 from recap.pipeline import Pipeline
 from recap.report.progress import Progress
@@ -65,6 +66,26 @@ def test_many_graphs_deliver_what_one_does(rehearsal, tmp_path, monkeypatch, del
     summary = run(rehearsal(f"output.path={tmp_path}/many"))
     assert graphs == [4, 2] and summary.complete
     assert deliverable(tmp_path / "many") == deliverable(tmp_path / "one")
+
+
+def test_a_clip_that_an_engine_dies_of_is_quarantined_and_the_others_are_captioned(rehearsal, tmp_path, monkeypatch):
+    step, request = RehearsalEngine.step, RehearsalFront.requests
+    asked = []
+
+    def requests(front, clips):
+        asked.extend(clip_id for clip_id, _ in clips)
+        return request(front, clips)
+
+    def dies(engine):
+        if any(request_id.startswith(asked[2]) for request_id in engine._requests):
+            raise RuntimeError("an illegal memory access")
+        return step(engine)
+
+    monkeypatch.setattr(RehearsalFront, "requests", requests)
+    monkeypatch.setattr(RehearsalEngine, "step", lambda engine: dies(engine) if len(asked) > 2 else step(engine))
+    summary = run(rehearsal())
+    assert (summary.captioned, summary.remaining, summary.complete) == (5, 0, True)
+    assert summary.reasons == {"caption/engine_died": 1}
 
 
 @pytest.mark.parametrize(("actors", "clips"), [(1, 10_000), (8, 80_000), (200, 500_000)])

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from typing import TypeVar
 
 from recap.engines.base import PROMPTS_PER_SLOT, Completion, Engine, EngineStalled, Request
 from recap.engines.front import Front, refused
 from recap.engines.second import Reviewer
+from recap.engines.suspects import Asked, Job, Suspects
 from recap.engines.watchdog import Watchdog
 from recap.records import Caption, ClipError, Frames
 from recap.timing import Timing
@@ -19,26 +20,8 @@ from recap.timing import Timing
 MAX_REOPENINGS = 3
 _JOIN_S = 0.1
 
+Made = TypeVar("Made")
 log = logging.getLogger(__name__)
-
-
-@dataclass(eq=False)
-class _Job:
-    clip_id: str
-    frames: Frames | None
-    future: Future[tuple[Caption, ...]] = field(default_factory=Future)
-    captions: list[Caption | None] = field(default_factory=list)
-    retried: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class _Asked:
-    """A request that the engine has; it is kept for an engine that comes after it."""
-
-    job: _Job
-    place: int
-    request: Request
-    first: Caption | None = None  # the attempt before this one
 
 
 class Captioner:
@@ -46,9 +29,10 @@ class Captioner:
 
     What a clip is at fault for (`ValueError` or `ClipError` from front or engine) fails that clip
     alone. An engine that dies is replaced by what `reopen` makes, and the clips that it had are asked
-    again, once: where the next engine dies with one of them too, where the front fails, or where a
-    step takes longer than `stall_s` seconds, that is the end. Then every clip in hand fails with the
-    reason, and `submit` refuses from then on. The caller bounds how much is in hand.
+    again; where the next one dies with one of them too, one at a time, and what it dies of then fails.
+    Where it dies for another reason, or too often for any, where the front fails, or where a step takes
+    longer than `stall_s` seconds, that is the end. Then every clip in hand fails with the reason, and
+    `submit` refuses from then on. The caller bounds how much is in hand.
 
     A `reviewer` looks at each caption, and may have it asked for once more with the same visual tokens.
     """
@@ -65,12 +49,12 @@ class Captioner:
     ):
         self._engine, self._front, self._reopen = engine, front, reopen
         self._reviewer = reviewer
-        self._reopenings = 0
+        self._reopenings, self._suspects = 0, Suspects()
         self._timing = timing or Timing("caption")
         self._wake = threading.Condition()
-        self._arrivals: deque[_Job] = deque()
-        self._jobs: set[_Job] = set()
-        self._asked: dict[str, _Asked] = {}
+        self._arrivals: deque[Job] = deque()
+        self._jobs: set[Job] = set()
+        self._asked: dict[str, Asked] = {}
         self._closing = self._stalled = False
         self._stopped_by: BaseException | None = None
         self._stall_s = stall_s
@@ -84,7 +68,7 @@ class Captioner:
         The future fails with `ClipError("caption", …)` where the clip is at fault, else with what
         ended the engine. Raises that too, or `RuntimeError`, once the captioner has stopped.
         """
-        job = _Job(clip_id, frames)
+        job = Job(clip_id, frames)
         with self._wake:
             if self._closing:
                 raise self._stopped_by or RuntimeError("the captioner was closed and takes no more clips")
@@ -123,17 +107,22 @@ class Captioner:
             return not self._closing
 
     def _has_work(self) -> bool:
-        return self._closing or bool(self._arrivals) or self._engine.pending > 0
+        return self._closing or bool(self._arrivals) or self._engine.pending > 0 or bool(self._suspects)
 
     def _admit(self) -> None:
         """Make the next clips' requests, as many as the front looks at together, where the engine will soon ask."""
+        if self._suspects:
+            if not self._engine.pending:
+                self._ask(self._suspects.next())
+            return
         if self._engine.pending >= PROMPTS_PER_SLOT * self._engine.slots:
             return
         jobs = self._next_arrivals()
         if not jobs:
             return
         with self._timing.phase("vision"):
-            made = self._look(jobs)
+            clips = [(job.clip_id, job.frames) for job in jobs]
+            made = self._with_room(lambda: self._front.requests(clips))
         for job, requests in zip(jobs, made, strict=True):
             job.frames = None
             if isinstance(requests, ClipError):
@@ -141,17 +130,17 @@ class Captioner:
             else:
                 self._start(job, requests)
 
-    def _look(self, jobs: list[_Job]) -> list[list[Request] | ClipError]:
-        """The front's requests; where it is short of memory the engine gives up some of its own."""
+    def _with_room(self, make: Callable[[], Made]) -> Made:
+        """What the front makes; where it is short of memory the engine gives up some of its own."""
         while True:
             try:
-                return self._front.requests([(job.clip_id, job.frames) for job in jobs])
+                return make()
             except MemoryError as error:
                 self._engine.halve(str(error))
 
-    def _next_arrivals(self) -> list[_Job]:
+    def _next_arrivals(self) -> list[Job]:
         """The next clips that are still wanted; they stay in `_jobs` until they are answered."""
-        jobs: list[_Job] = []
+        jobs: list[Job] = []
         with self._wake:
             while self._arrivals and len(jobs) < self._front.together:
                 job = self._arrivals.popleft()
@@ -160,82 +149,95 @@ class Captioner:
             self._jobs.update(jobs)
         return jobs
 
-    def _start(self, job: _Job, requests: list[Request]) -> None:
+    def _start(self, job: Job, requests: list[Request]) -> None:
         assert requests, f"the front made no request for clip {job.clip_id}"
         job.captions = [None] * len(requests)
         try:
             for place, request in enumerate(requests):
-                self._engine.submit(request)
-                self._asked[request.request_id] = _Asked(job, place, request)
+                self._ask([Asked(job, place, request)])
                 self._timing.counts["prompt_tokens"] += request.length
         except (ValueError, ClipError) as error:
             self._fail(job, error)
+
+    def _ask(self, asked: Sequence[Asked]) -> None:
+        for each in asked:
+            self._engine.submit(each.request)
+            self._asked[each.request.request_id] = each
 
     def _step(self) -> list[Completion]:
         try:
             return self._engine.step()
         except Exception as error:
-            jobs = {asked.job for asked in self._asked.values()}
-            if self._reopen is None or self._reopenings == MAX_REOPENINGS or any(job.retried for job in jobs):
+            if self._reopen is None or self._reopenings == MAX_REOPENINGS or self._suspects.is_hopeless:
                 raise
-            log.warning("the engine died and is opened again; %d clips are asked once more: %r", len(jobs), error)
-        self._start_again(jobs)
+            reason = repr(error)
+            log.warning(
+                "the engine died and is opened again; its %d texts are asked again: %s", len(self._asked), reason
+            )
+        self._start_again(reason)
         return []
 
-    def _start_again(self, jobs: set[_Job]) -> None:
+    def _start_again(self, reason: str) -> None:
         self._engine.close()
         self._engine = self._reopen()
         self._reopenings += 1
-        for job in jobs:
-            job.retried = True
-        for asked in self._asked.values():
-            self._engine.submit(asked.request)
+        asked, self._asked = list(self._asked.values()), {}
+        self._ask(self._suspects.after_death(asked, reason))
 
     def _deliver(self, completion: Completion) -> None:
         asked = self._asked.pop(completion.request_id)
+        if verdict := self._suspects.verdict(asked):
+            self._fail(*verdict)
+            self._reopenings = 0
+            return
         self._timing.counts["output_tokens"] += len(completion.token_ids)
         job = asked.job
         if job not in self._jobs:
             return
         try:
-            caption = self._reviewed(asked, self._front.caption(completion))
-        except (ValueError, ClipError) as error:
+            caption = self._read(completion)
+        except Exception as error:  # of a text: the engine has no part in it
             self._fail(job, error)
-        else:
-            job.captions[asked.place] = caption
-            if all(caption is not None for caption in job.captions) and self._is_ours_to_answer(job):
-                job.future.set_result(tuple(job.captions))
+            return
+        job.captions[asked.place] = self._chosen(asked, caption)
+        if all(caption is not None for caption in job.captions) and self._is_ours_to_answer(job):
+            self._suspects.sound = asked.request
+            job.future.set_result(tuple(job.captions))
 
-    def _reviewed(self, asked: _Asked, caption: Caption) -> Caption | None:
-        """The caption that stays; None where it is asked for once more."""
+    def _read(self, completion: Completion) -> Caption:
+        caption = self._front.caption(completion)
         if self._reviewer is None:
             return caption
         with self._timing.phase("review"):
-            caption = self._reviewer.look(caption)
+            return self._reviewer.look(caption)
+
+    def _chosen(self, asked: Asked, caption: Caption) -> Caption | None:
+        """The caption that stays; None where it is asked for once more."""
+        if self._reviewer is None:
+            return caption
         if asked.first is not None:
             return self._reviewer.better(asked.first, caption)
         return None if self._ask_again(asked, caption) else caption
 
-    def _ask_again(self, asked: _Asked, caption: Caption) -> bool:
+    def _ask_again(self, asked: Asked, caption: Caption) -> bool:
         """False where there is nothing to try, or the engine has no room for it."""
         retry = self._reviewer.retry(caption)
         if retry is None:
             return False
         try:
-            request = self._front.again(asked.request, retry)
-            self._engine.submit(request)
+            request = self._with_room(lambda: self._front.again(asked.request, retry))
+            self._ask([Asked(asked.job, asked.place, request, caption)])
         except ValueError as error:
             log.info("%s keeps its first caption: %s", asked.request.request_id, error)
             return False
-        self._asked[request.request_id] = _Asked(asked.job, asked.place, request, caption)
         self._timing.counts["prompt_tokens"] += request.length
         return True
 
-    def _fail(self, job: _Job, error: ValueError | ClipError) -> None:
+    def _fail(self, job: Job, error: Exception) -> None:
         if self._is_ours_to_answer(job):
             job.future.set_exception(error if isinstance(error, ClipError) else refused(error))
 
-    def _is_ours_to_answer(self, job: _Job) -> bool:
+    def _is_ours_to_answer(self, job: Job) -> bool:
         """True once for each job: the watchdog answers them too."""
         with self._wake:
             ours = job in self._jobs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import blake2b
@@ -15,6 +16,7 @@ from recap.pllava.prompts import render_prompt, resolve_instruction, resolve_sys
 from recap.records import Caption, ClipError, FrameRequest, Frames
 
 PROMPT_MARK = "/"
+log = logging.getLogger(__name__)
 
 
 class Front(Protocol):
@@ -33,7 +35,7 @@ class Front(Protocol):
         """The completion of one of those requests as text."""
 
     def again(self, request: Request, retry: Retry) -> Request:
-        """A second request about what `request` shows. Raises `ValueError` where there can be none."""
+        """A second request about what `request` shows. `ValueError` where there can be none, `MemoryError` as above."""
 
 
 class RehearsalFront:
@@ -98,9 +100,12 @@ def count_windows(frames: Frames, request: FrameRequest) -> int:
     return shape[0] // pictures
 
 
-def refused(error: ValueError) -> ClipError:
-    """What becomes of a clip that the model cannot be shown."""
-    return ClipError("caption", "refused", str(error))
+def refused(error: Exception) -> ClipError:
+    """What becomes of a clip that the model cannot be shown, or of whose text recap makes nothing."""
+    if isinstance(error, ValueError):
+        return ClipError("caption", "refused", str(error))
+    log.error("a text could not be read or reviewed", exc_info=error)
+    return ClipError("caption", "unreadable", f"its text could not be read or reviewed: {error!r}")
 
 
 def make_request(clip_id: str, prompt_name: str, engine: EngineSettings, **model_prompt) -> Request:

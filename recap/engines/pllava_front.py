@@ -142,7 +142,11 @@ class PllavaFront:
         start = first.tolist().index(self._model.config.image_token_id)
         visual = request.embeddings[start : start + request.length - len(first) + 1]
         input_ids = _tokenised(self._model, prompt_text(self._prompt, retry.instruction))
-        return decoded_as(retry, request, embeddings=self._model.prompt_embeddings(input_ids, visual[None])[0])
+        try:
+            embeddings = self._model.prompt_embeddings(input_ids, visual[None])[0]
+        except torch.OutOfMemoryError as error:
+            raise MemoryError(str(error)) from None
+        return decoded_as(retry, request, embeddings=embeddings)
 
 
 def _tokenised(model: Pllava, text: str) -> torch.Tensor:
