@@ -36,8 +36,10 @@ LAW = {
     "delivery": {"storage", "ledger", "review", "translation"},
     "rereview": {"storage", "ledger", "review"},
     "budget": {"pipeline"},
+    "cluster": {"graph", "pipeline"},
     "jobs": {
         "budget",
+        "cluster",
         "corpus",
         "delivery",
         "engines",
@@ -54,6 +56,7 @@ LAW = {
         "work",
     },
     "forecast": {
+        "cluster",
         "storage",
         "corpus",
         "engines",
@@ -69,9 +72,9 @@ LAW = {
     "status": {"storage", "ledger"},
     "verification": {"storage", "delivery", "ledger", "review", "shards"},
     "work": {"storage", "graph", "ledger", "report"},
-    "graph": {"storage", "video", "engines", "ledger", "pllava", "review", "translation"},
+    "graph": {"limits", "storage", "video", "engines", "ledger", "pllava", "review", "translation"},
     "translation": {"engines", "pllava", "review"},
-    "engines": {"pllava"},
+    "engines": {"limits", "pllava"},
     "pipeline": {
         "storage",
         "corpus",
@@ -97,6 +100,7 @@ LAW = {
     "shards": {"ledger", "storage"},
     "source": set(),
     "video": set(),
+    "limits": set(),
     "records": set(),
     "timing": set(),
 }

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 import torch
 from torch import nn
 from transformers import LlamaConfig, PreTrainedModel
 
 from recap.engines.base import PROMPTS_PER_SLOT
+from recap.limits import free_memory_bytes
 
 CUDA_SHARE, CPU_SHARE = 0.8, 0.5  # the rest is for activations, and on a CPU for everything else that runs there
-_MEMINFO = Path("/proc/meminfo")
 
 
 def rows_that_fit(model: PreTrainedModel, capacity: int, wanted: int) -> int:
@@ -68,7 +67,4 @@ def usable_bytes(device: torch.device) -> float:
         reserved, allocated = torch.cuda.memory_reserved(device), torch.cuda.memory_allocated(device)
         ours = torch.cuda.get_per_process_memory_fraction(device) * total
         return CUDA_SHARE * (min(free, ours - reserved) + reserved - allocated)
-    if not _MEMINFO.exists():
-        return float("inf")
-    (available,) = (line for line in _MEMINFO.read_text().splitlines() if line.startswith("MemAvailable:"))
-    return CPU_SHARE * int(available.split()[1]) * 1024
+    return CPU_SHARE * free_memory_bytes()

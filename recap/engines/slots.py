@@ -26,26 +26,31 @@ CUDA_ROWS = 8  # few different shapes, here too
 
 
 class Slots:
-    """`count` slots of `capacity` positions for a model of the Llama family.
+    """`count` slots of `capacity` positions, in a cache of `rows`, for a model of the Llama family.
 
-    On a CPU a step computes a few rows for nothing where that makes every row's routine the same: then not even
-    the last bit of a text's scores depends on its neighbours. On a GPU it does so for the sake of `cuda_graphs`.
+    On a CPU a step computes a few rows for nothing where that makes every row's routine the same (`row_multiple`):
+    then not even the last bit of a text's scores depends on its neighbours. On a GPU it does so for the sake of
+    `cuda_graphs`.
     """
 
     def __init__(
-        self, model: PreTrainedModel, ends: frozenset[int], count: int, capacity: int, *, cuda_graphs: bool = False
+        self,
+        model: PreTrainedModel,
+        ends: frozenset[int],
+        count: int,
+        rows: int,
+        capacity: int,
+        *,
+        cuda_graphs: bool = False,
     ):
+        assert count <= rows
         self.count, self.capacity = count, capacity
         self._model, self._ends = model, ends
         self._texts: list[Text] = []
         self._decoding: Decoding | None = None
         self._graphs = CudaGraphs() if cuda_graphs and on_current_card(model) else None
         device, heads = home(model), model.config.num_key_value_heads
-        self._multiple = 1 if self._graphs is None else CUDA_ROWS
-        rows = count
-        if device.type == "cpu":
-            self._multiple = CPU_ROWS_PER_THREAD * torch.get_num_threads()
-            rows = round_up(count, self._multiple)
+        self._multiple = min(rows, row_multiple(model) if self._graphs is None else CUDA_ROWS)
         self._cache = SlotCache(model.config.num_hidden_layers, rows, capacity)
         self._inputs = torch.zeros(rows, model.config.hidden_size, dtype=model.dtype, device=device)
         self._lengths = torch.zeros(rows, dtype=torch.long, device=device)
@@ -122,6 +127,11 @@ class Slots:
         self._cache.move(len(self._texts), row, last.positions)
         for state in (self._inputs, self._lengths):
             state[row] = state[len(self._texts)]
+
+
+def row_multiple(model: PreTrainedModel) -> int:
+    """Of how many rows every step should have a multiple."""
+    return CPU_ROWS_PER_THREAD * torch.get_num_threads() if home(model).type == "cpu" else 1
 
 
 def round_up(number: int, multiple: int) -> int:

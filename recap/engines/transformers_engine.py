@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from recap.engines.base import Completion, Request, check_prompt
 from recap.engines.memory import rows_that_fit
-from recap.engines.slots import BOUND_STEP, Slots, round_up
+from recap.engines.slots import BOUND_STEP, Slots, round_up, row_multiple
 from recap.timing import Timing
 
 PREFILL_POSITIONS = 4096  # more in one prefill would not make an accelerator any busier
@@ -121,8 +121,11 @@ class TransformersEngine:
         if self._slots is None or needed > self._slots.capacity:
             self._slots = None
             capacity = round_up(needed + self._headroom, BOUND_STEP)
-            count = rows_that_fit(self._model, capacity, self._batch_size)
-            self._slots = Slots(self._model, self._ends, count, capacity, cuda_graphs=self._cuda_graphs)
+            multiple = row_multiple(self._model)
+            rows = rows_that_fit(self._model, capacity, round_up(self._batch_size, multiple))
+            rows -= rows % multiple if rows > multiple else 0
+            count = min(rows, self._batch_size)
+            self._slots = Slots(self._model, self._ends, count, rows, capacity, cuda_graphs=self._cuda_graphs)
 
     def _next_prompts(self) -> list[Request]:
         """The oldest that waits and others of its length; nothing while it waits for larger slots."""

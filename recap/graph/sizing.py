@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 from typing import Literal
 
-import psutil
-
 from recap.engines import EngineSettings
+from recap.limits import cores, memory_bytes
 from recap.translation import TranslationSettings
 
 HEADROOM_CPUS = 0.5  # Ray Data's own tasks need room: with less a graph can stand still without a word
@@ -107,15 +105,14 @@ def caption_actors(engine: EngineSettings, machine: Machine, model_bytes: int, c
 
 
 def local_machine(gpus_per_actor: float) -> Machine:
-    """What this process may use."""
-    return Machine(*local_resources(gpus_per_actor), psutil.virtual_memory().total)
+    """What this process may use, of a container its share."""
+    return Machine(*local_resources(gpus_per_actor), memory_bytes())
 
 
 def local_resources(gpus_per_actor: float) -> tuple[int, int]:
     """The CPUs that this process may use and, where the engine wants any, the GPUs that torch sees."""
-    cpus = len(os.sched_getaffinity(0))
     if not gpus_per_actor:
-        return cpus, 0
+        return cores(), 0
     import torch
 
-    return cpus, torch.cuda.device_count()
+    return cores(), torch.cuda.device_count()

@@ -44,7 +44,7 @@ def llama(**other) -> LlamaForCausalLM:
 def scores_of_a_step(model, lengths) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """Scores from the step, and what the model itself says of each prompt alone."""
     prompts = [torch.randint(10, 61, (length,), generator=torch.Generator().manual_seed(length)) for length in lengths]
-    slots, seen = Slots(model, NEVER, len(prompts), 128), []
+    slots, seen = Slots(model, NEVER, len(prompts), 8, 128), []
     for place, prompt in enumerate(prompts):
         slots.prefill([Request(str(place), 4, token_ids=tuple(prompt.tolist()))])
     hook = model.lm_head.register_forward_hook(lambda _, __, out: seen.append(out))
@@ -75,7 +75,7 @@ def test_keys_are_read_where_they_lie(monkeypatch):
         return attend(query, key, value, **how)
 
     monkeypatch.setattr(module, "scaled_dot_product_attention", attention)
-    slots = Slots(model, NEVER, 4, 128)
+    slots = Slots(model, NEVER, 4, 4, 128)
     slots.prefill([Request("a", 4, token_ids=(11, 12, 13))])
     with torch.inference_mode():
         slots.decode()

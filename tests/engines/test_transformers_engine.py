@@ -10,7 +10,7 @@ import torch
 
 from recap.engines import Request, complete
 from recap.engines import transformers_engine as module
-from recap.engines.slots import Slots
+from recap.engines.slots import Slots, round_up
 from recap.engines.transformers_engine import TransformersEngine
 
 
@@ -257,11 +257,11 @@ def test_out_of_memory_halves_the_slots_and_loses_no_clip(make_engine, cramped, 
 def test_slots_that_cannot_even_be_made_are_halved(make_engine, monkeypatch, caplog):
     expected, made, make = texts(make_engine(8), token_requests(12)), [], module.Slots
 
-    def no_room_for_eight(model, ends, count, capacity, **how):
+    def no_room_for_eight(model, ends, count, *size, **how):
         made.append(count)
         if count == 8:
             raise torch.OutOfMemoryError("CUDA out of memory: tried to allocate")
-        return make(model, ends, count, capacity, **how)
+        return make(model, ends, count, *size, **how)
 
     monkeypatch.setattr(module, "Slots", no_room_for_eight)
     assert texts(make_engine(8), token_requests(12)) == expected
@@ -282,7 +282,23 @@ def test_slots_are_as_many_as_memory_holds(make_engine, monkeypatch):
     monkeypatch.setattr(module, "rows_that_fit", lambda _, capacity, wanted: asked.append((capacity, wanted)) or 2)
     expected = texts(make_engine(1), token_requests(12))
     assert texts(make_engine(6), token_requests(12)) == expected
-    assert asked[-1][1] == 6 and all(capacity % 64 == 0 for capacity, _ in asked)
+    assert asked[-1][1] == round_up(6, 4 * torch.get_num_threads()) and all(capacity % 64 == 0 for capacity, _ in asked)
+
+
+@pytest.mark.parametrize(("fitting", "rows", "count"), [(2, 2, 2), (11, 8, 6), (4, 4, 4), (3, 3, 3)])
+def test_rows_that_a_step_computes_for_nothing_take_no_memory_that_is_not_there(
+    make_engine, monkeypatch, fitting, rows, count
+):
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(module, "rows_that_fit", lambda *_: fitting)
+    torch.set_num_threads(1)
+    try:
+        engine = make_engine(6)
+        complete_one = texts(engine, token_requests(7))
+    finally:
+        torch.set_num_threads(threads)
+    (kept,) = {layer.keys.shape[0] for layer in engine._slots._cache.layers}
+    assert (kept, engine.slots, len(complete_one)) == (rows, count, 7)
 
 
 def test_a_longer_prompt_waits_for_larger_slots(engine):
