@@ -11,7 +11,7 @@ import pyarrow as pa
 from recap import engines, ledger
 from recap.corpus import caller_columns, corpus_identity, scan
 from recap.graph.plan import WorkPlan
-from recap.graph.sizing import local_resources, size_pools, translator_cpus
+from recap.graph.sizing import local_machine, size_pools, translator_cpus
 from recap.graph.translating import TranslationPlan
 from recap.pipeline import Pipeline
 from recap.records import STATUSES, FrameRequest
@@ -140,13 +140,13 @@ def _local_problems(pipeline: Pipeline) -> list[str]:
 
 def _pool_problem(pipeline: Pipeline) -> str | None:
     engine = pipeline.engine
-    cpus, gpus = local_resources(engine.gpus_per_actor)
+    machine = local_machine(engine.gpus_per_actor)
     wanted = {
         "decode_workers": pipeline.decode.workers,
         "caption_actors": 1 if engine.actors == "auto" else engine.actors,
     }
     try:
-        size_pools(cpus, gpus, gpus_per_actor=engine.gpus_per_actor, shares_cores=engine.computes_on_cpu, **wanted)
+        size_pools(machine, gpus_per_actor=engine.gpus_per_actor, shares_cores=engine.computes_on_cpu, **wanted)
     except ValueError as error:
         return str(error)
     return None
@@ -155,7 +155,7 @@ def _pool_problem(pipeline: Pipeline) -> str | None:
 def _translator_problem(settings: TranslationSettings) -> str | None:
     try:
         if settings.languages:
-            translator_cpus(*local_resources(settings.gpus_per_actor), settings)
+            translator_cpus(local_machine(settings.gpus_per_actor), settings)
     except ValueError as error:
         return str(error)
     return None
@@ -249,7 +249,7 @@ def work_plan(
         commit_every_s=pipeline.output.commit_every_s,
         epoch=epoch,
         translations=tuple(_translation_plans(pipeline, model, translation, keys, epoch)),
-        **{name: keys.values[name] for name in ("view_key", "caption_key", "review_key")},
+        **{name: keys.values[name] for name in ("caption_key", "review_key")},
     )
 
 

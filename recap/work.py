@@ -106,7 +106,8 @@ class Work:
             self._round(run_graph, missing, bars, stop)
             self.committed = self._read(self.plan.fragments)
             before, missing = len(missing), self.committed.missing(self.limit)
-            if stop or not len(missing) or (len(missing) == before and number > 1):
+            is_stuck = number > 1 and len(missing) == before
+            if stop or not len(missing) or is_stuck or number == self.plan.ray.rounds:
                 return
             log.warning("round %d left %d clips behind; going on with those", number, len(missing))
 

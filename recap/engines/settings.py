@@ -124,14 +124,13 @@ class EngineSettings:
         if self.actors != "auto":
             bounds["actors"] = (1, None)
         _check("engine", self, **bounds, repetition_penalty=(0.01, 100), stall_s=(0.01, None))
+        if self.gpus_per_actor > 1 and self.gpus_per_actor % 1:
+            raise ValueError(f"engine.gpus_per_actor above 1 must be whole, not {self.gpus_per_actor:g}")
+        self._check_quantization()
 
-        self._check_vllm()
-
-    def _check_vllm(self) -> None:
+    def _check_quantization(self) -> None:
         if self.quantization and (self.kind != "vllm" or not self.gpus_per_actor):
             raise ValueError(f"engine.quantization {self.quantization} wants engine.kind: vllm and a GPU")
-        if self.kind == "vllm" and self.gpus_per_actor > 1 and self.gpus_per_actor % 1:
-            raise ValueError(f"engine.gpus_per_actor above 1 must be whole, not {self.gpus_per_actor:g}")
 
     @property
     def computes_on_cpu(self) -> bool:

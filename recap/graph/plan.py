@@ -28,7 +28,6 @@ class WorkPlan:
     fragments: Location
     commit_every_s: float
     epoch: int
-    view_key: str
     caption_key: str
     review_key: str
     translations: tuple[TranslationPlan, ...] = ()

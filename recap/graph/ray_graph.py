@@ -38,10 +38,8 @@ COUNT_EVERY_S = 0.5
 
 def size_cluster(decode: DecodeSettings, engine: EngineSettings) -> Pools:
     """The pools for the cluster that is joined; ValueError when they cannot run on it."""
-    machine = joined_machine()
     return size_pools(
-        machine.cpus,
-        machine.gpus,
+        joined_machine(),
         decode_workers=decode.workers,
         caption_actors=1 if engine.actors == "auto" else engine.actors,
         gpus_per_actor=engine.gpus_per_actor,
@@ -51,15 +49,15 @@ def size_cluster(decode: DecodeSettings, engine: EngineSettings) -> Pools:
 
 def check_translators(settings: TranslationSettings) -> None:
     """ValueError when they cannot run on the cluster that is joined: a graph would wait for room without an end."""
-    machine = joined_machine()
     if settings.languages:
-        translator_cpus(machine.cpus, machine.gpus, settings)
+        translator_cpus(joined_machine(), settings)
 
 
 def joined_machine() -> Machine:
     """What the joined cluster has in all."""
     have = ray.cluster_resources()
-    return Machine(have.get("CPU", 0), have.get("GPU", 0), have.get("memory", 0))
+    nodes = tuple(node["Resources"].get("GPU", 0) for node in ray.nodes() if node["Alive"])
+    return Machine(have.get("CPU", 0), have.get("GPU", 0), have.get("memory", 0), nodes)
 
 
 def ray_round(clips: Sequence[Clip], watcher: Watcher, stop: Stop, *, plan: WorkPlan) -> Iterator[Receipt]:

@@ -47,13 +47,13 @@ def ray_translation(clips: Sequence[Captioned], stop: Stop, *, plan: Translation
 
 def _graph(clips: Sequence[Captioned], plan: TranslationPlan, counter: ray.actor.ActorHandle) -> Dataset:
     prepare()
-    settings, machine = plan.settings, joined_machine()
+    settings = plan.settings
     packed = [pa.table({"clips": [pickle.dumps(block)]}) for block in blocks(clips, len(clips), settings.actors)]
     return ray.data.from_blocks(packed).map_batches(
         _Translate,
         fn_constructor_args=(plan, counter),
         compute=ActorPoolStrategy(size=settings.actors),
-        num_cpus=translator_cpus(machine.cpus, machine.gpus, settings),
+        num_cpus=translator_cpus(joined_machine(), settings),
         num_gpus=settings.gpus_per_actor,
         batch_size=1,  # a row is a block of clips
         batch_format="pyarrow",

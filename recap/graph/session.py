@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 import psutil
 import ray
 
-from recap.graph.sizing import local_resources
 from recap.graph.stopping import deaf_children
+from recap.limits import cores
 
 QUIET = {
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # Ray's C++ half reports routine events as errors on our stderr
@@ -33,7 +33,7 @@ def ray_session(address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    local = {} if address else {"num_cpus": local_resources(0)[0], "include_dashboard": False}
+    local = {} if address else {"num_cpus": cores(), "include_dashboard": False}
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what fails is raised to us
     if not address:
         for name, value in QUIET.items():

@@ -15,7 +15,7 @@ class RaySettings:
     address: str | None = None
     """A running cluster (`auto`, or `host:port`); without it a local session is started."""
     rounds: int = 3
-    """How often the graph may run again on clips that a dead worker left behind."""
+    """How often the graph may run, the first time and again on clips that a dead worker left behind."""
     price_per_gpu_hour: float | None = None
     """What a GPU costs for an hour, in any currency: `recap plan` foresees a cost with it, `--max-cost` bounds one."""
 

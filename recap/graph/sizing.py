@@ -22,11 +22,28 @@ BATCHES = 2  # with fewer than these, another copy takes longer to start than it
 
 @dataclass(frozen=True)
 class Machine:
-    """What there is to compute with, on one machine or all of a cluster's together."""
+    """What there is to compute with, on one machine or in all of a cluster, whose GPUs are counted by node too."""
 
     cpus: float
     gpus: float
     memory_bytes: float = math.inf
+    node_gpus: tuple[float, ...] = ()
+
+    def copies(self, gpus_each: float) -> int:
+        """How many copies there is room for that take so many GPUs of one node each, or that part of one GPU."""
+        nodes = self.node_gpus or (self.gpus,)
+        if gpus_each >= 1:
+            return sum(int(gpus // gpus_each) for gpus in nodes)
+        return int(self.gpus) * int(1 / gpus_each + 1e-9)
+
+    def check_copies(self, section: str, actors: int, gpus_each: float) -> None:
+        """ValueError where the GPUs have no room for so many `actors`."""
+        if gpus_each and actors > self.copies(gpus_each):
+            raise ValueError(
+                f"{section}.actors {actors} × {section}.gpus_per_actor {gpus_each:g} need {actors * gpus_each:g} GPUs, "
+                f"and Ray finds {self.gpus:g}, with room for {self.copies(gpus_each)} such actors; lower one of them, "
+                "or add GPUs"
+            )
 
 
 @dataclass(frozen=True)
@@ -41,52 +58,43 @@ class Pools:
 
 
 def size_pools(
-    cpus: float,
-    gpus: float,
+    machine: Machine,
     *,
     decode_workers: int | Literal["auto"],
     caption_actors: int,
     gpus_per_actor: float,
     shares_cores: bool = False,
 ) -> Pools:
-    """Fit the pools into `cpus` and `gpus`; ValueError with the sums when they cannot run.
+    """Fit the pools into `machine`; ValueError with the sums when they cannot run.
 
     Where engines compute on the very cores that decode (`shares_cores`), `auto` starts a decoder for each core: which
     of the two a clip takes longer in is not known, and whoever is ahead is held back. What they reserve is a share.
     """
-    if caption_actors * gpus_per_actor > gpus:
-        raise ValueError(
-            f"engine.actors {caption_actors} × engine.gpus_per_actor {gpus_per_actor:g} need "
-            f"{caption_actors * gpus_per_actor:g} GPUs, and Ray finds {gpus:g}; lower one of them or add GPUs"
-        )
-    usable = cpus - HEADROOM_CPUS
+    machine.check_copies("engine", caption_actors, gpus_per_actor)
+    cpus, usable = machine.cpus, machine.cpus - HEADROOM_CPUS
     caption_cpus = min(CAPTION_CPUS, usable / 2 / caption_actors)
     room = usable - caption_actors * caption_cpus
     fitting = max(1, int(cpus) if shares_cores else int(room / DECODE_CPUS))
     workers = fitting if decode_workers == "auto" else decode_workers
     decode_cpus = min(DECODE_CPUS, room / workers)
     if workers > max(1, WORKERS_A_CPU * cpus) or min(decode_cpus, caption_cpus) < MIN_CPUS:
+        mend = f"decode.workers (to {fitting})" if workers > fitting else f"engine.actors (to {_most_actors(machine)})"
         raise ValueError(
             f"decode.workers {workers} × {decode_cpus:.2g} CPU and engine.actors {caption_actors} × {caption_cpus:.2g} "
             f"CPU are shares of the {cpus:g} CPUs too small to work with, {HEADROOM_CPUS:g} of them left free so that "
-            f"the graph cannot stand still; lower decode.workers (to {fitting}) or engine.actors, or add CPUs"
+            f"the graph cannot stand still; lower {mend}, or add CPUs"
         )
     return Pools(workers, decode_cpus, caption_actors, caption_cpus, gpus_per_actor)
 
 
-def translator_cpus(cpus: float, gpus: float, settings: TranslationSettings) -> float:
-    """What each translator reserves of `cpus`; ValueError with the sums when they cannot run on them and `gpus`."""
-    if settings.actors * settings.gpus_per_actor > gpus:
-        raise ValueError(
-            f"translation.actors {settings.actors} × translation.gpus_per_actor {settings.gpus_per_actor:g} need "
-            f"{settings.actors * settings.gpus_per_actor:g} GPUs, and Ray finds {gpus:g}; lower one of them or add "
-            "GPUs"
-        )
-    share = min(1.0, (cpus - HEADROOM_CPUS) / settings.actors)
+def translator_cpus(machine: Machine, settings: TranslationSettings) -> float:
+    """What each translator reserves of the CPUs; ValueError with the sums when they cannot run on `machine`."""
+    machine.check_copies("translation", settings.actors, settings.gpus_per_actor)
+    share = min(1.0, (machine.cpus - HEADROOM_CPUS) / settings.actors)
     if share < MIN_CPUS:
         raise ValueError(
-            f"translation.actors {settings.actors} × {share:.2g} CPU are shares of the {cpus:g} CPUs too small to work "
-            "with; lower translation.actors, or add CPUs"
+            f"translation.actors {settings.actors} × {share:.2g} CPU are shares of the {machine.cpus:g} CPUs too small "
+            "to work with; lower translation.actors, or add CPUs"
         )
     return share
 
@@ -96,7 +104,7 @@ def caption_actors(engine: EngineSettings, machine: Machine, model_bytes: int, c
     if engine.actors != "auto":
         return engine.actors
     if engine.gpus_per_actor:
-        most = machine.gpus // engine.gpus_per_actor
+        most = min(_most_actors(machine), machine.copies(engine.gpus_per_actor))
     elif engine.kind == "rehearsal":
         most = 1
     else:
@@ -104,15 +112,16 @@ def caption_actors(engine: EngineSettings, machine: Machine, model_bytes: int, c
     return max(1, int(min(most, clips // (BATCHES * engine.batch_size))))
 
 
+def _most_actors(machine: Machine) -> int:
+    return max(1, int((machine.cpus - HEADROOM_CPUS) / 2 / MIN_CPUS))
+
+
 def local_machine(gpus_per_actor: float) -> Machine:
-    """What this process may use, of a container its share."""
-    return Machine(*local_resources(gpus_per_actor), memory_bytes())
+    """What this process may use, of a container its share; GPUs are counted where an engine wants any."""
+    return Machine(cores(), _local_gpus() if gpus_per_actor else 0, memory_bytes())
 
 
-def local_resources(gpus_per_actor: float) -> tuple[int, int]:
-    """The CPUs that this process may use and, where the engine wants any, the GPUs that torch sees."""
-    if not gpus_per_actor:
-        return cores(), 0
+def _local_gpus() -> int:
     import torch
 
-    return cores(), torch.cuda.device_count()
+    return torch.cuda.device_count()

@@ -57,5 +57,7 @@ class TranslationSettings:
                 raise ValueError(f"translation.{name} must be at least 1, not {getattr(self, name)}")
         if self.gpus_per_actor < 0:
             raise ValueError(f"translation.gpus_per_actor must be 0 or more, not {self.gpus_per_actor}")
+        if self.gpus_per_actor > 1 and self.gpus_per_actor % 1:
+            raise ValueError(f"translation.gpus_per_actor above 1 must be whole, not {self.gpus_per_actor:g}")
         if "{text}" not in self.instruction:
             raise ValueError("translation.instruction must hold {text}, where the caption goes")

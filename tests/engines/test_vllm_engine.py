@@ -224,7 +224,7 @@ class EightBits:
 def test_a_run_in_eight_bits_sees_what_one_in_sixteen_does(caption_demo, monkeypatch):
     eight_bits = EightBits()
     monkeypatch.setattr("vllm._custom_ops.scaled_fp8_quant", eight_bits)
-    monkeypatch.setattr(EngineSettings, "_check_vllm", lambda self: None)  # which wants a GPU
+    monkeypatch.setattr(EngineSettings, "_check_quantization", lambda self: None)  # which wants a GPU
     found = caption_demo("vllm", "loop", "model.dtype=bfloat16", "engine.quantization=fp8")
     whole = caption_demo("vllm", "loop", "model.dtype=bfloat16")
     config = json.loads((resolve_checkpoint("pocket") / "config.json").read_text())

@@ -13,7 +13,7 @@ from recap.translation import TranslationSettings
 
 def pools(cpus, gpus=0, workers="auto", actors=1, per_actor=0, shares_cores=False):
     wanted = {"decode_workers": workers, "caption_actors": actors}
-    return size_pools(cpus, gpus, gpus_per_actor=per_actor, shares_cores=shares_cores, **wanted)
+    return size_pools(Machine(cpus, gpus), gpus_per_actor=per_actor, shares_cores=shares_cores, **wanted)
 
 
 def test_two_cores_get_one_decoder_and_one_captioner():
@@ -46,12 +46,12 @@ def test_the_sum_always_leaves_room(cpus, actors, shares_cores):
 
 
 def test_translators_share_what_there_is_and_others_are_refused():
-    assert translator_cpus(8, 0, TranslationSettings()) == 1.0
-    assert translator_cpus(2, 1, TranslationSettings(actors=2, gpus_per_actor=0.5)) == 0.75
+    assert translator_cpus(Machine(8, 0), TranslationSettings()) == 1.0
+    assert translator_cpus(Machine(2, 1), TranslationSettings(actors=2, gpus_per_actor=0.5)) == 0.75
     with pytest.raises(ValueError, match="need 2 GPUs, and Ray finds 1"):
-        translator_cpus(8, 1, TranslationSettings(actors=2, gpus_per_actor=1))
+        translator_cpus(Machine(8, 1), TranslationSettings(actors=2, gpus_per_actor=1))
     with pytest.raises(ValueError, match="too small"):
-        translator_cpus(2, 0, TranslationSettings(actors=16))
+        translator_cpus(Machine(2, 0), TranslationSettings(actors=16))
 
 
 def test_what_cannot_run_is_refused_with_the_sums():
@@ -75,9 +75,21 @@ AUTO, GB = EngineSettings(batch_size=10), 1e9
         (Machine(16, 0, 64 * GB), replace(AUTO, threads=4), 0.5 * GB, 10_000, 4),
         (Machine(64, 8, 64 * GB), replace(AUTO, gpus_per_actor=2), 70 * GB, 10_000, 4),
         (Machine(64, 8, 64 * GB), replace(AUTO, gpus_per_actor=0.5), 7 * GB, 100, 5),
+        (Machine(64, 1, 64 * GB), replace(AUTO, gpus_per_actor=0.2), 7 * GB, 10_000, 5),
+        (Machine(64, 8, 64 * GB, (4, 3, 1)), replace(AUTO, gpus_per_actor=2), 70 * GB, 10_000, 3),
+        (Machine(2, 1, 64 * GB), replace(AUTO, gpus_per_actor=0.1), 7 * GB, 10_000, 7),
         (Machine(16, 0, 64 * GB), replace(AUTO, kind="rehearsal"), 0, 10_000, 1),
         (Machine(2, 0, 1 * GB), replace(AUTO, actors=7), 70 * GB, 1, 7),
     ],
 )
 def test_copies_of_the_model_follow_from_cores_memory_gpus_and_work(machine, engine, model_bytes, clips, copies):
     assert caption_actors(engine, machine, model_bytes, clips) == copies
+    gpus = engine.gpus_per_actor
+    assert not gpus or size_pools(machine, decode_workers="auto", caption_actors=copies, gpus_per_actor=gpus)
+
+
+def test_a_copy_does_not_lie_on_two_nodes():
+    cluster = Machine(16, 2, node_gpus=(1, 1))
+    with pytest.raises(ValueError, match="need 2 GPUs, and Ray finds 2, with room for 0 such actors"):
+        size_pools(cluster, decode_workers=1, caption_actors=1, gpus_per_actor=2)
+    assert size_pools(cluster, decode_workers=1, caption_actors=3, gpus_per_actor=0.5).caption_actors == 3

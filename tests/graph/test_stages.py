@@ -33,7 +33,6 @@ def plan(tmp_path):
         fragments=tmp_path,
         commit_every_s=60,
         epoch=1,
-        view_key="v",
         caption_key="c",
         review_key="r",
     )
