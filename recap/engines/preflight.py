@@ -36,6 +36,8 @@ def problems(model: ModelSettings, prompt: PromptSettings, engine: EngineSetting
     if engine.kind == "vllm":
         found.append(_vllm_problem(model, engine, on_cluster))
     placed = model.device_map is not None or engine.kind == "rehearsal"
+    if model.device_map and not engine.gpus_per_actor and set(model.device_map.values()) - {"cpu", "disk"}:
+        found.append("model.device_map names a GPU, and engine.gpus_per_actor is 0: say how many each copy takes")
     if engine.gpus_per_actor and not placed and not on_cluster:
         found.append(_gpu_problem(model, engine))
     return [problem for problem in found if problem]

@@ -19,6 +19,7 @@ from ray.exceptions import RayError
 
 from recap.engines import EngineSettings
 from recap.graph.lifeline import end_with_raylet
+from recap.graph.opened import Opened, Refused
 from recap.graph.plan import WorkPlan
 from recap.graph.sizing import Machine, Pools, size_pools, translator_cpus
 from recap.graph.stages import CaptionStage, DecodeStage, Receipt, WorkerLost
@@ -97,12 +98,16 @@ def blocks_of(dataset: Dataset) -> Iterator[pa.Table]:
 
 
 def raise_what_ended(error: RayError) -> NoReturn:
-    """OutputFailed where a worker could not commit, else WorkerLost with what it said."""
-    *_, cause = causes = list(_causes(error))
+    """OutputFailed where a worker could not commit, Refused where it may not start, else WorkerLost with its words."""
+    causes = list(_causes(error))[::-1]  # the innermost says most
     failed = [each for each in causes if isinstance(each, OSError) and each.errno in OUTPUT_ERRORS]
     if failed:
         raise OutputFailed(failed[0]) from error
-    raise WorkerLost((str(cause).strip() or repr(cause)).splitlines()[0]) from error
+    for refused in causes:
+        if isinstance(refused, Refused):
+            raise refused from error
+    said = next(filter(None, (str(cause).strip() for cause in causes)), repr(error))
+    raise WorkerLost(said.splitlines()[0]) from error
 
 
 def pass_on(stop: Stop, over: threading.Event, counter: ray.actor.ActorHandle) -> None:
@@ -210,14 +215,14 @@ class Counter:
 class _Decode:
     def __init__(self, plan: WorkPlan, counter: ray.actor.ActorHandle):
         end_with_raylet()
-        self.stage, self.counter, self.name = DecodeStage(plan), counter, uuid4().hex
+        self.opened, self.counter, self.name = Opened(lambda: DecodeStage(plan)), counter, uuid4().hex
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
-        is_closed = ray.get(self.counter.is_closed.remote())
+        stage, is_closed = self.opened.stage, ray.get(self.counter.is_closed.remote())
         clips = block["clip"].to_pylist()
-        frames = [None if is_closed else self.stage.decode(pickle.loads(clip)) for clip in clips]
+        frames = [None if is_closed else stage.decode(pickle.loads(clip)) for clip in clips]
         self.counter.add.remote(len(frames))
-        self.counter.book.remote(self.name, self.stage.spent())
+        self.counter.book.remote(self.name, stage.spent())
         pickled = [pickle.dumps(each, protocol=5) for each in frames]
         yield block.append_column("frames", pa.array(pickled, pa.large_binary()))
 
@@ -228,13 +233,14 @@ class _Caption:
         self.counter = counter
         # An actor that Ray restarts keeps its id: only a fresh name cannot overwrite a fragment.
         self.name = uuid4().hex
-        self.stage = CaptionStage(plan, self.name)
+        self.opened = Opened(lambda: CaptionStage(plan, self.name))
 
     async def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
+        stage = self.opened.stage
         columns = (block[name].to_pylist() for name in ("clip", "frames"))
         decoded = [(pickle.loads(clip), pickle.loads(frames)) for clip, frames in zip(*columns, strict=True)]
-        receipts = await self.stage.caption_beside(decoded, self)
-        await self.counter.book.remote(self.name, self.stage.spent())
+        receipts = await stage.caption_beside(decoded, self)
+        await self.counter.book.remote(self.name, stage.spent())
         yield pa.Table.from_pylist([{"clip_id": it.clip_id, "status": it.status} for it in receipts])
 
     async def is_last(self) -> bool:

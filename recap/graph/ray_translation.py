@@ -13,6 +13,7 @@ from ray.data import ActorPoolStrategy, Dataset
 from ray.exceptions import RayError
 
 from recap.graph.lifeline import end_with_raylet
+from recap.graph.opened import Opened
 from recap.graph.ray_graph import (
     Counter,
     blocks_of,
@@ -64,9 +65,10 @@ def _graph(clips: Sequence[Captioned], plan: TranslationPlan, counter: ray.actor
 class _Translate:
     def __init__(self, plan: TranslationPlan, counter: ray.actor.ActorHandle):
         end_with_raylet()
-        self.stage, self.counter = TranslateStage(plan, uuid4().hex), counter
+        self.opened, self.counter = Opened(lambda: TranslateStage(plan, uuid4().hex)), counter
 
     def __call__(self, batch: pa.Table) -> pa.Table:
+        stage = self.opened.stage
         (block,) = batch["clips"].to_pylist()
         is_closed = ray.get(self.counter.is_closed.remote())
-        return pa.table({"done": [0 if is_closed else self.stage.translate(pickle.loads(block))]})
+        return pa.table({"done": [0 if is_closed else stage.translate(pickle.loads(block))]})

@@ -11,6 +11,8 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -18,9 +20,12 @@ import pyarrow as pa
 import pytest
 import ray
 from ray.data import DataContext
+from ray.exceptions import RayError
 
 from recap import jobs
-from recap.graph.ray_graph import blocks_of
+from recap.graph.opened import NotOpened, Opened, Refused
+from recap.graph.ray_graph import blocks_of, raise_what_ended
+from recap.graph.stages import WorkerLost
 from recap.pipeline import load_pipeline
 from recap.report.progress import Progress
 
@@ -124,6 +129,33 @@ def test_a_model_may_take_as_long_to_load_as_it_likes(ray_session, rehearsal, mo
     """Ray Data gives a graph half an hour for its next block; here less than an actor takes to start."""
     monkeypatch.setattr(DataContext.get_current(), "execution_no_progress_timeout_s", 0.1)
     assert jobs.run(rehearsal("slow"), limit=2).captioned == 2
+
+
+def test_why_no_worker_can_start_is_said_and_the_run_ends(ray_session, rehearsal, monkeypatch):
+    monkeypatch.setattr("recap.planning._local_problems", lambda _: [])  # as on a cluster
+    with pytest.raises(ValueError, match=r"^decode\.hardware: NVDEC cannot be used here"):
+        jobs.run(rehearsal("chip", "decode.hardware=nvdec", "decode.sandbox=false"))
+
+
+def test_the_innermost_words_are_a_lost_workers():
+    causes = RayError("outer"), ValueError("what it was"), SystemError()
+    for outer, inner in pairwise(causes):
+        outer.__cause__ = inner
+    with pytest.raises(WorkerLost, match=r"^what it was$"):
+        raise_what_ended(causes[0])
+
+
+def test_what_fails_at_its_start_is_kept_for_the_first_call():
+    assert Opened(lambda: 7).stage == 7
+    for error, kept in ((ValueError("mend it"), Refused), (KeyError("odd"), NotOpened), (OSError(28, "full"), OSError)):
+        opened = Opened(partial(_raise, error))
+        for _ in range(2):
+            with pytest.raises(kept, match=r"mend it|odd|full"):
+                opened.stage  # noqa: B018
+
+
+def _raise(error):
+    raise error
 
 
 def test_reading_a_graph_sends_no_statistics_of_its_blocks(ray_session, monkeypatch):
