@@ -86,8 +86,8 @@ class Engine(Protocol):
         """Forget what is pending and refuse more."""
 
 
-def check_prompt(request: Request, vocabulary: int, hidden: int) -> None:
-    """Raise `ValueError` for a prompt that a model of these sizes cannot take."""
+def check_request(request: Request, vocabulary: int, hidden: int, positions: int) -> None:
+    """Raise `ValueError` for what a model of these sizes, with a context of so many positions, cannot take."""
     where, ids = f"request {request.request_id!r}", request.token_ids
     if ids is None:
         shape = tuple(request.embeddings.shape)
@@ -95,6 +95,11 @@ def check_prompt(request: Request, vocabulary: int, hidden: int) -> None:
             raise ValueError(f"{where}: embeddings of shape {shape}; the model takes (length, {hidden})")
     elif not 0 <= min(ids) <= max(ids) < vocabulary:
         raise ValueError(f"{where}: token ids must lie in 0 … {vocabulary - 1}, the model's vocabulary")
+    if request.length + request.max_new_tokens > positions:
+        raise ValueError(
+            f"{where}: a prompt of {request.length} positions and {request.max_new_tokens} new tokens exceed the "
+            f"model's {positions}: lower engine.max_new_tokens or model.pooling"
+        )
 
 
 def complete(engine: Engine, requests: Iterable[Request]) -> Iterator[Completion]:

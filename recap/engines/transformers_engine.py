@@ -9,7 +9,7 @@ from itertools import islice
 import torch
 from transformers import PreTrainedModel
 
-from recap.engines.base import Completion, Request, check_prompt
+from recap.engines.base import Completion, Request, check_request
 from recap.engines.memory import rows_that_fit
 from recap.engines.slots import BOUND_STEP, Slots, round_up, row_multiple
 from recap.timing import Timing
@@ -65,7 +65,8 @@ class TransformersEngine:
         assert not self._closed, "a closed engine got a request"
         assert request.request_id not in self._waiting, request.request_id
         assert all(written.request_id != request.request_id for written in self._written()), request.request_id
-        check_prompt(request, *self._model.get_input_embeddings().weight.shape)
+        sizes = self._model.get_input_embeddings().weight.shape
+        check_request(request, *sizes, self._model.config.max_position_embeddings)
         self._waiting[request.request_id] = request
 
     @torch.inference_mode()

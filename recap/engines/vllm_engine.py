@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers import LlamaConfig
 
-from recap.engines.base import Completion, Request, check_prompt
+from recap.engines.base import Completion, Request, check_request
 from recap.engines.memory import position_bytes, usable_bytes
 from recap.engines.merged import merged_language_model
 from recap.engines.preflight import NO_FLOAT32
@@ -89,12 +89,7 @@ class VllmEngine:
     def _check(self, request: Request) -> None:
         """`ValueError` for what vLLM would not refuse, or die of."""
         config = self._llm.model_config
-        check_prompt(request, config.get_vocab_size(), config.get_hidden_size())
-        if request.length + request.max_new_tokens > config.max_model_len:
-            raise ValueError(
-                f"request {request.request_id!r}: a prompt of {request.length} positions and {request.max_new_tokens} "
-                f"new tokens exceed the model's {config.max_model_len}: lower engine.max_new_tokens or model.pooling"
-            )
+        check_request(request, config.get_vocab_size(), config.get_hidden_size(), config.max_model_len)
 
     def _prompt(self, request: Request) -> dict[str, Any]:
         if request.token_ids is not None:

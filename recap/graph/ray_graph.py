@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import threading
 import time
@@ -140,14 +141,14 @@ def prepare() -> None:
 
 def _graph(clips: Sequence[Clip], plan: WorkPlan, pools: Pools, counter: ray.actor.ActorHandle) -> Dataset:
     prepare()
-    in_flight = plan.engine.in_flight
+    size = max(1, min(MAX_BLOCK_CLIPS, len(clips) // (4 * pools.decode_workers)))
+    in_flight = math.ceil(plan.engine.in_flight * MAX_BLOCK_CLIPS / size)  # the same clips in smaller blocks
     decode_pool = ActorPoolStrategy(size=pools.decode_workers, max_tasks_in_flight_per_actor=QUEUED_BLOCKS)
     caption_pool = ActorPoolStrategy(
         size=pools.caption_actors,
         max_concurrent_calls_per_actor=in_flight + 1,  # one may only be waiting for a commit
         max_tasks_in_flight_per_actor=in_flight + 2,
     )
-    size = max(1, min(MAX_BLOCK_CLIPS, len(clips) // (4 * pools.decode_workers)))
     # A batch is a block: None would say so too, but is refused where there are GPUs.
     common = {"batch_size": size, "batch_format": "pyarrow", "ray_remote_args_fn": bounded_retries}
     decoded = ray.data.from_blocks(list(_blocks(clips, size))).map_batches(

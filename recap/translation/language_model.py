@@ -29,6 +29,7 @@ class LanguageModelTranslator:
             dtype=model.dtype,
             device="cuda" if settings.gpus_per_actor else "cpu",
         )
+        self._positions = language_model.config.max_position_embeddings
         self._engine = TransformersEngine(
             language_model, end_token_ids=config.eos_token_ids, batch_size=settings.batch_size
         )
@@ -48,7 +49,8 @@ class LanguageModelTranslator:
     def _request(self, name: str, text: str, language: str, penalty: float) -> Request:
         asked = self._settings.instruction.replace("{language}", language_name(language)).replace("{text}", text)
         ids = self._tokenizer(render_text_prompt(self._template, asked))["input_ids"]
-        return Request(name, self._settings.max_new_tokens, token_ids=tuple(ids), repetition_penalty=penalty)
+        room = max(1, min(self._settings.max_new_tokens, self._positions - len(ids)))
+        return Request(name, room, token_ids=tuple(ids), repetition_penalty=penalty)
 
     def _translation(self, completion: Any) -> Translation:
         text = self._tokenizer.decode(completion.token_ids, skip_special_tokens=True).strip()

@@ -33,6 +33,14 @@ def test_it_says_what_the_whole_model_would(checkpoint):
     translator.close()
 
 
+def test_no_more_is_asked_for_than_the_context_holds(checkpoint):
+    settings = TranslationSettings(("zh",), "llm", max_new_tokens=100_000)
+    translator = LanguageModelTranslator(ModelSettings(str(checkpoint), dtype="float32"), "plain", settings)
+    request = translator._request("0", TEXTS[0], "zh", 1.0)
+    assert request.length + request.max_new_tokens == translator._positions
+    translator.close()
+
+
 def test_no_tower_is_loaded(checkpoint, monkeypatch):
     from recap.pllava import checkpoint as loading
 
