@@ -110,7 +110,7 @@ def _finish(run: Callable[[], Summary], as_json: bool) -> None:
     except _Terminated:
         _leave(f"terminated; {AGAIN}", 143)
     if as_json:
-        click.echo(json.dumps(asdict(summary) | {"clips_per_second": round(summary.clips_per_second, 3)}))
+        click.echo(json.dumps(asdict(summary)))
     else:
         print_summary(summary, Console())
     if not summary.complete and summary.stopped_by:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -24,7 +25,7 @@ from recap.planning import check, check_view, derive_keys, work_plan
 from recap.records import CAPTIONED, FILTERED, QUARANTINED
 from recap.report.log_file import log_file
 from recap.report.progress import Progress
-from recap.report.speed import SpeedAccount, speed_account
+from recap.report.speed import SpeedAccount, Wall, speed_account
 from recap.rereview import judge_captions, judge_translations, review_again
 from recap.review import Context
 from recap.storage import Location, children, location, resolved
@@ -40,7 +41,8 @@ log = logging.getLogger(__name__)
 class Summary:
     """What a run did and what the output holds now.
 
-    `remaining` counts clips without a record, `untranslated` captioned ones without a language.
+    `remaining` counts clips without a record, `untranslated` captioned ones without a language. `seconds` are of the
+    whole run. `speed` is None where nothing was to be done.
     """
 
     clips: int
@@ -63,10 +65,6 @@ class Summary:
     is_over_budget: bool = False
     speed: SpeedAccount | None = field(default=None, repr=False)
 
-    @property
-    def clips_per_second(self) -> float:
-        return self.captioned_now / self.seconds if self.seconds else 0.0
-
 
 def run(
     pipeline: Pipeline,
@@ -83,6 +81,7 @@ def run(
     Raises ValueError for what the user can mend, before anything is written, OutputFailed when the disk is full,
     and RayLost (after saying so) when Ray's process on this machine dies, or its head.
     """
+    began = time.monotonic()
     budget.seconds(_with_actors(pipeline, 1))  # refuses what it must
     scanned = check(pipeline)
     request = check_view(pipeline)
@@ -108,12 +107,25 @@ def run(
         pipeline = _with_actors(pipeline, _actors(pipeline, model, work.to_do, runner))
         work.plan = replace(plan, engine=pipeline.engine)
         with progress or Progress() as bars:
+            planned = time.monotonic()
             work.run(runner, bars, Stops(pipeline.output.grace_s, budget.seconds(pipeline)))
-        summary = _finalize(pipeline, work)
+        manifest = _finalize(pipeline, work)
+        summary = _summary(output, manifest, work, _wall(began, planned, work))
         log.info("run %d: %d captioned now, %d remaining", epoch, summary.captioned_now, summary.remaining)
-        for place in (f"telemetry/{epoch:06d}.json", "report/report.json"):
-            ledger.write_json(output / place, asdict(summary))
+        _report(output, epoch, asdict(summary))
         return summary
+
+
+def _report(output: Location, epoch: int, summary: dict[str, Any]) -> None:
+    """What runs did is kept; a run that had nothing to do leaves the account of the last one that had."""
+    ledger.write_json(output / f"telemetry/{epoch:06d}.json", summary)
+    last = ledger.read_json(output / "report/report.json") or {}
+    ledger.write_json(output / "report/report.json", summary | {"speed": summary["speed"] or last.get("speed")})
+
+
+def _wall(began: float, planned: float, work: Work) -> Wall:
+    graphs_s = work.captioning_s + work.translating_s
+    return Wall(planned - began, work.captioning_s, work.translating_s, time.monotonic() - planned - graphs_s)
 
 
 def retry(
@@ -173,7 +185,8 @@ def _actors(pipeline: Pipeline, model: engines.ModelSettings, clips: int, runner
     return caption_actors(pipeline.engine, machine_of(pipeline), model_bytes, clips)
 
 
-def _finalize(pipeline: Pipeline, work: Work) -> Summary:
+def _finalize(pipeline: Pipeline, work: Work) -> dict[str, Any]:
+    """Cut the shards; the manifest of what readers now see."""
     output = location(pipeline.output.path)
     ledger.require_lease(output, work.plan.epoch)
     plan, delivery = work.plan, _delivery(output, work)
@@ -199,7 +212,7 @@ def _finalize(pipeline: Pipeline, work: Work) -> Summary:
     ledger.require_lease(output, work.plan.epoch)
     ledger.write_json(output / "manifest.json", manifest)
     shards.delete_other_generations(output, generation)
-    return _summary(output, manifest, work)
+    return manifest
 
 
 def _delivery(output: Location, work: Work) -> Delivery:
@@ -225,15 +238,13 @@ def _check_shards(shard_list: list[shards.Shard], books: dict[str, int]) -> None
     assert all(number == books[CAPTIONED] for number in rows.values()), (rows, books)
 
 
-def _summary(output: Location, manifest: dict[str, Any], work: Work) -> Summary:
+def _summary(output: Location, manifest: dict[str, Any], work: Work, wall: Wall) -> Summary:
     books, engine = manifest["reconciliation"], work.plan.engine
     return Summary(
         **books,
         captioned_now=work.committed.counts()[CAPTIONED] - work.captioned_before,
-        seconds=round(work.seconds, 3),
-        speed=speed_account(
-            work.seconds, work.graphs, engine.actors * engine.gpus_per_actor, engine.actors, work.translating_s
-        ),
+        seconds=round(wall.seconds, 3),
+        speed=speed_account(wall, work.graphs, engine.actors * engine.gpus_per_actor, engine.actors),
         reasons=manifest["reasons"],
         flags=manifest["flags"],
         translated={language: found["clips"] for language, found in manifest["translations"].items()},

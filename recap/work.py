@@ -57,7 +57,7 @@ class Work:
         self.committed = self._read(plan.fragments)
         self.translated = {each.language: self._read(each.fragments) for each in plan.translations}
         self.captioned_before = self.committed.counts()[CAPTIONED]
-        self.seconds = self.translating_s = 0.0
+        self.captioning_s = self.translating_s = 0.0
         self.graphs: list[GraphBooks] = []
 
     @property
@@ -85,7 +85,7 @@ class Work:
                     self._translate(partial(graphs.translate, stop=stop, plan=translation), translation, bars, stop)
                     self.translating_s += time.monotonic() - begun
                 self.stopped_by, self.is_over_budget = stop.signal, stop.is_over_budget
-        self.seconds = time.monotonic() - started
+        self.captioning_s = time.monotonic() - started - self.translating_s
 
     @property
     def is_complete(self) -> bool:

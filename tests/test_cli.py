@@ -65,7 +65,7 @@ def test_run_prints_one_json_object_and_view_shows_the_captions(ray_session, pip
     assert result.exit_code == 0, result.output
     summary = json.loads(result.stdout)
     assert (summary["clips"], summary["captioned"], summary["remaining"]) == (3, 3, 0)
-    assert summary["shards"] and summary["clips_per_second"] > 0
+    assert summary["shards"] and summary["speed"]["clips_per_s"] > 0
     shown = invoke("view", tmp_path / "out", "--rows", "1").stdout
     assert "red-circle-right.mp4" in shown and summary["generation"] in shown
 

@@ -111,6 +111,24 @@ def test_a_run_leaves_its_account_and_its_log(rehearsal, tmp_path):
     assert "run 1: 6 captioned now, 0 remaining" in log and "run 2:" in log
 
 
+def test_every_run_ends_with_an_account_of_its_speed(rehearsal, corpus, tmp_path):
+    def reported() -> dict:
+        return json.loads((tmp_path / "out/report/report.json").read_text())
+
+    first = run(rehearsal())
+    assert first.seconds == pytest.approx(first.speed.seconds, abs=0.01) and first.speed.finishing_s > 0
+    assert reported()["speed"]["clips_per_s"] == first.speed.clips_per_s > 0
+    again = run(rehearsal())
+    assert again.speed is None and again.seconds > 0
+    assert reported()["speed"]["clips_per_s"] == first.speed.clips_per_s  # of the last run that did something
+    chinese = run(rehearsal("translation.languages=[zh]", "translation.engine=rehearsal"))
+    assert chinese.speed.translating_s > 0 and reported()["speed"]["pools"] == {}
+    for path in corpus.glob("*.mp4"):
+        path.write_bytes(b"no video")
+    bad = run(rehearsal(f"output.path={tmp_path}/bad"))
+    assert bad.quarantined == 6 and bad.speed.clips_per_s == 0 and bad.speed.pools["decode"].workers == 1
+
+
 def test_what_a_dead_writer_left_half_written_is_swept_away(rehearsal, tmp_path):
     run(rehearsal())
     half = tmp_path / "out/fragments/.000001-x-000000.parquet.123.tmp"

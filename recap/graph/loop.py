@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import islice
 from uuid import uuid4
 
 from recap.graph.plan import WorkPlan
 from recap.graph.sizing import local_machine
-from recap.graph.stages import CaptionStage, DecodeStage, Receipt, WorkerLost
+from recap.graph.stages import CaptionStage, Decoded, DecodeStage, Receipt, WorkerLost
 from recap.graph.stopping import Stop
 from recap.graph.watcher import Watcher
 from recap.records import Clip
@@ -27,17 +27,22 @@ def loop_round(clips: Iterable[Clip], watcher: Watcher, stop: Stop, *, plan: Wor
         closing(CaptionStage(plan, uuid4().hex)) as caption,
         asyncio.Runner() as runner,
     ):
-        while not stop and (batch := list(islice(clips, plan.engine.batch_size))):
-            pairs = [(clip, decode.decode(clip)) for clip in batch]
-            decoded += len(pairs)
-            watcher.on_decoded(decoded)
-            try:
-                receipts = runner.run(caption.caption(pairs))
-            except OSError:
-                raise
-            except Exception as error:
-                raise WorkerLost(str(error)) from error
-            yield from receipts
-        if not stop:
-            runner.run(caption.calibrate())
-        watcher.on_spent([decode.spent(), caption.spent()], local_machine(plan.engine.gpus_per_actor))
+        try:
+            while not stop and (batch := list(islice(clips, plan.engine.batch_size))):
+                pairs = [(clip, decode.decode(clip)) for clip in batch]
+                decoded += len(pairs)
+                watcher.on_decoded(decoded)
+                yield from _captioned(runner, caption, pairs)
+            if not stop:
+                runner.run(caption.calibrate())
+        finally:
+            watcher.on_spent([decode.spent(), caption.spent()], local_machine(plan.engine.gpus_per_actor))
+
+
+def _captioned(runner: asyncio.Runner, caption: CaptionStage, pairs: Sequence[Decoded]) -> list[Receipt]:
+    try:
+        return runner.run(caption.caption(pairs))
+    except OSError:
+        raise
+    except Exception as error:
+        raise WorkerLost(str(error)) from error

@@ -23,9 +23,8 @@ from recap.video import open_reader
 log = logging.getLogger(__name__)
 LOOK_EVERY_S = 0.5
 WAITING = "waiting_for_engine"
-
-
 WITHHELD = "withheld"
+Decoded = tuple[Clip, Frames | ClipError]
 
 
 class Gate(Protocol):
@@ -102,7 +101,7 @@ class CaptionStage:
         self.writer = FragmentWriter(plan.fragments, plan.epoch, writer, plan.commit_every_s, timing=self.timing)
         self.in_flight = 0
 
-    async def caption(self, decoded: Sequence[tuple[Clip, Frames | ClipError]]) -> list[Receipt]:
+    async def caption(self, decoded: Sequence[Decoded]) -> list[Receipt]:
         """Caption some clips together; their records are with the writer when this returns.
 
         Raises what ended the engine, after committing what was finished before.

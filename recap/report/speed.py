@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
@@ -37,6 +38,21 @@ class GraphBooks:
 
 
 @dataclass(frozen=True)
+class Wall:
+    """Seconds that a run took: before its graphs, with those that caption and that translate, and until its end."""
+
+    planning_s: float
+    captioning_s: float
+    translating_s: float
+    finishing_s: float
+
+    @property
+    def seconds(self) -> float:
+        """All of it."""
+        return self.planning_s + self.captioning_s + self.translating_s + self.finishing_s
+
+
+@dataclass(frozen=True)
 class Pool:
     """Shares of its workers' lives after their start, 0 to 1: `busy` is what computed, `shares` its parts and waits."""
 
@@ -59,15 +75,18 @@ class Ceiling:
 class SpeedAccount:
     """Seconds, rates per second of `working_s`, and shares. GPU figures are None where there are none.
 
-    `starting_s` is all of a run in which no engine was ready: Ray, loading, and their ends, but not the second
-    languages' `translating_s`. A GPU is held by a caption actor, and provisioned where the cluster has it.
+    `seconds` are the sum of the six: `planning_s` until all is known that is to do, `starting_s` with graphs that
+    caption but no engine that is ready (Ray, loading, and their ends), `finishing_s` cutting shards. `pools` is empty
+    where nothing was to be captioned. A GPU is held by a caption actor, and provisioned where the cluster has it.
     """
 
     seconds: float
+    planning_s: float
     starting_s: float
     calibrating_s: float
     working_s: float
     translating_s: float
+    finishing_s: float
     clips_per_s: float
     prompt_tokens_per_s: float
     output_tokens_per_s: float
@@ -78,33 +97,37 @@ class SpeedAccount:
     ceiling: Ceiling | None
 
 
-def speed_account(
-    seconds: float, graphs: Sequence[GraphBooks], gpus_held: float, actors: int, translating_s: float = 0.0
-) -> SpeedAccount | None:
-    """The account of a run that took `seconds`, `translating_s` of them for translations; None where nothing was
-    captioned."""
+def speed_account(wall: Wall, graphs: Sequence[GraphBooks], gpus_held: float, actors: int) -> SpeedAccount | None:
+    """The account of a run; None where nothing was to be captioned or translated."""
+    if not graphs and not wall.translating_s:
+        return None
     spents = [spent for graph in graphs for spent in graph.spents]
     decode, caption = together("decode", spents), together("caption", spents)
-    working_s, clips = sum(graph.working_s(actors) for graph in graphs), caption.counts.get("clips", 0)
-    if not clips or not working_s:
-        return None
+    working_s, counts = sum(graph.working_s(actors) for graph in graphs), Counter(caption.counts)
     calibrating_s = sum(graph.calibrating_s for graph in graphs)
-    machine, pace = graphs[-1].machine, clips / working_s
+    machine = graphs[-1].machine if graphs else Machine(0, 0)
+    pace = _per(working_s, counts["clips"])
     return SpeedAccount(
-        seconds=seconds,
-        starting_s=max(0.0, seconds - working_s - calibrating_s - translating_s),
+        seconds=wall.seconds,
+        planning_s=wall.planning_s,
+        starting_s=max(0.0, wall.captioning_s - working_s - calibrating_s),
         calibrating_s=calibrating_s,
         working_s=working_s,
-        translating_s=translating_s,
+        translating_s=wall.translating_s,
+        finishing_s=wall.finishing_s,
         clips_per_s=pace,
-        prompt_tokens_per_s=caption.counts.get("prompt_tokens", 0) / working_s,
-        output_tokens_per_s=caption.counts.get("output_tokens", 0) / working_s,
-        texts_per_step=caption.counts.get("texts_stepped", 0) / max(1, caption.counts.get("steps", 0)),
-        clips_per_gpu_hour_held=_per_hour(clips, gpus_held * (seconds - translating_s)),
-        clips_per_gpu_hour_provisioned=_per_hour(clips, machine.gpus * seconds),
-        pools={"decode": _pool(decode), "caption": _pool(caption)},
+        prompt_tokens_per_s=_per(working_s, counts["prompt_tokens"]),
+        output_tokens_per_s=_per(working_s, counts["output_tokens"]),
+        texts_per_step=_per(counts["steps"], counts["texts_stepped"]),
+        clips_per_gpu_hour_held=_per_hour(counts["clips"], gpus_held * wall.captioning_s),
+        clips_per_gpu_hour_provisioned=_per_hour(counts["clips"], machine.gpus * wall.seconds),
+        pools={"decode": _pool(decode), "caption": _pool(caption)} if graphs else {},
         ceiling=_ceiling(decode, caption, machine, engines_apart(actors, gpus_held / actors), pace),
     )
+
+
+def _per(amount: float, number: int) -> float:
+    return number / amount if amount else 0.0
 
 
 def _per_hour(clips: int, gpu_seconds: float) -> float | None:
@@ -118,7 +141,7 @@ def _pool(spent: Spent) -> Pool:
 
 
 def _ceiling(decode: Spent, caption: Spent, machine: Machine, apart: int, pace: float) -> Ceiling | None:
-    if not caption.calibrations or not decode.workers:
+    if not caption.calibrations or not decode.workers or not pace:
         return None
     engine = Calibration(*map(sum, zip(*map(astuple, caption.calibrations), strict=True)))
     decode_core_s = decode.core_seconds.get("decoding", 0.0) / caption.counts["clips"]  # bad files have their share

@@ -22,11 +22,11 @@ def print_summary(summary: Summary, console: Console) -> None:
 
 
 def _speed(speed: SpeedAccount) -> Iterator[tuple[str, str]]:
-    yield "  starting", f"{speed.starting_s:.1f}"
-    yield "  calibrating", f"{speed.calibrating_s:.1f}"
-    yield "  working", f"{speed.working_s:.1f}"
-    if speed.translating_s:
-        yield "  translating", f"{speed.translating_s:.1f}"
+    for name in ("planning", "starting", "calibrating", "working", "translating", "finishing"):
+        if seconds := getattr(speed, f"{name}_s"):
+            yield f"  {name}", f"{seconds:.1f}"
+    if not speed.pools:
+        return
     yield "clips/s", f"{speed.clips_per_s:.2f}"
     if speed.ceiling:
         yield "  ceiling", f"{speed.ceiling.clips_per_s:.2f}, bound by {speed.ceiling.bound_by}"
@@ -48,6 +48,8 @@ def _shares(pool: Pool) -> Iterator[str]:
 def _rows(summary: Summary) -> Iterator[tuple[str, Any]]:
     yield "clips", summary.clips
     yield "captioned", summary.captioned
+    if summary.captioned_now != summary.captioned:
+        yield "  in this run", summary.captioned_now
     yield "quarantined", summary.quarantined
     for reason, number in summary.reasons.items():
         yield f"  {reason}", number
@@ -61,8 +63,6 @@ def _rows(summary: Summary) -> Iterator[tuple[str, Any]]:
     yield "seconds", f"{summary.seconds:.1f}"
     if summary.speed:
         yield from _speed(summary.speed)
-    elif summary.captioned_now:
-        yield "clips/s", f"{summary.clips_per_second:.2f}"
     for kind in dict.fromkeys(shard["kind"] for shard in summary.shards):
         yield kind, f"{summary.output}/shards/{summary.generation}/{kind}"
 

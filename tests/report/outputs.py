@@ -14,11 +14,13 @@ from recap.records import CAPTIONED, Caption
 from recap.translation import source_sha
 
 SPEED = {
-    "seconds": 27.7,
+    "seconds": 33.7,
+    "planning_s": 0.9,
     "starting_s": 25.1,
     "calibrating_s": 0.5,
     "working_s": 2.2,
     "translating_s": 4.5,
+    "finishing_s": 0.5,
     "clips_per_s": 11.09,
     "prompt_tokens_per_s": 1707.4,
     "output_tokens_per_s": 205.6,

@@ -5,13 +5,16 @@ from dataclasses import replace
 
 from rich.console import Console
 
+from recap.graph.sizing import Machine
 from recap.jobs import Summary
 from recap.planning import Plan
 from recap.report.listing import print_listing
 from recap.report.plan import print_plan
+from recap.report.speed import GraphBooks, Wall, speed_account
 from recap.report.status import print_status
 from recap.report.summary import print_summary
 from recap.status import Status
+from recap.timing import Spent
 
 PATH = "/a/very/long-folder/" + "x" * 60 + "/shards"
 REASONS = {"probe/empty_file": 2}
@@ -24,6 +27,7 @@ SUMMARY = Summary(
     reasons=REASONS,
     flags={"before": {"echo": 2}, "after": {"echo": 1, "too_short": 1}},
     translated={},
+    untranslated={},
     output="out",
     generation="abc",
     complete=True,
@@ -47,9 +51,9 @@ def test_words_are_folded_and_paths_are_not():
 
 
 def test_reasons_stand_below_what_was_quarantined():
-    status = Status("out", "complete", None, BOOKS, REASONS, None, None)
+    status = Status("out", "complete", None, BOOKS, {}, REASONS, None, None)
     done = {name: BOOKS[name] for name in ("captioned", "quarantined", "filtered")}
-    plan = Plan("out", 3, 0, 0, 0, 0, done, REASONS, 0, {}, {}, {})
+    plan = Plan("out", 3, 0, 0, 0, 0, done, REASONS, 0, {}, {}, {}, {})
     for lines in (shown(print_status, status), shown(print_summary, SUMMARY), shown(print_plan, plan)):
         names = [line.split()[0] for line in lines]
         assert names[names.index("probe/empty_file") - 1] == "quarantined", lines
@@ -62,6 +66,15 @@ def test_flags_have_a_heading_of_their_own():
     assert names[names.index("flags") :][1:3] == ["echo", "too_short"]
 
 
-def test_a_run_that_captioned_nothing_has_no_pace():
-    assert not [line for line in shown(print_summary, SUMMARY) if "clips/s" in line]
-    assert [line for line in shown(print_summary, replace(SUMMARY, captioned_now=1)) if "clips/s" in line]
+def test_the_parts_of_a_run_stand_below_its_seconds_and_a_pace_where_there_is_one():
+    lines = shown(print_summary, SUMMARY)
+    assert not [line for line in lines if "clips/s" in line] and ["in", "this", "run", "0"] in [
+        line.split() for line in lines
+    ]
+    spent = [Spent(role, 1, 5.0, {}, {}, {"clips": 10}) for role in ("decode", "caption")]
+    for graphs, paced in (([GraphBooks(spent, Machine(2, 0))], 1), ([], 0)):
+        speed = speed_account(Wall(1.0, 6.0, 2.0, 0.5), graphs, 0, 1)
+        lines = shown(print_summary, replace(SUMMARY, captioned_now=1, speed=speed))
+        assert ["planning", "1.0"] in [line.split() for line in lines] and "finishing" in "".join(lines)
+        assert len([line for line in lines if line.startswith("clips/s")]) == paced
+        assert not [line for line in lines if "in this run" in line]

@@ -50,6 +50,7 @@ def test_the_table_at_the_end_names_every_reason_and_place():
         reasons={"probe/empty_file": 2},
         flags={"before": {"truncated": 3, "echo": 1}, "after": {"truncated": 1, "echo": 1}},
         translated={"zh": 5},
+        untranslated={"zh": 0},
         output="out",
         generation="abc",
         complete=False,
@@ -58,7 +59,7 @@ def test_the_table_at_the_end_names_every_reason_and_place():
     target = console(terminal=False)
     print_summary(summary, target)
     rows = dict(line.split(maxsplit=1) for line in target.file.getvalue().splitlines())
-    assert rows["probe/empty_file"].strip() == "2" and rows["clips/s"].strip() == "2.00"
+    assert rows["probe/empty_file"].strip() == "2" and rows["seconds"].strip() == "2.0"
     assert rows["truncated"].strip() == "1, before repair 3" and rows["echo"].strip() == "1"
     assert "in zh" in target.file.getvalue()
     assert rows["parquet"].strip() == "out/shards/abc/parquet"

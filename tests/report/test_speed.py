@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from recap.graph.sizing import Machine
-from recap.report.speed import GraphBooks, engines_apart, speed_account
+from recap.report.speed import GraphBooks, Wall, engines_apart, speed_account
 from recap.timing import Calibration, Spent
 
 CALIBRATED = (Calibration(8, 4.0, 2.0, 4.0),)
@@ -20,9 +20,10 @@ def decode(core_s=50.0):
     return Spent("decode", 1, 90.0, seconds, {"decoding": core_s}, {"clips": 100})
 
 
-def account(*graphs, seconds=130.0, gpus=0.0, actors=1, **more):
+def account(*graphs, seconds=130.0, gpus=0.0, actors=1, planning_s=0.0, translating_s=0.0, finishing_s=0.0):
     books = [GraphBooks(spents, Machine(4, 2 * gpus)) for spents in graphs]
-    return speed_account(seconds, books, gpus, actors, **more)
+    wall = Wall(planning_s, seconds - translating_s, translating_s, finishing_s)
+    return speed_account(wall, books, gpus, actors)
 
 
 def test_rates_are_over_the_time_in_which_an_engine_was_ready():
@@ -92,6 +93,25 @@ def test_translating_is_no_part_of_starting_and_holds_no_gpu():
     assert speed.clips_per_gpu_hour_provisioned == pytest.approx(100 / 0.1)
 
 
-def test_there_is_no_account_where_nothing_was_captioned_and_no_ceiling_uncalibrated():
-    assert account() is None and account([caption(clips=0), decode()]) is None
+def test_the_parts_make_the_whole():
+    speed = account([caption(), decode()], seconds=300.0, planning_s=7.0, translating_s=40.0, finishing_s=3.0)
+    parts = [getattr(speed, f"{name}_s") for name in ("planning", "starting", "calibrating", "working")]
+    assert speed.seconds == 310.0 == sum(parts) + speed.translating_s + speed.finishing_s
+    assert (speed.planning_s, speed.finishing_s) == (7.0, 3.0)
+
+
+def test_a_run_that_only_translates_has_an_account_and_one_with_nothing_to_do_has_none():
+    speed = account(seconds=40.0, translating_s=40.0, finishing_s=3.0)
+    assert (speed.seconds, speed.translating_s, speed.pools, speed.ceiling) == (43.0, 40.0, {}, None)
+    assert account(seconds=0.0) is None
+
+
+def test_a_run_that_captions_nothing_says_what_it_did_all_the_same():
+    speed = account([caption(clips=0), decode()])
+    assert (speed.clips_per_s, speed.ceiling, speed.working_s) == (0.0, None, 100.0)
+    assert speed.pools["decode"].busy == pytest.approx(2 / 3)
+    assert account([caption(alive_s=10.0), decode()]).clips_per_s == 0.0  # no engine was ever ready
+
+
+def test_there_is_no_ceiling_uncalibrated():
     assert account([caption(calibrations=()), decode()]).ceiling is None

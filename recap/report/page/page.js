@@ -72,6 +72,8 @@ function pool(name, {busy, shares}) {
   return make("div", "pool", `${name} pool, ${percent(busy)} busy`, bar(parts), legend(parts));
 }
 
+const PHASES = ["planning", "starting", "calibrating", "working", "translating", "finishing"];
+
 function speed() {
   const found = data.speed;
   const heading = make("h2", "", "Speed of the last run");
@@ -79,7 +81,8 @@ function speed() {
   const ceiling = found.ceiling;
   const rates = [["clips/s", rounded(found.clips_per_s)]];
   if (ceiling) rates.push(["ceiling", rounded(ceiling.clips_per_s)], ["reached", percent(ceiling.share)]);
-  const phases = ["starting", "calibrating", "working", "translating"].filter((name) => found[`${name}_s`]).map((name) => `${rounded(found[`${name}_s`], 1)} ${name}`);
+  const phases = PHASES.filter((name) => found[`${name}_s`])
+    .map((name) => `${rounded(found[`${name}_s`], 1)} ${name}`);
   rates.push(["seconds", rounded(found.seconds, 1), phases.join(", ")]);
   if (found.clips_per_gpu_hour_held) rates.push(["clips per GPU-hour", rounded(found.clips_per_gpu_hour_held, 0),
     `${rounded(found.clips_per_gpu_hour_provisioned, 0)} provisioned`]);
