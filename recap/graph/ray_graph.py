@@ -19,6 +19,7 @@ from ray.data import ActorPoolStrategy, DataContext, Dataset
 from ray.exceptions import RayError
 
 from recap.engines import EngineSettings
+from recap.graph.journal import Journal
 from recap.graph.lifeline import end_with_raylet
 from recap.graph.opened import Opened, Refused
 from recap.graph.plan import WorkPlan
@@ -34,7 +35,7 @@ from recap.video import DecodeSettings
 
 MAX_BLOCK_CLIPS = 4  # more would hold frames back from an idle engine
 QUEUED_BLOCKS = 6  # with 2, a decoder of small clips waits for Ray's scheduler a third of its time
-RETRIES = 2
+RETRIES = 4  # two for each clip that a worker dies of
 COUNT_EVERY_S = 0.5
 
 
@@ -180,15 +181,23 @@ def _blocks(clips: Iterable[Clip], size: int) -> Iterator[pa.Table]:
 
 
 class Counter:
-    """How many of a graph's clips have been decoded and are done, what its workers did, and whether it is to stop."""
+    """How many of a graph's clips have been decoded and are done, who has which, what its workers did, and whether it
+    is to stop."""
 
     def __init__(self, clips: int):
         end_with_raylet()
         self.clips, self.count, self.done, self.closed = clips, 0, 0, False
         self.books: dict[str, Spent] = {}
+        self.journal = Journal()
 
     def close(self) -> None:
         self.closed = True
+
+    def admit(self, worker: str, clip_ids: Sequence[str]) -> dict[str, bool] | None:
+        return None if self.closed else self.journal.begin(worker, clip_ids)
+
+    def alone(self, worker: str, clip_id: str | None) -> None:
+        self.journal.alone(worker, clip_id)
 
     def is_closed(self) -> bool:
         return self.closed
@@ -208,8 +217,9 @@ class Counter:
     def is_complete(self) -> bool:
         return self.count >= self.clips
 
-    def is_over(self, clips: int) -> bool:
-        self.done += clips
+    def is_over(self, clip_ids: Sequence[str]) -> bool:
+        self.journal.end(clip_ids)
+        self.done += len(clip_ids)
         return self.done >= self.clips
 
 
@@ -244,11 +254,17 @@ class _Caption:
         await self.counter.book.remote(self.name, stage.spent())
         yield pa.Table.from_pylist([{"clip_id": it.clip_id, "status": it.status} for it in receipts])
 
+    async def admit(self, clip_ids: Sequence[str]) -> dict[str, bool] | None:
+        return await self.counter.admit.remote(self.name, clip_ids)
+
+    async def alone(self, clip_id: str | None) -> None:
+        await self.counter.alone.remote(self.name, clip_id)
+
     async def is_last(self) -> bool:
         return await self.counter.is_complete.remote()
 
     async def is_closed(self) -> bool:
         return await self.counter.is_closed.remote()
 
-    async def is_over(self, clips: int) -> bool:
-        return await self.counter.is_over.remote(clips)
+    async def is_over(self, clip_ids: Sequence[str]) -> bool:
+        return await self.counter.is_over.remote(clip_ids)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -14,6 +14,7 @@ from recap.engines import Captioner, open_captioner
 from recap.graph.calibration import Calibrator
 from recap.graph.plan import WorkPlan
 from recap.graph.reviewing import CaptionReviewer
+from recap.graph.turns import Turns
 from recap.ledger import FragmentWriter
 from recap.records import CAPTIONED, QUARANTINED, Caption, Clip, ClipError, Frames, Record
 from recap.storage import Fetcher
@@ -25,19 +26,26 @@ LOOK_EVERY_S = 0.5
 WAITING = "waiting_for_engine"
 WITHHELD = "withheld"
 Decoded = tuple[Clip, Frames | ClipError]
+KILLER = "its process died whenever it had this clip, with no other beside it at last"
 
 
 class Gate(Protocol):
     """What a stage may ask about the clips that are on their way to it."""
 
+    async def admit(self, clip_ids: Sequence[str]) -> dict[str, bool] | None:
+        """What `Journal.begin` says of the clips; None where the run is to stop and nothing more is admitted."""
+
+    async def alone(self, clip_id: str | None) -> None:
+        """Nothing but this clip is at work from now on; with None, anything may be again."""
+
     async def is_last(self) -> bool:
         """Nothing more is to come."""
 
     async def is_closed(self) -> bool:
-        """The run is to stop: nothing more is admitted."""
+        """The run is to stop."""
 
-    async def is_over(self, clips: int) -> bool:
-        """Another `clips` are committed, here or by a call that stands for them; whether those were the last of all."""
+    async def is_over(self, clip_ids: Sequence[str]) -> bool:
+        """These too are committed, here or by a call that stands for them; whether they were the last of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +107,8 @@ class CaptionStage:
         self.calibrations: tuple[Calibration, ...] = ()
         self.is_calibrated = False
         self.writer = FragmentWriter(plan.fragments, plan.epoch, writer, plan.commit_every_s, timing=self.timing)
-        self.in_flight = 0
+        self.in_flight = self.doubtful = 0
+        self.turns = Turns()
 
     async def caption(self, decoded: Sequence[Decoded]) -> list[Receipt]:
         """Caption some clips together; their records are with the writer when this returns.
@@ -122,16 +131,52 @@ class CaptionStage:
         admitted, and every call commits before it returns.
         """
         self.in_flight += 1
+        clip_ids = [clip.clip_id for clip, _ in decoded]
         try:
-            admitted = [] if await gate.is_closed() else [pair for pair in decoded if pair[1] is not None]
-            receipts = {receipt.clip_id: receipt for receipt in await self.caption(admitted)}
+            suspects = await gate.admit(clip_ids)
+            admitted = [] if suspects is None else [pair for pair in decoded if pair[1] is not None]
+            receipts = {receipt.clip_id: receipt for receipt in await self._with_care(admitted, suspects or {}, gate)}
             await self._commit(gate)
         finally:
             self.in_flight -= 1
         # A call beside the calibration stands for what is not committed: we no longer do.
-        if await gate.is_over(len(decoded)) and not await gate.is_closed():
+        if await gate.is_over(clip_ids) and not await gate.is_closed():
             await self.calibrate()
-        return [receipts.get(clip.clip_id, Receipt(clip.clip_id, WITHHELD)) for clip, _ in decoded]
+        return [receipts.get(clip_id, Receipt(clip_id, WITHHELD)) for clip_id in clip_ids]
+
+    async def _with_care(self, decoded: Sequence[Decoded], suspects: Mapping[str, bool], gate: Gate) -> list[Receipt]:
+        """`caption`, of those that a worker died with one at a time, and not of one that it died of."""
+        sound = [pair for pair in decoded if pair[0].clip_id not in suspects]
+        async with self.turns.together():
+            receipts = await self.caption(sound)
+        for clip, frames in decoded:
+            was_alone = suspects.get(clip.clip_id)
+            if was_alone and not isinstance(frames, ClipError) and await self._is_sound(gate):
+                error = ClipError("caption", "engine_died", KILLER, _facts(frames))
+                self.writer.append(self._quarantined(clip, error))
+                receipts.append(Receipt(clip.clip_id, QUARANTINED))
+            elif was_alone is not None:
+                receipts += await self._alone(clip, frames, gate)
+        return receipts
+
+    async def _alone(self, clip: Clip, frames: Frames | ClipError, gate: Gate) -> list[Receipt]:
+        async with self.turns.alone():
+            await gate.alone(clip.clip_id)
+            receipts = await self.caption([(clip, frames)])
+            await gate.alone(None)
+            return receipts
+
+    async def _is_sound(self, gate: Gate) -> bool:
+        """Whether this process has captioned anything, once other calls had the occasion to show it."""
+        self.doubtful += 1
+        try:
+            while not self.timing.counts["clips"]:
+                if self.in_flight == self.doubtful and (await gate.is_last() or await gate.is_closed()):
+                    return False
+                await asyncio.sleep(LOOK_EVERY_S)
+            return True
+        finally:
+            self.doubtful -= 1
 
     async def _commit(self, gate: Gate) -> None:
         """Wait until nothing is pending, or another call stands for it."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
+import pyarrow.parquet as pq
 import pytest
 
 from .processes import ALL_GONE_S, wait_until_gone
 
+KILLED = "quarantined, the run goes on"
 pytestmark = [pytest.mark.timeout(280)]
 
 
@@ -38,4 +42,21 @@ def test_a_fault_of_the_engine_costs_no_clip(
     assert len(list(tmp_path.glob("flag-*"))) == times, "the fault did not come"
     assert deliverable(tmp_path / "out") == whole_of(40)
     accounts.add(f"engine: {fault.replace('_', ' ')}, {times} × ({runner})", outcome, tmp_path / "out", times)
+    wait_until_gone(process.pid, "", ALL_GONE_S)
+
+
+@pytest.mark.ray
+def test_a_clip_that_its_process_dies_of_is_found_among_others(start, finish, pipeline_of, tmp_path, faulty, accounts):
+    pipeline, out = pipeline_of(tmp_path, 40), tmp_path / "out"
+    finish("loop", pipeline, f"output.path={tmp_path / 'sound'}")
+    paths = (tmp_path / "sound/shards").rglob("*.parquet")
+    killer = sorted(clip_id for path in paths for clip_id in pq.read_table(path)["clip_id"].to_pylist())[17]
+    process = start("ray", pipeline, **faulty, RECAP_FAULT=f"killer:{killer}")
+    heard = process.communicate(timeout=200)[1]
+    assert process.returncode == 0 and "a worker was lost" not in heard and "Traceback" not in heard, heard
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["reconciliation"]["captioned"] == 39 and manifest["reasons"] == {"caption/engine_died": 1}
+    (path,) = (out / "shards").rglob("quarantine/*.parquet")
+    assert pq.read_table(path)["clip_id"].to_pylist() == [killer]
+    accounts.add("engine: dies of one clip (ray)", KILLED, out)
     wait_until_gone(process.pid, "", ALL_GONE_S)

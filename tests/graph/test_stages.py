@@ -12,7 +12,7 @@ import pytest
 from recap.engines import EngineSettings, ModelSettings, PromptSettings
 from recap.graph.plan import WorkPlan
 from recap.graph.settings import RaySettings
-from recap.graph.stages import WITHHELD, CaptionStage, DecodeStage
+from recap.graph.stages import WITHHELD, CaptionStage, DecodeStage, Receipt
 from recap.ledger.fragments import read_fragments
 from recap.records import CAPTIONED, QUARANTINED, Clip, ClipError, FrameRequest, Frames
 from recap.review import ReviewSettings
@@ -54,8 +54,9 @@ def committed(folder) -> list[str]:
 class Gate:
     """Answers as it was told to; of `clips` in all none is done yet."""
 
-    def __init__(self, last: bool, closed: bool = False, clips: int = 1):
+    def __init__(self, last: bool, closed: bool = False, clips: int = 1, suspects: dict[str, bool] | None = None):
         self.last, self.closed, self.left = last, closed, clips
+        self.suspects, self.journal = suspects or {}, []
 
     async def is_last(self) -> bool:
         return self.last
@@ -63,8 +64,19 @@ class Gate:
     async def is_closed(self) -> bool:
         return self.closed
 
-    async def is_over(self, clips: int) -> bool:
-        self.left -= clips
+    async def admit(self, clip_ids) -> dict[str, bool] | None:
+        self.journal.append(tuple(clip_ids))
+        return (
+            None
+            if self.closed
+            else {clip_id: self.suspects[clip_id] for clip_id in clip_ids if clip_id in self.suspects}
+        )
+
+    async def alone(self, clip_id: str | None) -> None:
+        self.journal.append(clip_id)
+
+    async def is_over(self, clip_ids) -> bool:
+        self.left -= len(clip_ids)
         return self.left <= 0
 
 
@@ -83,6 +95,53 @@ def test_the_last_call_in_flight_commits_and_the_others_do_not_wait(plan, tmp_pa
     receipts = asyncio.run(two_calls())
     assert [receipt.status for receipt in receipts] == [QUARANTINED, CAPTIONED, CAPTIONED]
     assert sorted(committed(tmp_path)) == [clip(n).clip_id for n in (1, 2, 3)]
+    stage.close()
+
+
+def test_what_a_worker_died_with_is_captioned_alone(plan, tmp_path):
+    stage = CaptionStage(plan, "w")
+    one, two, three = (clip(number).clip_id for number in (1, 2, 3))
+    gate = Gate(last=True, clips=9, suspects={one: False, three: False})
+
+    async def two_calls():
+        called = [stage.caption_beside([(clip(n), frames(n))], Gate(last=True, clips=9)) for n in (8, 9)]
+        beside = asyncio.gather(*called)
+        return await stage.caption_beside([(clip(n), frames(n)) for n in (1, 2, 3)], gate), await beside
+
+    receipts, others = asyncio.run(two_calls())
+    assert {receipt.clip_id for receipt in receipts} == {one, two, three}
+    assert {receipt.status for receipt in (*receipts, *(each for some in others for each in some))} == {CAPTIONED}
+    assert gate.journal == [(one, two, three), one, None, three, None]
+    assert len(committed(tmp_path)) == 5
+    stage.close()
+
+
+def test_what_a_worker_died_of_is_quarantined_once_this_one_has_captioned_something(plan, tmp_path, monkeypatch):
+    monkeypatch.setattr("recap.graph.stages.LOOK_EVERY_S", 0.01)
+    stage, killer = CaptionStage(plan, "w"), clip(1).clip_id
+    gate = Gate(last=False, clips=9, suspects={killer: True})
+
+    async def calls():
+        waiting = asyncio.create_task(stage.caption_beside([(clip(1), frames(1))], gate))
+        await asyncio.sleep(0.1)
+        assert not waiting.done() and not stage.timing.counts["clips"]
+        await stage.caption_beside([(clip(2), frames(2))], Gate(last=False, clips=9))
+        gate.last = True
+        return await asyncio.wait_for(waiting, 20)
+
+    (receipt,) = asyncio.run(calls())
+    assert receipt == Receipt(killer, QUARANTINED)
+    rows = [row for fragment in read_fragments(tmp_path) for row in fragment.table.to_pylist()]
+    (row,) = [row for row in rows if row["clip_id"] == killer]
+    assert (row["error_stage"], row["error_kind"], row["width"]) == ("caption", "engine_died", 8)
+    stage.close()
+
+
+def test_the_last_clip_of_all_is_tried_again_where_nothing_shows_that_it_is_at_fault(plan):
+    stage, killer = CaptionStage(plan, "w"), clip(1).clip_id
+    gate = Gate(last=True, suspects={killer: True})
+    assert asyncio.run(stage.caption_beside([(clip(1), frames(1))], gate)) == [Receipt(killer, CAPTIONED)]
+    assert gate.journal == [(killer,), killer, None]
     stage.close()
 
 
