@@ -12,7 +12,7 @@ import pytest
 from recap.engines import EngineSettings, ModelSettings, PromptSettings
 from recap.graph.plan import WorkPlan
 from recap.graph.settings import RaySettings
-from recap.graph.stages import KILLER, WITHHELD, CaptionStage, DecodeStage, Receipt
+from recap.graph.stages import WITHHELD, CaptionStage, DecodeStage, Receipt
 from recap.ledger.fragments import read_fragments
 from recap.records import CAPTIONED, QUARANTINED, Clip, ClipError, FrameRequest, Frames
 from recap.review import ReviewSettings
@@ -133,7 +133,7 @@ def test_what_a_worker_died_of_is_quarantined_once_this_one_has_captioned_someth
     assert receipt == Receipt(killer, QUARANTINED)
     rows = [row for fragment in read_fragments(tmp_path) for row in fragment.table.to_pylist()]
     (row,) = [row for row in rows if row["clip_id"] == killer]
-    assert (row["error_stage"], row["error_kind"], row["error_message"]) == ("caption", "engine_died", KILLER)
+    assert (row["error_stage"], row["error_kind"]) == ("caption", "engine_died")
     stage.close()
 
 
