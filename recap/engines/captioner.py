@@ -170,9 +170,9 @@ class Captioner:
         except Exception as error:
             if self._reopen is None or self._reopenings == MAX_REOPENINGS or self._suspects.is_hopeless:
                 raise
-            reason = repr(error)
+            reason = type(error).__name__
             log.warning(
-                "the engine died and is opened again; its %d texts are asked again: %s", len(self._asked), reason
+                "the engine died and is opened again; its %d texts are asked again: %r", len(self._asked), error
             )
         self._start_again(reason)
         return []

@@ -105,7 +105,7 @@ def refused(error: Exception) -> ClipError:
     if isinstance(error, ValueError):
         return ClipError("caption", "refused", str(error))
     log.error("a text could not be read or reviewed", exc_info=error)
-    return ClipError("caption", "unreadable", f"its text could not be read or reviewed: {error!r}")
+    return ClipError("caption", "text_error", f"its text could not be read or reviewed ({type(error).__name__})")
 
 
 def make_request(clip_id: str, prompt_name: str, engine: EngineSettings, **model_prompt) -> Request:

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
+from pathlib import Path
 from typing import NoReturn
 from uuid import uuid4
 
@@ -19,6 +20,7 @@ from ray.data import ActorPoolStrategy, DataContext, Dataset
 from ray.exceptions import RayError
 
 from recap.engines import EngineSettings
+from recap.graph.crashes import note_crashes
 from recap.graph.journal import Journal
 from recap.graph.lifeline import end_with_raylet
 from recap.graph.opened import Opened, Refused
@@ -199,6 +201,9 @@ class Counter:
     def alone(self, worker: str, clip_id: str | None) -> None:
         self.journal.alone(worker, clip_id)
 
+    def crashed(self, worker: str) -> None:
+        self.journal.crashed(worker)
+
     def is_closed(self) -> bool:
         return self.closed
 
@@ -238,12 +243,20 @@ class _Decode:
         yield block.append_column("frames", pa.array(pickled, pa.large_binary()))
 
 
+def _note() -> Path:
+    """Where this actor and those that take its place on this node note their crashes."""
+    session = Path(ray._private.worker._global_node.get_session_dir_path())
+    return session / f"recap-{ray.get_runtime_context().get_actor_id()}"
+
+
 class _Caption:
     def __init__(self, plan: WorkPlan, counter: ray.actor.ActorHandle):
         end_with_raylet()
         self.counter = counter
         # An actor that Ray restarts keeps its id: only a fresh name cannot overwrite a fragment.
         self.name = uuid4().hex
+        if crashed := note_crashes(_note(), self.name):
+            ray.get(counter.crashed.remote(crashed))
         self.opened = Opened(lambda: CaptionStage(plan, self.name))
 
     async def __call__(self, block: pa.Table) -> Iterator[pa.Table]:

@@ -26,7 +26,7 @@ LOOK_EVERY_S = 0.5
 WAITING = "waiting_for_engine"
 WITHHELD = "withheld"
 Decoded = tuple[Clip, Frames | ClipError]
-KILLER = "its process died whenever it had this clip, with no other beside it at last"
+KILLER = "its process died with this clip among others, and crashed with it alone"
 
 
 class Gate(Protocol):

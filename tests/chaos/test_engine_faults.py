@@ -46,7 +46,9 @@ def test_a_fault_of_the_engine_costs_no_clip(
 
 
 @pytest.mark.ray
-def test_a_clip_that_its_process_dies_of_is_found_among_others(start, finish, pipeline_of, tmp_path, faulty, accounts):
+def test_a_clip_that_its_process_crashes_with_is_found_among_others(
+    start, finish, pipeline_of, tmp_path, faulty, accounts
+):
     pipeline, out = pipeline_of(tmp_path, 40), tmp_path / "out"
     finish("loop", pipeline, f"output.path={tmp_path / 'sound'}")
     paths = (tmp_path / "sound/shards").rglob("*.parquet")
@@ -58,5 +60,5 @@ def test_a_clip_that_its_process_dies_of_is_found_among_others(start, finish, pi
     assert manifest["reconciliation"]["captioned"] == 39 and manifest["reasons"] == {"caption/engine_died": 1}
     (path,) = (out / "shards").rglob("quarantine/*.parquet")
     assert pq.read_table(path)["clip_id"].to_pylist() == [killer]
-    accounts.add("engine: dies of one clip (ray)", KILLED, out)
+    accounts.add("engine: crashes with one clip (ray)", KILLED, out)
     wait_until_gone(process.pid, "", ALL_GONE_S)

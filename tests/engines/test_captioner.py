@@ -256,7 +256,7 @@ def test_an_engine_that_dies_of_a_clip_costs_that_clip_alone(start, front, make_
     futures = [captioner.submit(f"clip{number}", make_frames(number)) for number in range(1, 5)]
     (error,) = [error for future in futures if (error := future.exception(PATIENCE_S))]
     assert futures[1].exception() is error and (error.stage, error.kind) == ("caption", "engine_died")
-    assert "CUBLAS" in error.message
+    assert "(RuntimeError)" in error.message
     assert captioner.submit("clip7", make_frames(7)).exception(PATIENCE_S).kind == "engine_died"  # not the third: again
     assert captioner.submit("clip8", make_frames(8)).result(PATIENCE_S)
 
@@ -314,7 +314,7 @@ def test_a_text_that_recap_stumbles_over_costs_its_clip_alone(start, make_frames
 
     captioner = start(RehearsalEngine(), Named(PROMPT, ENGINE, REQUEST), reviewer=Reviewing())
     odd, fine = captioner.submit("odd", make_frames(1)), captioner.submit("fine", make_frames(2))
-    assert odd.exception(PATIENCE_S).kind == "unreadable" and "out of range" in odd.exception().message
+    assert odd.exception(PATIENCE_S).kind == "text_error" and "(IndexError)" in odd.exception().message
     assert fine.result(PATIENCE_S)
 
 

@@ -20,11 +20,13 @@ def test_what_another_had_is_suspect_until_it_is_done():
     assert journal.begin("c", ["1", "2", "4"]) == {"2": False, "4": False}
 
 
-def test_who_had_nothing_else_tells_what_it_died_of():
+def test_who_crashed_with_nothing_else_tells_what_it_died_of():
     journal = Journal()
     journal.begin("a", ["1", "2"])
     assert journal.begin("b", ["1", "2"]) == {"1": False, "2": False}
     journal.alone("b", "1")
     journal.alone("b", None)
     journal.alone("b", "2")
-    assert journal.begin("c", ["1", "2"]) == {"1": False, "2": True}
+    assert journal.begin("c", ["1", "2"]) == {"1": False, "2": False}  # it may have been killed from without
+    journal.crashed("b")
+    assert journal.begin("d", ["1", "2"]) == {"1": False, "2": True}

@@ -79,7 +79,7 @@ def break_engine_with(clip_id: str) -> None:
 
     def broken(self):
         if any(request_id.startswith(clip_id) for request_id in self._requests):
-            dies()
+            segfault()
         return step(self)
 
     RehearsalEngine.step = broken
