@@ -186,9 +186,10 @@ class Captioner:
 
     def _deliver(self, completion: Completion) -> None:
         asked = self._asked.pop(completion.request_id)
-        if verdict := self._suspects.verdict(asked):
-            self._fail(*verdict)
+        if self._suspects.is_trial(asked):
             self._reopenings = 0
+            if verdict := self._suspects.verdict():
+                self._fail(*verdict)
             return
         self._timing.counts["output_tokens"] += len(completion.token_ids)
         job = asked.job

@@ -13,13 +13,14 @@ from recap.records import Caption, ClipError, Frames
 
 @dataclass(eq=False)
 class Job:
-    """A clip that is to have its captions; `deaths` is how many engines died while they had it."""
+    """A clip that is to have its captions; `deaths` is how many engines died with it, `deaths_alone` with no other."""
 
     clip_id: str
     frames: Frames | None
     future: Future[tuple[Caption, ...]] = field(default_factory=Future)
     captions: list[Caption | None] = field(default_factory=list)
     deaths: int = 0
+    deaths_alone: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,15 +36,15 @@ class Asked:
 class Suspects:
     """After a second death the clips that the engine had are asked one at a time.
 
-    The one it then dies of is guilty, if the next engine can still write what another wrote before: else it is not
-    the clip that is at fault.
+    One that it dies of then is accused. It is guilty the second time, if both times the next engine could still write
+    what one wrote before: else it is not the clip that is at fault.
     """
 
     def __init__(self) -> None:
         self.sound: Request | None = None  # was answered, for another clip
-        self._waiting: deque[list[Asked]] = deque()
-        self._alone: Job | None = None
-        self._accused: Job | None = None
+        self._waiting: deque[Sequence[Asked]] = deque()
+        self._alone: Sequence[Asked] = ()
+        self._accused: Sequence[Asked] = ()
         self._trial = Job("", None)
         self._reason = ""
 
@@ -54,33 +55,38 @@ class Suspects:
     @property
     def is_hopeless(self) -> bool:
         """Were the engine to die now, nothing would tell whose fault it is."""
-        return self._accused is not None or (self._alone is not None and self.sound is None)
+        return bool(self._accused or (self._alone and self.sound is None))
 
     def after_death(self, asked: Sequence[Asked], reason: str) -> Sequence[Asked]:
         """What the next engine is to be asked at once, where the last one had `asked`."""
         assert not self.is_hopeless
-        if self._alone is not None:
-            self._accused, self._alone, self._reason = self._alone, None, reason
-            return [Asked(self._trial, 0, self.sound)]
         jobs = dict.fromkeys(each.job for each in asked)
         for job in jobs:
             job.deaths += 1
+        if self._alone:
+            self._accused, self._alone, self._reason = self._alone, (), reason
+            self._accused[0].job.deaths_alone += 1
+            return [Asked(self._trial, 0, self.sound)]
         if all(job.deaths == 1 for job in jobs):
             return asked
         self._waiting.extend([each for each in asked if each.job is job] for job in jobs)
-        return []
+        return ()
 
     def next(self) -> Sequence[Asked]:
         """What the idle engine is to be asked: the next suspect."""
-        asked = self._waiting.popleft() if self._waiting else []
-        self._alone = asked[0].job if asked else None
-        return asked
+        self._alone = self._waiting.popleft() if self._waiting else ()
+        return self._alone
 
-    def verdict(self, answered: Asked) -> tuple[Job, ClipError] | None:
-        """The guilty clip, where that was the trial."""
-        if answered.job is not self._trial:
+    def is_trial(self, answered: Asked) -> bool:
+        """Whether that was what another engine wrote before, once more."""
+        return answered.job is self._trial
+
+    def verdict(self) -> tuple[Job, ClipError] | None:
+        """The guilty clip, after its second trial; after its first it is asked again."""
+        accused, self._accused = self._accused, ()
+        job = accused[0].job
+        if job.deaths_alone == 1:
+            self._waiting.appendleft(accused)
             return None
-        guilty, self._accused = self._accused, None
-        assert guilty is not None
-        message = f"the engine died whenever it had this clip, with no other beside it at last ({self._reason})"
-        return guilty, ClipError("caption", "engine_died", message)
+        message = f"the engine died whenever it had this clip, at last with no other beside it ({self._reason})"
+        return job, ClipError("caption", "engine_died", message)
