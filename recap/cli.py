@@ -8,6 +8,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -100,7 +101,8 @@ def _finish(run: Callable[[], Summary], as_json: bool) -> None:
 
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        summary = run()
+        with redirect_stdout(sys.stderr):  # Ray tells of dead workers there
+            summary = run()
     except RayLost:
         sys.exit(1)
     except OutputFailed as error:

@@ -107,7 +107,7 @@ def _checked(pipeline: Pipeline) -> pa.Table:
 
 def _probe(pipeline: Pipeline, chosen: pa.Table) -> Probe:
     output = Path(pipeline.output.path)
-    model, request = engines.fetch(pipeline.model, pipeline.engine), check_view(pipeline)
+    request, model = check_view(pipeline), engines.fetch(pipeline.model, pipeline.engine)
     translation = TranslationSettings()
     keys = derive_keys(pipeline, model, request, translation)
     plan = work_plan(pipeline, model, request, translation, keys, epoch=1)

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 from recap import ledger
+from recap.graph.opened import Refused
 from recap.graph.plan import WorkPlan
 from recap.graph.sizing import Machine
 from recap.graph.stages import WITHHELD, Receipt, WorkerLost
@@ -117,7 +118,7 @@ class Work:
             if stop:
                 return
             clips = list(self.snapshot.clips(missing[start : start + step], self.root))
-            with _losses(stop):
+            with self._losses(stop):
                 for receipt in run_graph(clips, _Watcher(bars, start, self.graphs)):
                     if receipt.status != WITHHELD:
                         bars.add(receipt.status)
@@ -135,28 +136,31 @@ class Work:
                 if stop:
                     break
                 clips = list(self._captioned(ordinals[start : start + step]))
-                with _losses(stop):
+                with self._losses(stop):
                     for done in translate(clips):
                         bars.add_translated(done)
             self.translated[plan.language] = self._read(plan.fragments)
+
+    @contextmanager
+    def _losses(self, stop: Stop) -> Iterator[None]:
+        """A graph that ends before its clips do leaves them to the next round."""
+        try:
+            with stop.interruptible():
+                yield
+        except WorkerLost as error:
+            log.warning("a worker was lost: %s", error)
+            log.info("what it said", exc_info=error)
+        except Refused as error:
+            if not any(graph.spents for graph in self.graphs):
+                raise
+            log.warning("a worker cannot start again: %s", error)
+        except GraceOver:
+            log.warning("%g s were not enough to finish what was in flight", stop.grace_s)
 
     def _captioned(self, ordinals: np.ndarray) -> Iterator[Captioned]:
         for some, rows in self.committed.records(ordinals, ["captions"]):
             clips = self.snapshot.clips(some, self.root)
             yield from zip(clips, map(ledger.captions_of, rows["captions"].to_pylist()), strict=True)
-
-
-@contextmanager
-def _losses(stop: Stop) -> Iterator[None]:
-    """A graph that ends before its clips do leaves them to the next round."""
-    try:
-        with stop.interruptible():
-            yield
-    except WorkerLost as error:
-        log.warning("a worker was lost: %s", error)
-        log.info("what it said", exc_info=error)
-    except GraceOver:
-        log.warning("%g s were not enough to finish what was in flight", stop.grace_s)
 
 
 @dataclass
@@ -206,6 +210,7 @@ def _graphs(runner: Runner, plan: WorkPlan, clip: Clip) -> Iterator[_Graphs]:
 
         yield _Graphs(partial(loop_round, plan=plan), loop_translation)
     else:
+        from recap.graph.journal import Journal
         from recap.graph.nodes import check_nodes
         from recap.graph.ray_graph import ray_round
         from recap.graph.ray_translation import ray_translation
@@ -219,4 +224,4 @@ def _graphs(runner: Runner, plan: WorkPlan, clip: Clip) -> Iterator[_Graphs]:
                     "needs_nvdec": plan.decode.hardware == "nvdec",
                 }
                 check_nodes(plan.fragments.parents[1], clip.location, checkpoints, **needs)
-            yield _Graphs(partial(ray_round, plan=plan), ray_translation)
+            yield _Graphs(partial(ray_round, plan=plan, journal=Journal()), ray_translation)

@@ -173,5 +173,5 @@ def test_the_account_tells_translating_from_starting(run):
     speed = run(*CHINESE)[0].speed
     assert speed.translating_s > 0
     parts = speed.starting_s + speed.calibrating_s + speed.working_s + speed.translating_s
-    assert parts == pytest.approx(speed.seconds)
+    assert parts + speed.planning_s + speed.finishing_s == pytest.approx(speed.seconds)
     assert run("review.repair=false", "engine.max_new_tokens=11")[0].speed.translating_s == 0

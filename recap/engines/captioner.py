@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from recap.engines.base import PROMPTS_PER_SLOT, Completion, Engine, EngineStalled, Request
 from recap.engines.front import Front, refused
-from recap.engines.second import Reviewer
+from recap.engines.second import Retry, Reviewer
 from recap.engines.suspects import Asked, Job, Suspects
 from recap.engines.watchdog import Watchdog
 from recap.records import Caption, ClipError, Frames
@@ -196,35 +196,30 @@ class Captioner:
         if job not in self._jobs:
             return
         try:
-            caption = self._read(completion)
+            caption, retry = self._read(completion, asked.first)
         except Exception as error:  # of a text: the engine has no part in it
             self._fail(job, error)
             return
-        job.captions[asked.place] = self._chosen(asked, caption)
+        if retry is not None and self._ask_again(asked, caption, retry):
+            return
+        job.captions[asked.place] = caption
         if all(caption is not None for caption in job.captions) and self._is_ours_to_answer(job):
             self._suspects.sound = asked.request
             job.future.set_result(tuple(job.captions))
 
-    def _read(self, completion: Completion) -> Caption:
+    def _read(self, completion: Completion, first: Caption | None) -> tuple[Caption, Retry | None]:
+        """The better of two attempts, or the `first` one and how it should be repeated."""
         caption = self._front.caption(completion)
         if self._reviewer is None:
-            return caption
+            return caption, None
         with self._timing.phase("review"):
-            return self._reviewer.look(caption)
+            caption = self._reviewer.look(caption)
+        if first is None:
+            return caption, self._reviewer.retry(caption)
+        return self._reviewer.better(first, caption), None
 
-    def _chosen(self, asked: Asked, caption: Caption) -> Caption | None:
-        """The caption that stays; None where it is asked for once more."""
-        if self._reviewer is None:
-            return caption
-        if asked.first is not None:
-            return self._reviewer.better(asked.first, caption)
-        return None if self._ask_again(asked, caption) else caption
-
-    def _ask_again(self, asked: Asked, caption: Caption) -> bool:
-        """False where there is nothing to try, or the engine has no room for it."""
-        retry = self._reviewer.retry(caption)
-        if retry is None:
-            return False
+    def _ask_again(self, asked: Asked, caption: Caption, retry: Retry) -> bool:
+        """False where the engine has no room for it."""
         try:
             request = self._with_room(lambda: self._front.again(asked.request, retry))
             self._ask([Asked(asked.job, asked.place, request, caption)])

@@ -70,7 +70,8 @@ def steady(start: Mark, marks: Sequence[Mark], slots: int) -> Calibration:
     """
     first, last = slots, len(marks) - PROMPTS_PER_SLOT * slots
     took_s = marks[-1][0] - start[0]
-    if last - first < slots:
+    last -= (last - first) % slots  # texts of one length end together
+    if last <= first:
         return Calibration(len(marks), took_s, marks[-1][1] - start[1], took_s)
     (begun, core_begun), (ended, core_ended) = marks[first - 1], marks[last - 1]
     return Calibration(last - first, ended - begun, core_ended - core_begun, took_s)

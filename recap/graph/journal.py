@@ -4,6 +4,27 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection
+from dataclasses import dataclass
+
+CONVICTING = 2
+
+
+@dataclass(frozen=True)
+class Past:
+    """How many workers died with a clip alone in hand, and how many of them crashed: were not killed from without."""
+
+    alone: int = 0
+    crashes: int = 0
+
+    @property
+    def is_deadly(self) -> bool:
+        """Nothing would come of another try."""
+        return self.alone >= CONVICTING
+
+    @property
+    def is_guilty(self) -> bool:
+        """It is the clip that the workers died of, if others live."""
+        return self.crashes >= CONVICTING
 
 
 class Journal:
@@ -14,15 +35,18 @@ class Journal:
         self._alone: dict[str, str] = {}
         self._crashed: set[str] = set()
 
-    def begin(self, worker: str, clip_ids: Collection[str]) -> dict[str, bool]:
-        """Those of `clip_ids` that other workers had when they died, and whether one crashed with nothing beside."""
-        self._held[worker].update(clip_ids)
+    def begin(self, worker: str, clip_ids: Collection[str]) -> dict[str, Past]:
+        """Those of `clip_ids` that other workers had when they died."""
         others = [name for name in self._held if name != worker]
-        return {
-            clip_id: any(self._alone.get(name) == clip_id for name in self._crashed)
-            for clip_id in clip_ids
-            if any(clip_id in self._held[name] for name in others)
-        }
+        self._held[worker].update(clip_ids)
+        pasts = {clip_id: self._past(clip_id, others) for clip_id in clip_ids}
+        return {clip_id: past for clip_id, past in pasts.items() if past is not None}
+
+    def _past(self, clip_id: str, others: Collection[str]) -> Past | None:
+        alone = {name for name in others if self._alone.get(name) == clip_id}
+        if alone or any(clip_id in self._held[name] for name in others):
+            return Past(len(alone), len(alone & self._crashed))
+        return None
 
     def alone(self, worker: str, clip_id: str | None) -> None:
         """From now on the worker has nothing else at work; with None, anything again."""
@@ -38,3 +62,9 @@ class Journal:
         """They are done, whoever had them."""
         for held in self._held.values():
             held.difference_update(clip_ids)
+
+    def follow(self, other: Journal) -> None:
+        """Know what `other` knows of workers that died."""
+        self._alone, self._crashed = other._alone, other._crashed
+        kept = {name: held for name, held in other._held.items() if held or name in other._alone}
+        self._held = defaultdict(set, kept)

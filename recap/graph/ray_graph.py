@@ -21,7 +21,7 @@ from ray.exceptions import RayError
 
 from recap.engines import EngineSettings
 from recap.graph.crashes import note_crashes
-from recap.graph.journal import Journal
+from recap.graph.journal import Journal, Past
 from recap.graph.lifeline import end_with_raylet
 from recap.graph.opened import Opened, Refused
 from recap.graph.plan import WorkPlan
@@ -37,8 +37,9 @@ from recap.video import DecodeSettings
 
 MAX_BLOCK_CLIPS = 4  # more would hold frames back from an idle engine
 QUEUED_BLOCKS = 6  # with 2, a decoder of small clips waits for Ray's scheduler a third of its time
-RETRIES = 4  # two for each clip that a worker dies of
+RETRIES = 6  # three for each clip that a worker dies of
 COUNT_EVERY_S = 0.5
+RETRY_ADVICE = "\nFailed to apply UDF transform"  # Ray Data's, behind what a worker said
 
 
 def size_cluster(decode: DecodeSettings, engine: EngineSettings) -> Pools:
@@ -65,14 +66,17 @@ def joined_machine() -> Machine:
     return Machine(have.get("CPU", 0), have.get("GPU", 0), have.get("memory", 0), nodes)
 
 
-def ray_round(clips: Sequence[Clip], watcher: Watcher, stop: Stop, *, plan: WorkPlan) -> Iterator[Receipt]:
+def ray_round(
+    clips: Sequence[Clip], watcher: Watcher, stop: Stop, *, plan: WorkPlan, journal: Journal
+) -> Iterator[Receipt]:
     """Decode and caption `clips` on the joined cluster; receipts come as clips are finished.
 
-    After `stop` the rest comes back withheld. Raises WorkerLost when a worker died more often than it is
-    restarted, and OutputFailed when it could not commit; what was committed until then stays.
+    After `stop` the rest comes back withheld, as do clips that workers of this run died with again and again, as the
+    `journal` tells. Raises WorkerLost when a worker died more often than it is restarted, Refused when none can start,
+    and OutputFailed when one could not commit; what was committed until then stays.
     """
     machine = joined_machine()
-    counter = ray.remote(num_cpus=0)(Counter).remote(len(clips))
+    counter = ray.remote(num_cpus=0)(Counter).remote(len(clips), journal)
     asked = 0.0
     dataset = _graph(clips, plan, size_cluster(plan.decode, plan.engine), counter)
     over = threading.Event()
@@ -89,6 +93,7 @@ def ray_round(clips: Sequence[Clip], watcher: Watcher, stop: Stop, *, plan: Work
         over.set()
         with suppress(RayError):
             watcher.on_spent(ray.get(counter.spents.remote()), machine)
+            journal.follow(ray.get(counter.what_is_known.remote()))
         ray.kill(counter)
 
 
@@ -109,7 +114,7 @@ def raise_what_ended(error: RayError) -> NoReturn:
         raise OutputFailed(failed[0]) from error
     for refused in causes:
         if isinstance(refused, Refused):
-            raise refused from error
+            raise Refused(str(refused).partition(RETRY_ADVICE)[0]) from error
     said = next(filter(None, (str(cause).strip() for cause in causes)), repr(error))
     raise WorkerLost(said.splitlines()[0]) from error
 
@@ -186,16 +191,16 @@ class Counter:
     """How many of a graph's clips have been decoded and are done, who has which, what its workers did, and whether it
     is to stop."""
 
-    def __init__(self, clips: int):
+    def __init__(self, clips: int, journal: Journal | None = None):
         end_with_raylet()
         self.clips, self.count, self.done, self.closed = clips, 0, 0, False
         self.books: dict[str, Spent] = {}
-        self.journal = Journal()
+        self.journal = journal or Journal()
 
     def close(self) -> None:
         self.closed = True
 
-    def admit(self, worker: str, clip_ids: Sequence[str]) -> dict[str, bool] | None:
+    def admit(self, worker: str, clip_ids: Sequence[str]) -> dict[str, Past] | None:
         return None if self.closed else self.journal.begin(worker, clip_ids)
 
     def alone(self, worker: str, clip_id: str | None) -> None:
@@ -222,10 +227,13 @@ class Counter:
     def is_complete(self) -> bool:
         return self.count >= self.clips
 
-    def is_over(self, clip_ids: Sequence[str]) -> bool:
-        self.journal.end(clip_ids)
-        self.done += len(clip_ids)
+    def is_over(self, clips: int, done: Sequence[str]) -> bool:
+        self.journal.end(done)
+        self.done += clips
         return self.done >= self.clips
+
+    def what_is_known(self) -> Journal:
+        return self.journal
 
 
 class _Decode:
@@ -267,7 +275,7 @@ class _Caption:
         await self.counter.book.remote(self.name, stage.spent())
         yield pa.Table.from_pylist([{"clip_id": it.clip_id, "status": it.status} for it in receipts])
 
-    async def admit(self, clip_ids: Sequence[str]) -> dict[str, bool] | None:
+    async def admit(self, clip_ids: Sequence[str]) -> dict[str, Past] | None:
         return await self.counter.admit.remote(self.name, clip_ids)
 
     async def alone(self, clip_id: str | None) -> None:
@@ -279,5 +287,5 @@ class _Caption:
     async def is_closed(self) -> bool:
         return await self.counter.is_closed.remote()
 
-    async def is_over(self, clip_ids: Sequence[str]) -> bool:
-        return await self.counter.is_over.remote(clip_ids)
+    async def is_over(self, clips: int, done: Sequence[str]) -> bool:
+        return await self.counter.is_over.remote(clips, done)

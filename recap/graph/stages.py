@@ -12,6 +12,7 @@ from typing import Protocol
 
 from recap.engines import Captioner, open_captioner
 from recap.graph.calibration import Calibrator
+from recap.graph.journal import Past
 from recap.graph.plan import WorkPlan
 from recap.graph.reviewing import CaptionReviewer
 from recap.graph.turns import Turns
@@ -26,13 +27,14 @@ LOOK_EVERY_S = 0.5
 WAITING = "waiting_for_engine"
 WITHHELD = "withheld"
 Decoded = tuple[Clip, Frames | ClipError]
-KILLER = "its process died with this clip among others, and crashed with it alone"
+KILLER = "its process died with this clip among others, and crashed with it alone, twice"
+DOUBTFUL_LOOKS = 10  # at calls that all have but a clip that workers crashed with
 
 
 class Gate(Protocol):
     """What a stage may ask about the clips that are on their way to it."""
 
-    async def admit(self, clip_ids: Sequence[str]) -> dict[str, bool] | None:
+    async def admit(self, clip_ids: Sequence[str]) -> dict[str, Past] | None:
         """What `Journal.begin` says of the clips; None where the run is to stop and nothing more is admitted."""
 
     async def alone(self, clip_id: str | None) -> None:
@@ -44,8 +46,11 @@ class Gate(Protocol):
     async def is_closed(self) -> bool:
         """The run is to stop."""
 
-    async def is_over(self, clip_ids: Sequence[str]) -> bool:
-        """These too are committed, here or by a call that stands for them; whether they were the last of all."""
+    async def is_over(self, clips: int, done: Sequence[str]) -> bool:
+        """So many `clips` more, of which those that are `done` are committed, here or by a call that stands for them.
+
+        Whether they were the last of all.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,48 +138,50 @@ class CaptionStage:
         self.in_flight += 1
         clip_ids = [clip.clip_id for clip, _ in decoded]
         try:
-            suspects = await gate.admit(clip_ids)
-            admitted = [] if suspects is None else [pair for pair in decoded if pair[1] is not None]
-            receipts = {receipt.clip_id: receipt for receipt in await self._with_care(admitted, suspects or {}, gate)}
+            pasts = await gate.admit(clip_ids)
+            admitted = [] if pasts is None else [pair for pair in decoded if pair[1] is not None]
+            receipts = {receipt.clip_id: receipt for receipt in await self._with_care(admitted, pasts or {}, gate)}
             await self._commit(gate)
         finally:
             self.in_flight -= 1
         # A call beside the calibration stands for what is not committed: we no longer do.
-        if await gate.is_over(clip_ids) and not await gate.is_closed():
+        if await gate.is_over(len(clip_ids), list(receipts)) and not await gate.is_closed():
             await self.calibrate()
         return [receipts.get(clip_id, Receipt(clip_id, WITHHELD)) for clip_id in clip_ids]
 
-    async def _with_care(self, decoded: Sequence[Decoded], suspects: Mapping[str, bool], gate: Gate) -> list[Receipt]:
-        """`caption`, of those that a worker died with one at a time, and not of one that it died of."""
-        sound = [pair for pair in decoded if pair[0].clip_id not in suspects]
+    async def _with_care(self, decoded: Sequence[Decoded], pasts: Mapping[str, Past], gate: Gate) -> list[Receipt]:
+        """`caption`, of those that workers died with one at a time, the most dangerous ones last, if at all."""
         async with self.turns.together():
-            receipts = await self.caption(sound)
-        for clip, frames in decoded:
-            was_alone = suspects.get(clip.clip_id)
-            if was_alone and not isinstance(frames, ClipError) and await self._is_sound(gate):
-                error = ClipError("caption", "engine_died", KILLER, _facts(frames))
-                self.writer.append(self._quarantined(clip, error))
-                receipts.append(Receipt(clip.clip_id, QUARANTINED))
-            elif was_alone is not None:
+            receipts = await self.caption([pair for pair in decoded if pair[0].clip_id not in pasts])
+        suspects = [pair for pair in decoded if pair[0].clip_id in pasts]
+        for clip, frames in sorted(suspects, key=lambda pair: pasts[pair[0].clip_id].alone):
+            past = pasts[clip.clip_id]
+            if isinstance(frames, ClipError) or not past.is_deadly:
                 receipts += await self._alone(clip, frames, gate)
+            elif past.is_guilty and await self._is_sound():
+                self.writer.append(self._quarantined(clip, ClipError("caption", "engine_died", KILLER, _facts(frames))))
+                receipts.append(Receipt(clip.clip_id, QUARANTINED))
+            else:
+                log.info("%s is left for another run: workers died with it", clip.clip_id)
         return receipts
 
     async def _alone(self, clip: Clip, frames: Frames | ClipError, gate: Gate) -> list[Receipt]:
         async with self.turns.alone():
+            self.writer.flush()  # should this be the end
             await gate.alone(clip.clip_id)
             receipts = await self.caption([(clip, frames)])
             await gate.alone(None)
             return receipts
 
-    async def _is_sound(self, gate: Gate) -> bool:
+    async def _is_sound(self) -> bool:
         """Whether this process has captioned anything, once other calls had the occasion to show it."""
         self.doubtful += 1
+        patience = DOUBTFUL_LOOKS
         try:
-            while not self.timing.counts["clips"]:
-                if self.in_flight == self.doubtful and (await gate.is_last() or await gate.is_closed()):
-                    return False
+            while not self.timing.counts["clips"] and patience:
+                patience -= self.in_flight == self.doubtful
                 await asyncio.sleep(LOOK_EVERY_S)
-            return True
+            return self.timing.counts["clips"] > 0
         finally:
             self.doubtful -= 1
 

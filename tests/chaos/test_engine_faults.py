@@ -45,20 +45,40 @@ def test_a_fault_of_the_engine_costs_no_clip(
     wait_until_gone(process.pid, "", ALL_GONE_S)
 
 
-@pytest.mark.ray
-def test_a_clip_that_its_process_crashes_with_is_found_among_others(
-    start, finish, pipeline_of, tmp_path, faulty, accounts
-):
-    pipeline, out = pipeline_of(tmp_path, 40), tmp_path / "out"
+@pytest.fixture
+def one_of(finish, pipeline_of, tmp_path):
+    """The pipeline over forty clips, and one of them."""
+    pipeline = pipeline_of(tmp_path, 40)
     finish("loop", pipeline, f"output.path={tmp_path / 'sound'}")
     paths = (tmp_path / "sound/shards").rglob("*.parquet")
-    killer = sorted(clip_id for path in paths for clip_id in pq.read_table(path)["clip_id"].to_pylist())[17]
-    process = start("ray", pipeline, **faulty, RECAP_FAULT=f"killer:{killer}")
+    return pipeline, sorted(clip_id for path in paths for clip_id in pq.read_table(path)["clip_id"].to_pylist())[17]
+
+
+@pytest.mark.ray
+def test_a_clip_that_crashes_its_process_is_found_among_others(start, one_of, tmp_path, faulty, accounts):
+    (pipeline, crasher), out = one_of, tmp_path / "out"
+    process = start("ray", pipeline, **faulty, RECAP_FAULT=f"crasher:{crasher}")
     heard = process.communicate(timeout=200)[1]
     assert process.returncode == 0 and "a worker was lost" not in heard and "Traceback" not in heard, heard
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["reconciliation"]["captioned"] == 39 and manifest["reasons"] == {"caption/engine_died": 1}
     (path,) = (out / "shards").rglob("quarantine/*.parquet")
-    assert pq.read_table(path)["clip_id"].to_pylist() == [killer]
+    assert pq.read_table(path)["clip_id"].to_pylist() == [crasher]
     accounts.add("engine: crashes with one clip (ray)", KILLED, out)
     wait_until_gone(process.pid, "", ALL_GONE_S)
+
+
+@pytest.mark.long
+@pytest.mark.ray
+def test_a_clip_that_gets_its_process_killed_is_left_over_and_no_other(
+    start, finish, one_of, whole_of, deliverable, tmp_path, faulty
+):
+    (pipeline, killer), out = one_of, tmp_path / "out"
+    process = start("ray", pipeline, **faulty, RECAP_FAULT=f"killer:{killer}")
+    heard = process.communicate(timeout=250)[1]
+    assert process.returncode == 1 and "ended with 1 clips remaining" in heard and "Traceback" not in heard, heard
+    books = json.loads((out / "manifest.json").read_text())["reconciliation"]
+    assert (books["captioned"], books["quarantined"], books["remaining"]) == (39, 0, 1)
+    wait_until_gone(process.pid, "", ALL_GONE_S)
+    finish("loop", pipeline)
+    assert deliverable(out) == whole_of(40)

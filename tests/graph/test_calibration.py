@@ -57,10 +57,17 @@ def test_full_slots_are_measured_and_neither_their_filling_nor_their_running_out
     assert steady((5.0, 1.0), marks[:7], slots=2) == Calibration(7, 20.0, 11.5, 20.0)
 
 
+@pytest.mark.parametrize("count", (16, 17, 20, 23))
+def test_texts_that_all_end_together_do_not_change_the_pace(count):
+    marks = [(10.0 * (1 + place // 4), 0.0) for place in range(count)]
+    found = steady((0.0, 0.0), marks, slots=4)
+    assert found.clip_s == pytest.approx(10 / 4) and found.clips >= 4
+
+
 def test_clips_again_and_again_show_the_pace_of_a_long_run(stepping):
     engine, captioner = stepping
     found = asyncio.run(calibrator(captioner, 1000, 250.0).measure())
-    assert found.clips == 50 - 3 * SLOTS  # a twentieth of the run's time is worth 50
+    assert found.clips == (50 - 3 * SLOTS) // SLOTS * SLOTS  # a twentieth of the run's time is worth 50
     begun = engine.steps
     for future in [captioner.submit(f"r{turn}", frames(turn % CLIPS)) for turn in range(40 * CLIPS)]:
         future.result(20)

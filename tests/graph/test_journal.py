@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from recap.graph.journal import Journal
+import pickle
+
+from recap.graph.journal import Journal, Past
 
 
 def test_what_nobody_had_is_new():
@@ -15,18 +17,35 @@ def test_what_another_had_is_suspect_until_it_is_done():
     journal.begin("a", ["1", "2"])
     journal.begin("a", ["3"])
     journal.end(["3"])
-    assert journal.begin("b", ["1", "3", "4"]) == {"1": False}
+    assert journal.begin("b", ["1", "3", "4"]) == {"1": Past()}
     journal.end(["1"])
-    assert journal.begin("c", ["1", "2", "4"]) == {"2": False, "4": False}
+    assert journal.begin("c", ["1", "2", "4"]) == {"2": Past(), "4": Past()}
 
 
-def test_who_crashed_with_nothing_else_tells_what_it_died_of():
+def test_who_had_nothing_else_tells_what_it_died_of():
     journal = Journal()
     journal.begin("a", ["1", "2"])
-    assert journal.begin("b", ["1", "2"]) == {"1": False, "2": False}
+    assert journal.begin("b", ["1", "2"]) == {"1": Past(), "2": Past()}
     journal.alone("b", "1")
     journal.alone("b", None)
     journal.alone("b", "2")
-    assert journal.begin("c", ["1", "2"]) == {"1": False, "2": False}  # it may have been killed from without
+    assert journal.begin("c", ["1", "2"]) == {"1": Past(), "2": Past(alone=1)}  # it may have been killed from without
+    journal.alone("c", "2")
+    journal.crashed("c")
+    (past,) = journal.begin("d", ["2"]).values()
+    assert past == Past(alone=2, crashes=1) and past.is_deadly and not past.is_guilty
     journal.crashed("b")
-    assert journal.begin("d", ["1", "2"]) == {"1": False, "2": True}
+    assert journal.begin("e", ["2"])["2"].is_guilty
+
+
+def test_what_is_known_of_the_dead_goes_on_to_the_next_graph():
+    journal, counters = Journal(), Journal()
+    counters.begin("a", ["1", "2", "3"])
+    counters.alone("a", "2")
+    counters.crashed("a")
+    counters.begin("living", ["4"])
+    counters.end(["1", "4"])
+    journal.follow(pickle.loads(pickle.dumps(counters)))
+    assert journal.begin("b", ["1", "2", "3", "4"]) == {"2": Past(1, 1), "3": Past()}
+    journal.end(["2", "3"])
+    assert journal.begin("c", ["2"])["2"].alone == 1

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from recap.engines import EngineSettings, ModelSettings, PromptSettings
+from recap.graph.journal import Past
 from recap.graph.plan import WorkPlan
 from recap.graph.settings import RaySettings
 from recap.graph.stages import WITHHELD, CaptionStage, DecodeStage, Receipt
@@ -54,9 +55,9 @@ def committed(folder) -> list[str]:
 class Gate:
     """Answers as it was told to; of `clips` in all none is done yet."""
 
-    def __init__(self, last: bool, closed: bool = False, clips: int = 1, suspects: dict[str, bool] | None = None):
+    def __init__(self, last: bool, closed: bool = False, clips: int = 1, suspects: dict[str, Past] | None = None):
         self.last, self.closed, self.left = last, closed, clips
-        self.suspects, self.journal = suspects or {}, []
+        self.suspects, self.journal, self.done = suspects or {}, [], []
 
     async def is_last(self) -> bool:
         return self.last
@@ -64,7 +65,7 @@ class Gate:
     async def is_closed(self) -> bool:
         return self.closed
 
-    async def admit(self, clip_ids) -> dict[str, bool] | None:
+    async def admit(self, clip_ids) -> dict[str, Past] | None:
         self.journal.append(tuple(clip_ids))
         return (
             None
@@ -75,8 +76,9 @@ class Gate:
     async def alone(self, clip_id: str | None) -> None:
         self.journal.append(clip_id)
 
-    async def is_over(self, clip_ids) -> bool:
-        self.left -= len(clip_ids)
+    async def is_over(self, clips, done) -> bool:
+        self.left -= clips
+        self.done += done
         return self.left <= 0
 
 
@@ -101,7 +103,7 @@ def test_the_last_call_in_flight_commits_and_the_others_do_not_wait(plan, tmp_pa
 def test_what_a_worker_died_with_is_captioned_alone(plan, tmp_path):
     stage = CaptionStage(plan, "w")
     one, two, three = (clip(number).clip_id for number in (1, 2, 3))
-    gate = Gate(last=True, clips=9, suspects={one: False, three: False})
+    gate = Gate(last=True, clips=9, suspects={one: Past(alone=1), three: Past()})
 
     async def two_calls():
         called = [stage.caption_beside([(clip(n), frames(n))], Gate(last=True, clips=9)) for n in (8, 9)]
@@ -111,15 +113,16 @@ def test_what_a_worker_died_with_is_captioned_alone(plan, tmp_path):
     receipts, others = asyncio.run(two_calls())
     assert {receipt.clip_id for receipt in receipts} == {one, two, three}
     assert {receipt.status for receipt in (*receipts, *(each for some in others for each in some))} == {CAPTIONED}
-    assert gate.journal == [(one, two, three), one, None, three, None]
+    assert gate.journal == [(one, two, three), three, None, one, None]  # the more dangerous one last
     assert len(committed(tmp_path)) == 5
     stage.close()
 
 
 def test_what_a_worker_died_of_is_quarantined_once_this_one_has_captioned_something(plan, tmp_path, monkeypatch):
     monkeypatch.setattr("recap.graph.stages.LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr("recap.graph.stages.DOUBTFUL_LOOKS", 1000)
     stage, killer = CaptionStage(plan, "w"), clip(1).clip_id
-    gate = Gate(last=False, clips=9, suspects={killer: True})
+    gate = Gate(last=False, clips=9, suspects={killer: Past(alone=2, crashes=2)})
 
     async def calls():
         waiting = asyncio.create_task(stage.caption_beside([(clip(1), frames(1))], gate))
@@ -137,11 +140,18 @@ def test_what_a_worker_died_of_is_quarantined_once_this_one_has_captioned_someth
     stage.close()
 
 
-def test_the_last_clip_of_all_is_tried_again_where_nothing_shows_that_it_is_at_fault(plan):
+@pytest.mark.parametrize("past", [Past(alone=2, crashes=2), Past(alone=2), Past(alone=3, crashes=1)])
+def test_what_workers_died_with_is_left_to_another_run_where_nothing_shows_that_it_is_at_fault(
+    plan, tmp_path, monkeypatch, past
+):
+    """There is no other clip, or the workers were killed from without."""
+    monkeypatch.setattr("recap.graph.stages.LOOK_EVERY_S", 0.01)
     stage, killer = CaptionStage(plan, "w"), clip(1).clip_id
-    gate = Gate(last=True, suspects={killer: True})
-    assert asyncio.run(stage.caption_beside([(clip(1), frames(1))], gate)) == [Receipt(killer, CAPTIONED)]
-    assert gate.journal == [(killer,), killer, None]
+    gate = Gate(last=True, clips=9, suspects={killer: past})
+    both = [(clip(1), frames(1)), (clip(2), frames(2))] if past.crashes < 2 else [(clip(1), frames(1))]
+    receipts = asyncio.run(asyncio.wait_for(stage.caption_beside(both, gate), 20))
+    assert [receipt.status for receipt in receipts] == [WITHHELD, CAPTIONED][: len(both)]
+    assert gate.done == [receipt.clip_id for receipt in receipts[1:]] == committed(tmp_path)
     stage.close()
 
 

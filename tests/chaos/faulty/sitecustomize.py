@@ -1,7 +1,7 @@
 """Faults inside a run's own processes: every Python that has this folder on its PYTHONPATH imports this first.
 
-RECAP_FAULT is `killer:clip_id`, or `name:flag[:times]`: that fault comes as often as there are files flag-0, flag-1, …
-still to create, whichever process comes first. In a decoder's child a clip's name is the fault.
+RECAP_FAULT is `crasher:clip_id`, `killer:clip_id` or `name:flag[:times]`: that fault comes as often as there are files
+flag-0, flag-1, … still to create, whichever process comes first. In a decoder's child a clip's name is the fault.
 """
 
 from __future__ import annotations
@@ -72,14 +72,14 @@ def break_engine(fault, flag: str, times: int) -> None:
     RehearsalEngine.step = broken
 
 
-def break_engine_with(clip_id: str) -> None:
+def break_engine_with(fault, clip_id: str) -> None:
     from recap.engines.rehearsal import RehearsalEngine
 
     step = RehearsalEngine.step
 
     def broken(self):
         if any(request_id.startswith(clip_id) for request_id in self._requests):
-            segfault()
+            fault()
         return step(self)
 
     RehearsalEngine.step = broken
@@ -113,7 +113,7 @@ if "recap.video.sandbox.child" in sys.orig_argv:
     break_decoder()
 elif "RECAP_FAULT" in os.environ:
     name, path, *rest = os.environ["RECAP_FAULT"].split(":")
-    if name == "killer":
-        break_engine_with(path)
+    if name in ("crasher", "killer"):
+        break_engine_with(segfault if name == "crasher" else dies, path)
     else:
         (break_disk if name == "broken_disk" else break_engine)(globals()[name], path, int(rest[0] if rest else 1))
