@@ -33,7 +33,7 @@ def frames(number: int) -> Frames:
 
 @pytest.fixture
 def stepping(monkeypatch):
-    engine = Stepping(batch_size=SLOTS, tokens_per_step=1)
+    engine = Stepping(batch_size=SLOTS, tokens_per_step=1, latency_s=0.0005)  # clips come faster than they are done
     captioner = Captioner(engine, RehearsalFront(PromptSettings(), ENGINE, REQUEST))
     monkeypatch.setattr(calibration, "_now", lambda: (float(engine.steps), 0.0))
     yield engine, captioner
@@ -69,9 +69,9 @@ def test_clips_again_and_again_show_the_pace_of_a_long_run(stepping):
     found = asyncio.run(calibrator(captioner, 1000, 250.0).measure())
     assert found.clips == (50 - 3 * SLOTS) // SLOTS * SLOTS  # a twentieth of the run's time is worth 50
     begun = engine.steps
-    for future in [captioner.submit(f"r{turn}", frames(turn % CLIPS)) for turn in range(40 * CLIPS)]:
+    for future in [captioner.submit(f"r{turn}", frames(turn % CLIPS)) for turn in range(20 * CLIPS)]:
         future.result(20)
-    assert found.clip_s == pytest.approx((engine.steps - begun) / (40 * CLIPS), rel=0.1)
+    assert found.clip_s == pytest.approx((engine.steps - begun) / (20 * CLIPS), rel=0.15)
 
 
 @pytest.mark.parametrize(
