@@ -50,10 +50,10 @@ def test_a_run_stops_in_order_and_goes_on(rehearsal, monkeypatch):
 def test_translating_costs_nothing_of_it(rehearsal, monkeypatch):
     monkeypatch.setattr(Budget, "seconds", lambda budget, pipeline: budget.gpu_hours)
     translate = TranslateStage.translate
-    monkeypatch.setattr(TranslateStage, "translate", lambda *some: time.sleep(1.5) or translate(*some))
+    monkeypatch.setattr(TranslateStage, "translate", lambda *some: time.sleep(0.2) or translate(*some))
     chinese = rehearsal("translation.languages=[zh]", "translation.engine=rehearsal", "review.repair=false")
     jobs.run(rehearsal("review.repair=false"), runner="loop")
-    summary = jobs.run(chinese, runner="loop", budget=Budget(gpu_hours=1.0))
+    summary = jobs.run(chinese, runner="loop", budget=Budget(gpu_hours=0.5))
     assert summary.complete and not summary.is_over_budget
 
 
