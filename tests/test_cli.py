@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from recap.cli import main
+from recap import jobs
+from recap.cli import _finish, main
 
 RECAP = str(Path(sys.executable).with_name("recap"))
 
@@ -68,6 +69,16 @@ def test_run_prints_one_json_object_and_view_shows_the_captions(ray_session, pip
     assert summary["shards"] and summary["speed"]["clips_per_s"] > 0
     shown = invoke("view", tmp_path / "out", "--rows", "1").stdout
     assert "red-circle-right.mp4" in shown and summary["generation"] in shown
+
+
+def test_what_others_print_meanwhile_is_not_on_stdout(rehearsal, capsys):
+    def run():
+        print("(raylet) a task will be retried")
+        return jobs.run(rehearsal(), runner="loop")
+
+    _finish(run, as_json=True)
+    said = capsys.readouterr()
+    assert json.loads(said.out)["complete"] and "(raylet)" in said.err
 
 
 @pytest.mark.ray
