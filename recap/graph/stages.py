@@ -132,8 +132,9 @@ class CaptionStage:
         """`caption` beside other calls; the only one in flight stays until its writer has committed.
 
         So whatever is not committed has a call that stands for it, and an idle stage does not write a
-        small fragment a call: its writer commits in its own time. Once the gate is closed nothing new is
-        admitted, and every call commits before it returns.
+        small fragment a call: its writer commits in its own time. (Should the process die, what calls that
+        are over had not committed is for the next round.) Once the gate is closed nothing new is admitted,
+        and every call commits before it returns.
         """
         self.in_flight += 1
         clip_ids = [clip.clip_id for clip, _ in decoded]
