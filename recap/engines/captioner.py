@@ -204,7 +204,7 @@ class Captioner:
             return
         job.captions[asked.place] = caption
         if all(caption is not None for caption in job.captions) and self._is_ours_to_answer(job):
-            self._suspects.sound = asked.request
+            self._suspects.answered = asked.request
             job.future.set_result(tuple(job.captions))
 
     def _read(self, completion: Completion, first: Caption | None) -> tuple[Caption, Retry | None]:

@@ -41,7 +41,7 @@ class Suspects:
     """
 
     def __init__(self) -> None:
-        self.sound: Request | None = None  # was answered, for another clip
+        self.answered: Request | None = None  # was answered, for another clip
         self._waiting: deque[Sequence[Asked]] = deque()
         self._alone: Sequence[Asked] = ()
         self._accused: Sequence[Asked] = ()
@@ -55,7 +55,7 @@ class Suspects:
     @property
     def is_hopeless(self) -> bool:
         """Were the engine to die now, nothing would tell whose fault it is."""
-        return bool(self._accused or (self._alone and self.sound is None))
+        return bool(self._accused or (self._alone and self.answered is None))
 
     def after_death(self, asked: Sequence[Asked], reason: str) -> Sequence[Asked]:
         """What the next engine is to be asked at once, where the last one had `asked`."""
@@ -66,7 +66,7 @@ class Suspects:
         if self._alone:
             self._accused, self._alone, self._reason = self._alone, (), reason
             self._accused[0].job.deaths_alone += 1
-            return [Asked(self._trial, 0, self.sound)]
+            return [Asked(self._trial, 0, self.answered)]
         if all(job.deaths == 1 for job in jobs):
             return asked
         self._waiting.extend([each for each in asked if each.job is job] for job in jobs)

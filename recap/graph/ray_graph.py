@@ -20,6 +20,7 @@ from ray.data import ActorPoolStrategy, DataContext, Dataset
 from ray.exceptions import RayError
 
 from recap.engines import EngineSettings
+from recap.graph.counter import Counter
 from recap.graph.crashes import note_crashes
 from recap.graph.journal import Journal, Past
 from recap.graph.lifeline import end_with_raylet
@@ -31,7 +32,6 @@ from recap.graph.stopping import Stop
 from recap.graph.watcher import Watcher
 from recap.ledger import OUTPUT_ERRORS, OutputFailed
 from recap.records import Clip
-from recap.timing import Spent
 from recap.translation import TranslationSettings
 from recap.video import DecodeSettings
 
@@ -185,55 +185,6 @@ def _blocks(clips: Iterable[Clip], size: int) -> Iterator[pa.Table]:
     rest = iter(clips)
     while block := list(islice(rest, size)):
         yield pa.table({"clip": pa.array([pickle.dumps(clip) for clip in block], pa.binary())})
-
-
-class Counter:
-    """How many of a graph's clips have been decoded and are done, who has which, what its workers did, and whether it
-    is to stop."""
-
-    def __init__(self, clips: int, journal: Journal | None = None):
-        end_with_raylet()
-        self.clips, self.count, self.done, self.closed = clips, 0, 0, False
-        self.books: dict[str, Spent] = {}
-        self.journal = journal or Journal()
-
-    def close(self) -> None:
-        self.closed = True
-
-    def admit(self, worker: str, clip_ids: Sequence[str]) -> dict[str, Past] | None:
-        return None if self.closed else self.journal.begin(worker, clip_ids)
-
-    def alone(self, worker: str, clip_id: str | None) -> None:
-        self.journal.alone(worker, clip_id)
-
-    def crashed(self, worker: str) -> None:
-        self.journal.crashed(worker)
-
-    def is_closed(self) -> bool:
-        return self.closed
-
-    def add(self, number: int) -> None:
-        self.count += number
-
-    def book(self, worker: str, spent: Spent) -> None:
-        self.books[worker] = spent
-
-    def spents(self) -> list[Spent]:
-        return list(self.books.values())
-
-    def total(self) -> int:
-        return self.count
-
-    def is_complete(self) -> bool:
-        return self.count >= self.clips
-
-    def is_over(self, clips: int, done: Sequence[str]) -> bool:
-        self.journal.end(done)
-        self.done += clips
-        return self.done >= self.clips
-
-    def what_is_known(self) -> Journal:
-        return self.journal
 
 
 class _Decode:

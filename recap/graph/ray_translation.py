@@ -12,10 +12,10 @@ import ray
 from ray.data import ActorPoolStrategy, Dataset
 from ray.exceptions import RayError
 
+from recap.graph.counter import Counter
 from recap.graph.lifeline import end_with_raylet
 from recap.graph.opened import Opened
 from recap.graph.ray_graph import (
-    Counter,
     blocks_of,
     bounded_retries,
     joined_machine,

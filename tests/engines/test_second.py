@@ -86,6 +86,27 @@ def test_where_the_engine_has_no_room_the_first_caption_stays(caption):
     assert (kept.verdict, kept.repairs, kept.output_tokens) == ("fail", 0, 4)
 
 
+def test_a_second_attempt_short_of_memory_gets_some_of_the_engines(make_frames):
+    class Giving(RehearsalEngine):
+        def halve(self, reason):
+            self._batch_size //= 2
+
+    class Cramped(RehearsalFront):
+        def again(self, request, retry):
+            if engine.slots > 2:
+                raise MemoryError("CUDA out of memory")
+            return super().again(request, retry)
+
+    engine, front = Giving(batch_size=8), Cramped(DENSE, ENGINE, FrameRequest(4, 8))
+    captioner = Captioner(engine, front, reviewer=Picky(Retry(200, 1.0)))
+    try:
+        answers = [captioner.submit(f"clip{number}", make_frames(number)) for number in range(3)]
+        assert [answer.result(PATIENCE_S)[0].repairs for answer in answers] == [1, 1, 1]
+        assert engine.slots == 2
+    finally:
+        captioner.close()
+
+
 @pytest.mark.parametrize("template", ["plain", "eval_recaption_llavanext"])
 def test_the_second_prompt_holds_the_visual_tokens_of_the_first(tmp_path, make_frames, template):
     folder = write_random_checkpoint(tmp_path, seed=3, num_frames=4, pooling_shape=(4, 2, 2))

@@ -11,9 +11,11 @@ import pytest
 
 from recap.engines import EngineSettings, ModelSettings, PromptSettings
 from recap.graph.journal import Past
+from recap.graph.loop import loop_round
 from recap.graph.plan import WorkPlan
 from recap.graph.settings import RaySettings
 from recap.graph.stages import WITHHELD, CaptionStage, DecodeStage, Receipt
+from recap.graph.stopping import Stop
 from recap.ledger.fragments import read_fragments
 from recap.records import CAPTIONED, QUARANTINED, Clip, ClipError, FrameRequest, Frames
 from recap.review import ReviewSettings
@@ -280,3 +282,18 @@ def test_a_file_that_kills_its_decoder_costs_itself_alone(plan, tmp_path, home, 
     receipts = asyncio.run(caption.caption([(clip(1), first), (clip(2), killer), (clip(3), last)]))
     caption.close()
     assert [receipt.status for receipt in receipts] == [CAPTIONED, QUARANTINED, CAPTIONED]
+
+
+def test_a_loop_that_is_cut_off_leaves_its_books(plan):
+    class Watching:
+        def on_decoded(self, clips):
+            self.decoded = clips
+
+        def on_spent(self, spents, machine):
+            self.counts = {spent.role: spent.counts.get("clips", 0) for spent in spents}
+
+    watcher, stop = Watching(), Stop(grace_s=1)
+    loop = loop_round(map(clip, range(4)), watcher, stop, plan=replace(plan, engine=replace(plan.engine, batch_size=2)))
+    assert next(loop).status == QUARANTINED  # there is no such file
+    loop.close()
+    assert watcher.decoded == 2 and watcher.counts == {"decode": 2, "caption": 0}
