@@ -1,7 +1,7 @@
 """recap against the way captioning scripts do it: one clip at a time, on the same clips, model and cores.
 
     python benchmarks/reference_loop.py [--model pocket|real] [--clips 300] [--rounds 3] [--workers N]
-                                        [--work FOLDER] [--json]
+                                        [--dtype TYPE] [--work FOLDER] [--json]
 
 The loop reads sixteen full-resolution frames with decord, brings them to model size with Pillow, and asks
 `generate` for one caption at a time; texts are kept to the end. `pocket` is the model that ships with recap on
@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--model", choices=("pocket", "real"), default="pocket")
     parser.add_argument("--clips", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--dtype", default="auto", help="what both compute in; as `model.dtype`")
     parser.add_argument("--actors", type=int, default=len(os.sched_getaffinity(0)), help="copies of the model")
     parser.add_argument("--workers", type=int, help="decoding processes; recap's own choice when absent")
     parser.add_argument("--work", type=Path, help="keep the clips and the outputs here")
@@ -59,6 +60,7 @@ def write_pipeline(work: Path, arguments: argparse.Namespace) -> Path:
     """The clips, the model and a pipeline YAML for both ways."""
     settings = {"pocket": pocket, "real": real}[arguments.model](work, arguments.clips)
     settings["engine"] |= {"actors": arguments.actors}
+    settings["model"] |= {"dtype": arguments.dtype}
     settings["decode"] = {"workers": arguments.workers or "auto"}
     settings["review"] = {"repair": False}  # the loop asks nothing twice either
     settings["output"] = {"path": str(work / f"{arguments.model}-out")}
@@ -143,14 +145,14 @@ def loop(path: Path) -> dict:
 
     from recap import load_pipeline, planning, preprocess
     from recap.corpus import corpus_root, scan
-    from recap.engines import prompt_texts
+    from recap.engines import fetch, prompt_texts
     from recap.pllava import load_pllava
-    from recap.pllava.hub import named_folder
     from recap.video import frame_indices
 
     pipeline = load_pipeline(path)
     request = planning.check_view(pipeline)
-    model = load_pllava(named_folder(pipeline.model.checkpoint), lora_alpha=pipeline.model.lora_alpha)
+    source = fetch(pipeline.model, pipeline.engine)
+    model = load_pllava(source.checkpoint, base=source.base, lora_alpha=source.lora_alpha, dtype=source.dtype)
     (text,) = prompt_texts(pipeline.prompt).values()
     ids = torch.tensor([model.tokenizer(text)["input_ids"]])
     root, texts, start = corpus_root(pipeline.corpus), {}, time.perf_counter()

@@ -14,7 +14,8 @@ def fetch(model: ModelSettings, engine: EngineSettings, *, weights: bool = True)
 
     Without `weights`, and for a rehearsal, that is the config and the tokenizer only.
 
-    `dtype: auto` becomes float32 where no GPU computes: there bfloat16 is slow, and rounds with the batch.
+    `dtype: auto` becomes float32 where no GPU computes: on most CPUs bfloat16 is slow, and captions are not to depend
+    on which CPU a run goes on with.
     Raises ValueError for what is neither a folder nor on the hub.
     """
     if engine.kind == "rehearsal" and not model.checkpoint:

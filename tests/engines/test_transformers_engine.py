@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import random
 import weakref
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,11 @@ from recap.engines import Request, complete
 from recap.engines import transformers_engine as module
 from recap.engines.slots import Slots, round_up
 from recap.engines.transformers_engine import TransformersEngine
+
+BFLOAT16 = pytest.mark.skipif(
+    not torch.cpu._is_avx512_bf16_supported(),
+    reason="this CPU does not multiply bfloat16",
+)
 
 
 @pytest.fixture
@@ -87,9 +93,11 @@ def test_fifty_requests_arriving_at_random_equal_generate_one_by_one(make_engine
     assert len(set(references.values())) > 40
 
 
+@pytest.mark.parametrize("dtype", (torch.float32, pytest.param(torch.bfloat16, marks=BFLOAT16)))
 @pytest.mark.parametrize("threads", (1, 2))
-def test_not_even_the_last_bit_depends_on_the_neighbours(language_model, make_engine, threads, monkeypatch):
-    """Scores of every step, alone and in company, on a CPU in float32. (A prompt of a few words is another matter.)"""
+def test_not_even_the_last_bit_depends_on_the_neighbours(language_model, make_engine, threads, dtype, monkeypatch):
+    """Scores of every step, alone and in company, on a CPU. (A prompt of a few words is another matter.)"""
+    model = deepcopy(language_model).to(dtype)
     scores: dict[str, list] = {}
     decode = Slots.decode
 
@@ -108,10 +116,10 @@ def test_not_even_the_last_bit_depends_on_the_neighbours(language_model, make_en
     torch.set_num_threads(threads)
     try:
         requests = [request for request in token_requests(24) if request.length > 16]
-        texts(make_engine(9), requests)
+        texts(make_engine(9, model), requests)
         crowd, scores = scores, {}
         for request in requests:
-            texts(make_engine(1), [request])
+            texts(make_engine(1, model), [request])
     finally:
         torch.set_num_threads(before)
     assert crowd.keys() == scores.keys()
