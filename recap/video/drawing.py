@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import lru_cache
 from math import ceil, floor
 from typing import NamedTuple
 
@@ -69,6 +70,7 @@ class _Side(NamedTuple):
     weighed: slice
 
 
+@lru_cache(maxsize=64)  # all frames of a clip ask the same
 def _side(length: int, first: int, second: int, size: int) -> _Side:
     """What a centre crop to `size` shows of a side that is `length` long, then `first`, then `second`."""
     shrink = Fraction(length, first)
