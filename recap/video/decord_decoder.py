@@ -12,8 +12,9 @@ from recap.video.timeline import Timeline
 from recap.video.upright import Size
 
 # Where its frames were found to be the right ones. It shows wrong ones, without an error, from MPEG
-# streams and from AVI with B-frames.
+# streams, from AVI, where frames are reordered, and where what it decodes is damaged.
 CONTAINERS = frozenset({"mov", "matroska", "flv", "ogg", "gif"})
+CODECS = frozenset({"gif", "mjpeg", "png", "prores", "theora"})
 # The share of frames it may replace by their neighbours without a word: none.
 FAULT_TOLERANCE = 1e-9
 CLOCK_S = 0.001
@@ -23,9 +24,12 @@ ROW_PIXELS, NARROW = 64, 190
 
 
 def suits(facts: Probe, timeline: Timeline) -> bool:
-    """Whether decord reads this file's frames rightly: none turned, cut away or of a width it misreads."""
-    numbered = not (facts.turns or timeline.hidden or timeline.counted)
-    return facts.container in CONTAINERS and numbered and facts.width == readable_width(facts.width)
+    """Whether decord reads this file's frames rightly: none turned, cut away, reordered or of a width it misreads."""
+    coded = timeline.coded
+    if facts.container not in CONTAINERS or facts.codec not in CODECS or facts.turns or timeline.hidden:
+        return False
+    ordered = coded is not None and coded.steady and bool(coded.keys[0] and (np.diff(coded.pts) > 0).all())
+    return ordered and facts.width == readable_width(facts.width)
 
 
 def readable_width(width: int) -> int:

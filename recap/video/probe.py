@@ -7,8 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from recap.records import ClipError
 from recap.video.container import MAX_PIXELS, FirstFrame, open_video, refused_size, turns_of
+from recap.video.pyav_decoder import count_frames
 from recap.video.timeline import Timeline, read_timeline
 
 if TYPE_CHECKING:
@@ -84,6 +87,8 @@ def inspect(path: str, on_header: OnHeader | None = None) -> tuple[Probe, Timeli
         _check_size(header)
         first = FirstFrame(stream)
         timeline = read_timeline(container, stream, header.fps, first.look)
+    if timeline.counted and header.codec == "h264" and first.frame is not None and first.frame.interlaced_frame:
+        timeline = replace(timeline, pts=np.arange(count_frames(path)))  # packets may be fields, two to a frame
     facts = _seen(header, first.frame, path)
     length = round(timeline.length_s(facts.fps), 6)
     return replace(facts, frames=len(timeline), duration_s=facts.duration_s or length), timeline
@@ -142,7 +147,8 @@ def _upright(frame: VideoFrame, turns: int) -> tuple[int, int]:
 
 def _declared_frames(name: str, stream: VideoStream) -> int | None:
     if name == "mov" and stream.frames:
-        return len(stream.index_entries)  # `stream.frames` also counts what an edit list cuts away
+        # `stream.frames` also counts what an edit list cuts away; a sample without bytes shows nothing new.
+        return sum(entry.size > 0 for entry in stream.index_entries)
     return stream.frames if name == "avi" and stream.frames else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,7 +55,7 @@ class PyavDecoder:
     def _decoded(self) -> Iterator[tuple[int, VideoFrame]]:
         import av
 
-        count = 0
+        ticks, count = self.timeline.pts, 0
         with open_video(self.path, self.accelerator) as (container, stream):
             packets = container.demux(stream)
             while True:
@@ -67,5 +68,20 @@ class PyavDecoder:
                     continue
                 for frame in frames:
                     self.damaged |= frame.is_corrupt
-                    yield (count if self.timeline.counted else frame.pts or 0), frame
+                    if self.timeline.counted:
+                        yield int(ticks[count] if count < len(ticks) else ticks[-1] + 1), frame
+                    else:
+                        yield frame.pts or 0, frame
                     count += 1
+
+
+def count_frames(path: str) -> int:
+    """How many frames come out of the file at `path`, all of which is decoded; errors as `probe`."""
+    import av
+
+    count = 0
+    with open_video(path) as (container, stream):
+        for packet in container.demux(stream):
+            with suppress(av.error.FFmpegError):
+                count += len(packet.decode())
+    return count

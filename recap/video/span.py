@@ -33,5 +33,5 @@ def is_variable(timeline: Timeline, fps: float) -> bool:
 
 def _steady_s(timeline: Timeline, fps: float, at_s: float) -> float:
     if at_s > timeline.times_s[-1] + 1 / fps:
-        return at_s
+        return len(timeline) / fps
     return float(np.interp(at_s, timeline.times_s, np.arange(len(timeline)))) / fps

@@ -1,4 +1,4 @@
-"""The wanted frames of H.264 and HEVC and what they refer to, and nothing else, with PyAV."""
+"""The wanted frames and what they refer to, as far as the codec tells, and nothing else, with PyAV."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-CODECS = frozenset({"h264", "hevc"})
+SPARING = frozenset({"h264", "hevc"})  # frames say whether others refer to them, and there is a loop filter to skip
+CODECS = SPARING | {"vp8", "vp9", "av1"}
 # Where the decoder's parameters stand in the header, so that decoding can begin at any key frame.
 SEEKABLE = frozenset({"mov", "matroska", "flv"})
 # Without the loop filter errors add up from frame to frame: after so many packets they are still small.
@@ -30,7 +31,7 @@ UNFILTERED = 32
 
 
 def suits(facts: Probe, timeline: Timeline) -> bool:
-    """Whether the file tells which packet holds which frame, in a codec whose frames say what nobody refers to."""
+    """Whether the file tells which packet holds which frame, in a codec that can begin at every key frame."""
     coded = timeline.coded
     if facts.codec not in CODECS or timeline.counted or coded is None or not coded.steady:
         return False
@@ -68,7 +69,7 @@ def _stretches(facts: Probe, coded: Coded, wanted: np.ndarray) -> list[Stretch]:
 
 
 def _shortcuts(facts: Probe, stretches: list[Stretch], size: Size) -> dict[str, str]:
-    if facts.width < SHRUNK * size[0]:
+    if facts.codec not in SPARING or facts.width < SHRUNK * size[0]:
         return {}
     longest = max(len(stretch.numbers) for stretch in stretches)
     # Between others, B-frames pass hardly an error on.
@@ -105,7 +106,7 @@ def _stretch(
     stream: VideoStream, packets: Iterator[tuple[int, Packet]], coded: Coded, numbers: np.ndarray, wanted: np.ndarray
 ) -> Iterator[VideoFrame]:
     context = stream.codec_context
-    unwanted = "DEFAULT" if _layered(context) else "NONREF"
+    unwanted = "NONREF" if context.codec.canonical_name in SPARING and not _layered(context) else "DEFAULT"
     needed_packets, last = set(numbers.tolist()), numbers[-1]
     for number, packet in packets:
         if number not in needed_packets:

@@ -32,8 +32,8 @@ class Timeline:
 
     `pts` counts `time_base` seconds; `hidden` frames are there but cut away by an edit list;
     `start_s` and `end_s` are where the first packet of any stream starts and the last ends, on the
-    file's own clock. `counted`: the file stamps no true times, so frames are numbered as they come, and
-    `coded` is None.
+    file's own clock. `counted`: the file stamps no true times, so `pts` numbers frames as they come, with
+    gaps where it says that it left some out, and `coded` is None.
     """
 
     pts: np.ndarray
@@ -46,6 +46,11 @@ class Timeline:
 
     def __len__(self) -> int:
         return len(self.pts)
+
+    @property
+    def slots(self) -> int:
+        """Frames that the file has room for: with those that it says it left out, where it counts."""
+        return int(self.pts[-1]) + 1 if self.counted and len(self) else len(self)
 
     @property
     def times_s(self) -> np.ndarray:
@@ -67,7 +72,7 @@ def read_timeline(
 ) -> Timeline:
     """Scan all packets of a freshly opened `container`, each of which `look` is shown; a read error ends the scan.
 
-    AVI's times are guesses, wrong around B-frames, so its frames are counted.
+    AVI's times are guesses, wrong around B-frames, so its frames are counted, in the slots that it has for them.
     """
     import av
 
@@ -78,8 +83,8 @@ def read_timeline(
             look(packet)
     span = (packets.start_s or 0.0, packets.end_s)
     if None in packets.shown or container.format.name == "avi":
-        ticks, clock = range(len(packets.shown)), 1 / Fraction(fps).limit_denominator(100_000)
-        return Timeline(np.array(ticks, np.int64), clock, packets.hidden, *span, counted=True)
+        clock = 1 / Fraction(fps).limit_denominator(100_000)
+        return Timeline(packets.slots, clock, packets.hidden, *span, counted=True)
     pts = np.array(sorted(packets.shown), np.int64)
     return Timeline(pts, stream.time_base, packets.hidden, *span, coded=packets.coded)
 
@@ -92,6 +97,7 @@ class _Packets:
         self.start_s: float | None = None
         self.end_s = 0.0
         self._pts: list[int | None] = []
+        self._dts: list[int | None] = []
         self._keys: list[bool] = []
         self._steady = True
 
@@ -100,6 +106,15 @@ class _Packets:
         if None in self._pts:
             return None
         return Coded(np.array(self._pts, np.int64), np.array(self._keys, bool), self._steady)
+
+    @property
+    def slots(self) -> np.ndarray:
+        """Numbers of the frames in the order in which they are shown."""
+        if None not in self._dts and len(self._dts) == len(self.shown):
+            slots = np.array(self._dts, np.int64)
+            if slots.min(initial=0) >= 0 and (np.diff(slots) > 0).all():
+                return slots
+        return np.arange(len(self.shown))
 
     def add(self, packet: Packet) -> None:
         if not packet.size:
@@ -113,6 +128,7 @@ class _Packets:
 
     def _add_picture(self, packet: Packet) -> None:
         self._pts.append(packet.pts)
+        self._dts.append(packet.dts)
         self._keys.append(packet.is_keyframe)
         self._steady &= not packet.has_sidedata("new_extradata")
         if packet.is_discard:

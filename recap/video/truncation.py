@@ -16,7 +16,7 @@ def missing(facts: Probe, timeline: Timeline) -> str:
     A file is truncated if it misses its declared frame count or length by more than
     max(2 frames, 2 %). Formats that declare neither are never truncated.
     """
-    found = len(timeline) + timeline.hidden
+    found = timeline.slots + timeline.hidden
     declared = facts.declared_frames
     if declared and declared - found > max(FRAMES_SPARED, PART_SPARED * declared):
         return f"{found} of {declared} declared frames"

@@ -4,6 +4,7 @@ import json
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -11,12 +12,13 @@ from recap.records import FrameRequest
 from recap.video import DecodeSettings, InProcessReader, SandboxedReader, frame_indices, open_reader
 
 from .make_clips import encode, index_of, turn
+from .make_fields import write_fields
 
 CONSTANT_RATE = {
     "h264.mp4": "pyav-sparse",
     "hevc-10-bit.mp4": "pyav-sparse",
-    "vp9.webm": "decord",
-    "av1.mp4": "decord",
+    "vp9.webm": "pyav-sparse",
+    "av1.mp4": "pyav-sparse",
     "yuv444p.mp4": "pyav-sparse",
     "h264.mkv": "pyav-sparse",
     "h264.flv": "pyav-sparse",
@@ -25,6 +27,9 @@ CONSTANT_RATE = {
     "stream.ts": "pyav-sparse",
     "h264.avi": "pyav",
     "mpeg2.mpg": "pyav",
+    "mpeg2.mkv": "pyav",
+    "mpeg4.mp4": "pyav",
+    "mjpeg.mov": "decord",
     "raw.h264": "pyav",
 }
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden/frontend/frame_indices.json").read_text())
@@ -32,13 +37,9 @@ THEORA = Path(__file__).parent / "data/theora.ogv"
 
 
 @pytest.fixture
-def without_sparse(monkeypatch):
-    monkeypatch.setattr("recap.video.sparse_decoder.suits", lambda facts, timeline: False)
-
-
-@pytest.fixture
-def without_decord(monkeypatch, without_sparse):
-    monkeypatch.setattr("recap.video.decord_decoder.suits", lambda facts, timeline: False)
+def only_pyav(monkeypatch):
+    for name in ("sparse_decoder", "decord_decoder"):
+        monkeypatch.setattr(f"recap.video.{name}.suits", lambda facts, timeline: False)
 
 
 def shown(frames) -> list[int]:
@@ -58,21 +59,16 @@ def test_the_right_frames_at_the_right_times(read, name):
 
 @pytest.mark.parametrize("name", [name for name, decoder in CONSTANT_RATE.items() if decoder != "pyav"])
 def test_all_decoders_give_the_same_pixels(read, name, request):
-    shots = [read(name)]
-    for fixture in ("without_sparse", "without_decord"):
-        request.getfixturevalue(fixture)
-        shots.append(read(name))
-    second = "pyav" if name == "stream.ts" else "decord"
-    assert [each.decoder for each in shots] == [CONSTANT_RATE[name], second, "pyav"]
-    assert len({each.times_s for each in shots}) == 1
-    # More than 8 bits are rounded a little differently by decord.
-    allowed = 3 if name == "hevc-10-bit.mp4" else 0
-    assert all(np.abs(shots[-1].pixels.astype(int) - each.pixels).max() <= allowed for each in shots)
+    first = read(name)
+    request.getfixturevalue("only_pyav")
+    second = read(name)
+    assert (first.decoder, second.decoder) == (CONSTANT_RATE[name], "pyav")
+    assert first.times_s == second.times_s and np.array_equal(first.pixels, second.pixels)
 
 
 def test_theora(read, request):
     first = read(THEORA)
-    request.getfixturevalue("without_decord")
+    request.getfixturevalue("only_pyav")
     assert (first.codec, first.width, first.fps, first.decoder) == ("theora", 560, 30.0, "decord")
     assert np.array_equal(first.pixels, read(THEORA).pixels)
     assert np.abs(np.diff(first.pixels.astype(int), axis=0)).max(axis=(1, 2, 3)).min() > 0
@@ -170,3 +166,46 @@ def test_real_clips():
     assert [f.duration_s for f in facts.values()] == pytest.approx([14.0, 1.1992, 1.517444], abs=1e-3)
     assert [f.flags for f in facts.values()] == [(), (), ("variable_rate",)]
     assert all(f.decoder == "pyav-sparse" and f.pixels.std() > 20 for f in facts.values())
+
+
+@pytest.mark.parametrize("ending", ("h264", "ts"))
+def test_two_fields_are_one_frame(read, tmp_path, ending):
+    path = write_fields(tmp_path / "fields.h264")
+    if ending == "ts":
+        path = in_stream(path, tmp_path / "fields.ts")
+    frames = read(path)
+    assert [index_of(picture) for picture in frames.pixels] == frame_indices(40, 16)
+    assert (frames.flags, frames.fps, frames.duration_s) == ((), 25.0, 1.6)
+
+
+def in_stream(source: Path, path: Path) -> Path:
+    """The picture with a time for each two of its packets, as broadcasts have it."""
+    with av.open(str(source)) as reading, av.open(str(path), "w") as writing:
+        copied, fields = writing.add_stream_from_template(reading.streams.video[0]), list(reading.demux(video=0))
+        for number in range(0, 80, 2):
+            packet = av.Packet(bytes(fields[number]) + bytes(fields[number + 1]))
+            packet.stream, packet.time_base = copied, Fraction(1, 25)
+            packet.pts = packet.dts = number // 2
+            packet.is_keyframe = number % 24 == 0
+            writing.mux(packet)
+    return path
+
+
+def test_frames_that_an_avi_left_out(read, tmp_path):
+    path = encode(tmp_path / "gap.avi", 40, codec="mpeg4", pts=lambda index: index + 6 * (index >= 20))
+    frames = read(path)
+    assert frames.flags == ("variable_rate",) and frames.duration_s == 1.84
+    shown_at = [index_of(picture) for picture in frames.pixels]
+    assert shown_at == frame_indices(40, 16)
+    assert frames.times_s == pytest.approx([(index + 6 * (index >= 20)) / 25 for index in shown_at])
+
+
+@pytest.mark.parametrize("ending", ("ts", "mkv"))
+def test_spans_that_end_behind_a_file_whose_rate_is_more_than_its_header_says(read, refusal, tmp_path, ending):
+    def slow_then_fast(index: int) -> int:
+        return 18000 * min(index, 25) + 3000 * max(0, index - 25)
+
+    path = encode(tmp_path / f"slow.{ending}", 225, rate=5, pts=slow_then_fast, time_base=Fraction(1, 90000))
+    assert read(path, start_s=0.0, end_s=14.0).times_s[-1] == pytest.approx(11.4, abs=0.1)
+    assert read(path, start_s=6.0, end_s=14.0).times_s[0] > 6.0
+    assert refusal(path, start_s=13.0, end_s=20.0).kind == "empty_span"

@@ -59,7 +59,13 @@ def test_a_small_clip_is_not_enlarged_by_the_decoder(both):
 
 
 @pytest.mark.parametrize(
-    "name, decoder", [("h264.mp4", "pyav-sparse-fast"), ("av1.mp4", "decord-fast"), ("mpeg2.mpg", "pyav-fast")]
+    ("name", "decoder"),
+    [
+        ("h264.mp4", "pyav-sparse-fast"),
+        ("av1.mp4", "pyav-sparse-fast"),
+        ("mjpeg.mov", "decord-fast"),
+        ("mpeg2.mpg", "pyav-fast"),
+    ],
 )
 def test_the_right_frames_from_either_decoder(read, name, decoder):
     frames = read(name, size=48, decoder="fast")

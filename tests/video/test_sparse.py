@@ -17,7 +17,7 @@ from recap.video.needed import Stretch, entries_of, needed
 from recap.video.probe import Probe
 from recap.video.timeline import Coded
 
-from .make_clips import damage, encode, index_of, remux, turn
+from .make_clips import damage, encode, frame_of, index_of, remux, turn
 
 X264 = {
     "no-b": "bframes=0:keyint=12",
@@ -121,7 +121,7 @@ def test_a_variable_rate_an_edit_list_and_a_phone_held_sideways(read, tmp_path, 
     assert {each.decoder for each in (frames, turned, shifted)} == {"pyav-sparse"}
 
 
-@pytest.mark.parametrize("name", ["vp9.webm", "av1.mp4", "mpeg2.mpg", "h264.avi", "raw.h264", "gif.gif"])
+@pytest.mark.parametrize("name", ["mjpeg.mov", "mpeg2.mpg", "mpeg4.mp4", "h264.avi", "raw.h264", "gif.gif"])
 def test_what_is_left_to_the_others(read, name):
     assert "sparse" not in read(name).decoder
 
@@ -226,3 +226,49 @@ def test_what_is_needed(codec, packets, wanted, numbers):
     video = coded(packets)
     found = needed(video, np.array(wanted), entries_of(video, codec))
     assert [stretch.numbers.tolist() for stretch in found] == numbers
+
+
+def test_vp9_that_begins_between_key_frames(read, everything, tmp_path):
+    """Its first pictures refer to what is not there: they are stood in for, and the clip is flagged."""
+    options = {"deadline": "realtime", "cpu-used": "8", "g": "12"}
+    whole, path = encode(tmp_path / "whole.webm", codec="libvpx-vp9", options=options), tmp_path / "middle.webm"
+    with av.open(str(whole)) as reading, av.open(str(path), "w") as writing:
+        copied = writing.add_stream_from_template(reading.streams.video[0])
+        for packet in [each for each in reading.demux(0) if each.size][5:]:
+            packet.stream = copied
+            writing.mux(packet)
+    frames = read(path)
+    assert frames.flags == ("damaged",) and frames.decoder == "pyav"
+    assert [index_of(picture) for picture in frames.pixels][-8:] == [23, 25, 27, 29, 32, 34, 36, 38]
+
+
+@pytest.mark.parametrize("codec", ("libvpx", "libvpx-vp9"))
+def test_pictures_that_change_their_size(read, everything, tmp_path, codec):
+    options, path = {"deadline": "realtime", "cpu-used": "8", "g": "12"}, tmp_path / "sizes.webm"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 256, 192, "yuv420p"
+        for first, size in ((0, (256, 192)), (20, (384, 288))):
+            for packet in packets_of(codec, range(first, first + 20), size, options):
+                packet.stream = stream
+                container.mux(packet)
+    frames = read(path)
+    assert frames.decoder == "pyav-sparse" and [index_of(each) for each in frames.pixels] == frame_indices(40, 16)
+    everything()
+    assert np.array_equal(frames.pixels, read(path).pixels)
+
+
+def packets_of(codec: str, indices: range, size: tuple[int, int], options: dict[str, str]) -> list[av.Packet]:
+    context = av.CodecContext.create(codec, "w")
+    context.width, context.height = size
+    context.pix_fmt, context.time_base, context.thread_count = "yuv420p", Fraction(1, 25), 1
+    context.options = options
+    packets = []
+    for index in indices:
+        frame = av.VideoFrame.from_ndarray(frame_of(index), format="rgb24").reformat(*size, "yuv420p")
+        frame.pts, frame.time_base = index, Fraction(1, 25)
+        packets += context.encode(frame)
+    packets += context.encode(None)
+    for packet in packets:
+        packet.time_base = Fraction(1, 25)
+    return packets
