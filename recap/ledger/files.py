@@ -21,7 +21,7 @@ class OutputFailed(Exception):
         self.error = error
 
     def __str__(self) -> str:
-        return f"the output cannot be written: {self.error.strerror}"
+        return f"nothing more can be written: {self.error.strerror}"
 
 
 class Damaged(ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -17,6 +18,7 @@ from recap.storage.errors import failure
 
 PREFIX = "recap-fetch-"
 TRIES, PAUSE_S = 4, 1.0  # on top of what the store's own library tries
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
 class Fetcher:
@@ -34,7 +36,8 @@ class Fetcher:
     def local(self, address: str) -> Iterator[str]:
         """Where `address` can be read: a file where it is, an object as a copy that goes at the end.
 
-        Raises ClipError: missing and unreadable, as a file's would be, or of stage `fetch`: too_large, unreachable.
+        Raises ClipError: missing and unreadable, as a file's would be, or of stage `fetch`: too_large, unreachable;
+        and OSError, which is not the clip's fault, where there is no room for a copy.
         """
         path = location(address)
         if not is_store(path):
@@ -70,6 +73,9 @@ class Fetcher:
             except PermissionError:
                 raise ClipError("probe", "unreadable", "the file may not be read") from None
             except Exception as error:
+                if isinstance(error, OSError) and error.errno in NO_ROOM:
+                    said = f"decode.fetch_folder ({self.parent}) has no room for copies of clips: {error.strerror}"
+                    raise OSError(error.errno, said) from error
                 if failure(error) is None:
                     raise
                 time.sleep(PAUSE_S * 2**attempt * (attempt + 1 < TRIES))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import builtins
 import subprocess
 import sys
@@ -121,6 +122,19 @@ def test_what_cannot_be_fetched_is_an_error_of_the_clip(hasty, bucket, tmp_path,
     assert reason(max_bytes=4) == ("fetch", "too_large")
     proxy.behave(busy=1000)
     assert reason() == ("fetch", "unreachable")
+
+
+def test_a_full_disk_is_not_the_clips_fault(bucket, tmp_path, monkeypatch):
+    put(bucket / "a.mp4", b"12345")
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(type(bucket.fs), "get_file", full)
+    with pytest.raises(OSError, match=r"decode\.fetch_folder \(.*\) has no room") as error:
+        with Fetcher(str(tmp_path)).local(str(bucket / "a.mp4")):
+            pass
+    assert error.value.errno == errno.ENOSPC
 
 
 def test_what_a_killed_process_fetched_goes_when_the_next_one_starts(bucket, tmp_path):
