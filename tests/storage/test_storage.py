@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import builtins
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -130,10 +130,10 @@ def test_a_full_disk_is_not_the_clips_fault(bucket, tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(type(bucket.fs), "get_file", full)
-    with pytest.raises(OSError, match=r"decode\.fetch_folder \(.*\) has no room") as error:
-        with Fetcher(str(tmp_path)).local(str(bucket / "a.mp4")):
-            pass
+    monkeypatch.setattr(Fetcher, "_attempt", full)
+    asked = Fetcher(str(tmp_path)).local(str(bucket / "a.mp4"))
+    with pytest.raises(OSError, match=r"decode\.fetch_folder \(.*\) has no room") as error, asked:
+        pass
     assert error.value.errno == errno.ENOSPC
 
 
