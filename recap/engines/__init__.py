@@ -1,6 +1,6 @@
 """Engines: who writes the text, and the bridge that brings frames to them. Importing this needs no torch."""
 
-from recap.engines.base import PROMPTS_PER_SLOT, Completion, Engine, EngineStalled, Request, complete
+from recap.engines.base import PROMPTS_PER_SLOT, Completion, Engine, EngineLost, EngineStalled, Request, complete
 from recap.engines.captioner import Captioner
 from recap.engines.fetching import check_fetched, fetch, fetched_bytes, fetched_digest, model_name
 from recap.engines.front import Front, RehearsalFront, prompt_texts
@@ -15,6 +15,7 @@ __all__ = [
     "Captioner",
     "Completion",
     "Engine",
+    "EngineLost",
     "EngineSettings",
     "EngineStalled",
     "Front",

@@ -55,7 +55,11 @@ class Completion:
     finish_reason: Literal["stop", "length"]
 
 
-class EngineStalled(RuntimeError):
+class EngineLost(RuntimeError):
+    """An engine worked, died, and none works in its process any more: what a GPU does after some errors."""
+
+
+class EngineStalled(EngineLost):
     """An engine that has not moved for too long. It cannot be stopped from within its process."""
 
 
@@ -79,7 +83,7 @@ class Engine(Protocol):
     def halve(self, reason: str) -> None:
         """Leave memory to others, who are short of it: work on half as many requests from here on.
 
-        What is being written may start again. Raises `MemoryError`, or its like, where nothing is left to give.
+        What is being written may start again. Raises `MemoryError` where nothing is left to give.
         """
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TypeVar
 
-from recap.engines.base import PROMPTS_PER_SLOT, Completion, Engine, EngineStalled, Request
+from recap.engines.base import PROMPTS_PER_SLOT, Completion, Engine, EngineLost, EngineStalled, Request
 from recap.engines.front import Front, refused
 from recap.engines.second import Retry, Reviewer
 from recap.engines.suspects import Asked, Job, Suspects
@@ -31,8 +31,9 @@ class Captioner:
     alone. An engine that dies is replaced by what `reopen` makes, and the clips that it had are asked
     again; where the next one dies with one of them too, one at a time, and what it dies of then fails.
     Where it dies for another reason, or too often for any, where the front fails, or where a step takes
-    longer than `stall_s` seconds, that is the end. Then every clip in hand fails with the reason, and
-    `submit` refuses from then on. The caller bounds how much is in hand.
+    longer than `stall_s` seconds, that is the end; an `EngineLost` where another process might do better.
+    Then every clip in hand fails with the reason, and `submit` refuses from then on. The caller bounds how
+    much is in hand.
 
     A `reviewer` looks at each caption, and may have it asked for once more with the same visual tokens.
     """
@@ -49,7 +50,7 @@ class Captioner:
     ):
         self._engine, self._front, self._reopen = engine, front, reopen
         self._reviewer = reviewer
-        self._reopenings, self._suspects = 0, Suspects()
+        self._reopenings, self._suspects, self._death = 0, Suspects(), ""
         self._timing = timing or Timing("caption")
         self._wake = threading.Condition()
         self._arrivals: deque[Job] = deque()
@@ -89,9 +90,10 @@ class Captioner:
             while self._wait_for_work():
                 with self._watchdog:
                     self._admit()
-                    completions = self._step()
-                for completion in completions:
-                    self._deliver(completion)
+                    for completion in self._step():
+                        self._deliver(completion)
+                if self._death:
+                    self._start_again()
             self._stop(RuntimeError("the captioner was closed before this clip had its captions"))
         except BaseException as error:
             self._stop(error)
@@ -165,24 +167,31 @@ class Captioner:
             self._asked[each.request.request_id] = each
 
     def _step(self) -> list[Completion]:
+        """What is finished; nothing, and the `_death` that is to be dealt with, where the engine died."""
         try:
             return self._engine.step()
         except Exception as error:
-            if self._reopen is None or self._reopenings == MAX_REOPENINGS or self._suspects.is_hopeless:
+            if self._suspects.is_on_trial:
+                raise EngineLost(f"an engine cannot write any more what one wrote before: {error!r}") from error
+            is_over = self._reopenings >= MAX_REOPENINGS and not self._suspects.is_bounded
+            if self._reopen is None or is_over or self._suspects.is_hopeless:
                 raise
-            reason = type(error).__name__
             log.warning(
                 "the engine died and is opened again; its %d texts are asked again: %r", len(self._asked), error
             )
-        self._start_again(reason)
-        return []
+            self._death = type(error).__name__
+            return []
 
-    def _start_again(self, reason: str) -> None:
-        self._engine.close()
-        self._engine = self._reopen()
+    def _start_again(self) -> None:
+        """No step: opening an engine may take as long as it likes."""
+        try:
+            self._engine.close()
+            self._engine = self._reopen()
+        except Exception as error:
+            raise EngineLost(f"an engine that died cannot be opened again: {error!r}") from error
         self._reopenings += 1
-        asked, self._asked = list(self._asked.values()), {}
-        self._ask(self._suspects.after_death(asked, reason))
+        (asked, self._asked), (death, self._death) = (list(self._asked.values()), {}), (self._death, "")
+        self._ask(self._suspects.after_death(asked, death))
 
     def _deliver(self, completion: Completion) -> None:
         asked = self._asked.pop(completion.request_id)
@@ -219,11 +228,11 @@ class Captioner:
         return self._reviewer.better(first, caption), None
 
     def _ask_again(self, asked: Asked, caption: Caption, retry: Retry) -> bool:
-        """False where the engine has no room for it."""
+        """False where there is no room for it."""
         try:
             request = self._with_room(lambda: self._front.again(asked.request, retry))
             self._ask([Asked(asked.job, asked.place, request, caption)])
-        except ValueError as error:
+        except (ValueError, MemoryError) as error:
             log.info("%s keeps its first caption: %s", asked.request.request_id, error)
             return False
         self._timing.counts["prompt_tokens"] += request.length

@@ -37,7 +37,8 @@ class Suspects:
     """After a second death the clips that the engine had are asked one at a time.
 
     One that it dies of then is accused. It is guilty the second time, if both times the next engine could still write
-    what one wrote before: else it is not the clip that is at fault.
+    what one wrote before: else it is not the clip that is at fault. Before any engine wrote anything, others are asked
+    first.
     """
 
     def __init__(self) -> None:
@@ -53,9 +54,19 @@ class Suspects:
         return bool(self._waiting or self._alone or self._accused)
 
     @property
+    def is_on_trial(self) -> bool:
+        """The engine is asked what another one wrote before."""
+        return bool(self._accused)
+
+    @property
     def is_hopeless(self) -> bool:
         """Were the engine to die now, nothing would tell whose fault it is."""
-        return bool(self._accused or (self._alone and self.answered is None))
+        return self.is_on_trial or (bool(self._alone) and self.answered is None and not self._waiting)
+
+    @property
+    def is_bounded(self) -> bool:
+        """Deaths are few from here on: a clip is found guilty, or an engine lost."""
+        return bool(self) and self.answered is not None
 
     def after_death(self, asked: Sequence[Asked], reason: str) -> Sequence[Asked]:
         """What the next engine is to be asked at once, where the last one had `asked`."""
@@ -63,6 +74,10 @@ class Suspects:
         jobs = dict.fromkeys(each.job for each in asked)
         for job in jobs:
             job.deaths += 1
+        if self._alone and self.answered is None:
+            self._waiting.append(self._alone)
+            self._alone = ()
+            return ()
         if self._alone:
             self._accused, self._alone, self._reason = self._alone, (), reason
             self._accused[0].job.deaths_alone += 1

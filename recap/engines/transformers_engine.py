@@ -83,7 +83,7 @@ class TransformersEngine:
     def halve(self, reason: str) -> None:
         count = self.slots
         if count == 1:
-            raise torch.OutOfMemoryError(
+            raise MemoryError(
                 f"one clip alone does not fit into memory: lower engine.max_new_tokens or model.pooling, or spread "
                 f"the model with model.device_map ({reason})"
             )

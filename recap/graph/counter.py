@@ -28,8 +28,8 @@ class Counter:
     def alone(self, worker: str, clip_id: str | None) -> None:
         self.journal.alone(worker, clip_id)
 
-    def crashed(self, worker: str) -> None:
-        self.journal.crashed(worker)
+    def crashed(self, worker: str, said: str = "") -> None:
+        self.journal.crashed(worker, said)
 
     def is_closed(self) -> bool:
         return self.closed

@@ -34,6 +34,7 @@ class Journal:
         self._held: dict[str, set[str]] = defaultdict(set)
         self._alone: dict[str, str] = {}
         self._crashed: set[str] = set()
+        self.last_words = ""
 
     def begin(self, worker: str, clip_ids: Collection[str]) -> dict[str, Past]:
         """Those of `clip_ids` that other workers had when they died."""
@@ -54,9 +55,10 @@ class Journal:
         if clip_id is not None:
             self._alone[worker] = clip_id
 
-    def crashed(self, worker: str) -> None:
-        """It was not killed from without."""
+    def crashed(self, worker: str, said: str = "") -> None:
+        """It was not killed from without; `said` is why, where it could still say so."""
         self._crashed.add(worker)
+        self.last_words = said or self.last_words
 
     def end(self, clip_ids: Collection[str]) -> None:
         """They are done, whoever had them."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import os
 import pickle
 import threading
 import time
@@ -17,9 +19,9 @@ from uuid import uuid4
 import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset
-from ray.exceptions import RayError
+from ray.exceptions import RayActorError, RayError
 
-from recap.engines import EngineSettings
+from recap.engines import EngineLost, EngineSettings
 from recap.graph.counter import Counter
 from recap.graph.crashes import note_crashes
 from recap.graph.journal import Journal, Past
@@ -35,6 +37,7 @@ from recap.records import Clip
 from recap.translation import TranslationSettings
 from recap.video import DecodeSettings
 
+log = logging.getLogger(__name__)
 MAX_BLOCK_CLIPS = 4  # more would hold frames back from an idle engine
 QUEUED_BLOCKS = 6  # with 2, a decoder of small clips waits for Ray's scheduler a third of its time
 RETRIES = 6  # three for each clip that a worker dies of
@@ -88,7 +91,9 @@ def ray_round(
                 watcher.on_decoded(ray.get(counter.total.remote()))
             yield from (Receipt(**row) for row in block.to_pylist())
     except RayError as error:
-        raise_what_ended(error)
+        with suppress(RayError):
+            journal.follow(ray.get(counter.what_is_known.remote()))
+        raise_what_ended(error, journal.last_words)
     finally:
         over.set()
         with suppress(RayError):
@@ -106,8 +111,11 @@ def blocks_of(dataset: Dataset) -> Iterator[pa.Table]:
         yield from ray.get(bundle.block_refs)
 
 
-def raise_what_ended(error: RayError) -> NoReturn:
-    """OutputFailed where a worker could not commit, Refused where it may not start, else WorkerLost with its words."""
+def raise_what_ended(error: RayError, last_words: str = "") -> NoReturn:
+    """OutputFailed where a worker could not commit, Refused where it may not start, else WorkerLost with its words.
+
+    Of one that died without any in `error` its `last_words` are told.
+    """
     causes = list(_causes(error))[::-1]  # the innermost says most
     failed = [each for each in causes if isinstance(each, OSError) and each.errno in OUTPUT_ERRORS]
     if failed:
@@ -116,6 +124,8 @@ def raise_what_ended(error: RayError) -> NoReturn:
         if isinstance(refused, Refused):
             raise Refused(str(refused).partition(RETRY_ADVICE)[0]) from error
     said = next(filter(None, (str(cause).strip() for cause in causes)), repr(error))
+    if last_words and isinstance(error, RayActorError):
+        said = last_words
     raise WorkerLost(said.splitlines()[0]) from error
 
 
@@ -222,9 +232,18 @@ class _Caption:
         stage = self.opened.stage
         columns = (block[name].to_pylist() for name in ("clip", "frames"))
         decoded = [(pickle.loads(clip), pickle.loads(frames)) for clip, frames in zip(*columns, strict=True)]
-        receipts = await stage.caption_beside(decoded, self)
+        try:
+            receipts = await stage.caption_beside(decoded, self)
+        except EngineLost as error:
+            await self._leave(error)
         await self.counter.book.remote(self.name, stage.spent())
         yield pa.Table.from_pylist([{"clip_id": it.clip_id, "status": it.status} for it in receipts])
+
+    async def _leave(self, error: EngineLost) -> NoReturn:
+        """As a crash would, but committed and without a core dump: the process that comes next may do better."""
+        log.error("this process ends, and another takes its place: %s", error)
+        await self.counter.crashed.remote(self.name, str(error))
+        os._exit(1)
 
     async def admit(self, clip_ids: Sequence[str]) -> dict[str, Past] | None:
         return await self.counter.admit.remote(self.name, clip_ids)

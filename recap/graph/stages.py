@@ -27,7 +27,7 @@ LOOK_EVERY_S = 0.5
 WAITING = "waiting_for_engine"
 WITHHELD = "withheld"
 Decoded = tuple[Clip, Frames | ClipError]
-KILLER = "its process died with this clip among others, and crashed with it alone, twice"
+KILLER = "its process died with this clip among others, and crashed or hung with it alone, twice"
 DOUBTFUL_LOOKS = 10  # at calls that all have but a clip that workers crashed with
 
 

@@ -28,7 +28,7 @@ AGAIN, ROUND, RESTART = "opened again in its process", "the next round goes on",
         ("loop", "out_of_memory", 4, "a worker was lost: CUDA out of memory", ROUND),
         ("loop", "stalls", 1, "a worker was lost: the engine has not moved for 2 s", ROUND),
         on_ray("out_of_memory", 4, "a worker was lost: CUDA out of memory", ROUND, marks=[pytest.mark.long]),
-        on_ray("stalls", 1, "a worker was lost: the engine has not moved for 2 s", ROUND),
+        on_ray("stalls", 1, "", RESTART),
         on_ray("dies", 2, "", RESTART, marks=[pytest.mark.long]),
     ],
 )
@@ -55,16 +55,24 @@ def one_of(finish, pipeline_of, tmp_path):
 
 
 @pytest.mark.ray
-def test_a_clip_that_crashes_its_process_is_found_among_others(start, one_of, tmp_path, faulty, accounts):
-    (pipeline, crasher), out = one_of, tmp_path / "out"
-    process = start("ray", pipeline, **faulty, RECAP_FAULT=f"crasher:{crasher}")
+@pytest.mark.parametrize(
+    ("fault", "what"),
+    [
+        ("crasher", "crashes"),
+        pytest.param("poisoner", "breaks all that come after", marks=[pytest.mark.long]),
+        pytest.param("staller", "hangs", marks=[pytest.mark.long]),
+    ],
+)
+def test_a_clip_that_ends_its_process_is_found_among_others(start, one_of, tmp_path, faulty, accounts, fault, what):
+    (pipeline, culprit), out = one_of, tmp_path / "out"
+    process = start("ray", pipeline, "engine.stall_s=2", **faulty, RECAP_FAULT=f"{fault}:{culprit}")
     heard = process.communicate(timeout=200)[1]
     assert process.returncode == 0 and "a worker was lost" not in heard and "Traceback" not in heard, heard
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["reconciliation"]["captioned"] == 39 and manifest["reasons"] == {"caption/engine_died": 1}
     (path,) = (out / "shards").rglob("quarantine/*.parquet")
-    assert pq.read_table(path)["clip_id"].to_pylist() == [crasher]
-    accounts.add("engine: crashes with one clip (ray)", KILLED, out)
+    assert pq.read_table(path)["clip_id"].to_pylist() == [culprit]
+    accounts.add(f"engine: {what} with one clip (ray)", KILLED, out)
     wait_until_gone(process.pid, "", ALL_GONE_S)
 
 

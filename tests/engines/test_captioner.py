@@ -11,6 +11,7 @@ import pytest
 
 from recap.engines import (
     Captioner,
+    EngineLost,
     EngineSettings,
     EngineStalled,
     ModelSettings,
@@ -290,6 +291,46 @@ def test_a_clip_is_not_guilty_where_nothing_shows_that_the_engine_lives(start, f
         captioner.submit("clip3", make_frames(3))
 
 
+@pytest.mark.parametrize("deadly", (["clip0"], ["clip3"], ["clip2", "clip5"]))
+def test_which_clip_is_deadly_is_found_before_any_is_answered(start, front, make_frames, mortal, deadly):
+    engine = mortal(99, *deadly)
+    gated = Gated(batch_size=8)
+    gated.fault = RuntimeError("CUBLAS_STATUS_ALLOC_FAILED")
+    captioner = start(gated, front, reopen=lambda: engine(batch_size=8))
+    futures = {f"clip{number}": captioner.submit(f"clip{number}", make_frames(number)) for number in range(8)}
+    gated.gate.set()
+    errors = {name: future.exception(PATIENCE_S) for name, future in futures.items()}
+    assert {name: error.kind for name, error in errors.items() if error} == dict.fromkeys(deadly, "engine_died")
+
+
+def test_harmless_deaths_of_long_ago_do_not_shield_a_deadly_clip(start, front, make_frames, mortal):
+    engine = mortal(MAX_REOPENINGS - 2, "clip0")
+    captioner = start(engine(batch_size=8), front, reopen=lambda: engine(batch_size=8))
+    assert captioner.submit("clip0", make_frames(0)).result(PATIENCE_S)
+    mortal(99, "clip2")
+    futures = [captioner.submit(f"clip{number}", make_frames(number)) for number in range(1, 4)]
+    errors = [future.exception(PATIENCE_S) for future in futures]
+    assert [getattr(error, "kind", error) for error in errors] == [None, "engine_died", None]
+
+
+@pytest.mark.parametrize("how", ("does not open", "does not write"))
+def test_an_engine_that_worked_and_does_so_no_more_is_lost(start, front, make_frames, mortal, how):
+    engine = mortal(0, "clip0", "clip1")
+
+    def reopen():
+        if how == "does not open":
+            raise RuntimeError("CUDA error: device-side assert triggered")
+        return engine()
+
+    captioner = start(engine(), front, reopen=reopen)
+    assert captioner.submit("clip0", make_frames(0)).result(PATIENCE_S)
+    Mortal.lives = 99
+    with pytest.raises(EngineLost, match=r"device-side assert|CUBLAS"):
+        captioner.submit("clip1", make_frames(1)).result(PATIENCE_S)
+    with pytest.raises(EngineLost):
+        captioner.submit("clip2", make_frames(2))
+
+
 def test_a_clip_is_not_guilty_that_an_engine_died_of_alone_but_once(start, front, make_frames, mortal):
     engine = mortal(0, "clip1")
     captioner = start(engine(), front, reopen=engine)
@@ -358,6 +399,34 @@ def test_an_engine_that_moves_on_after_all_answers_nobody_twice(front, make_fram
     engine.gate.set()
     captioner._thread.join(PATIENCE_S)
     assert not captioner._thread.is_alive() and engine._closed
+
+
+def test_opening_an_engine_again_is_no_stall(start, front, make_frames, mortal):
+    engine = mortal(1, "clip1")
+
+    def reopen():
+        time.sleep(0.5)
+        return engine()
+
+    captioner = start(engine(), front, reopen=reopen, stall_s=0.2)
+    assert captioner.submit("clip1", make_frames(1)).result(PATIENCE_S)
+
+
+def test_a_second_attempt_that_hangs_is_given_up(start, front, make_frames):
+    over = threading.Event()
+
+    class Reviewing:
+        def look(self, caption):
+            over.wait(PATIENCE_S)
+            return caption
+
+        def retry(self, caption):
+            return None
+
+    captioner = start(RehearsalEngine(), front, reviewer=Reviewing(), stall_s=0.2)
+    with pytest.raises(EngineStalled):
+        captioner.submit("clip1", make_frames(1)).result(PATIENCE_S)
+    over.set()
 
 
 def test_an_idle_captioner_is_not_stalled(start, front, make_frames):

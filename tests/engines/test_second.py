@@ -86,6 +86,21 @@ def test_where_the_engine_has_no_room_the_first_caption_stays(caption):
     assert (kept.verdict, kept.repairs, kept.output_tokens) == ("fail", 0, 4)
 
 
+def test_without_memory_for_a_second_attempt_the_first_caption_stays(make_frames):
+    class Cramped(RehearsalFront):
+        def again(self, request, retry):
+            raise MemoryError("CUDA out of memory")
+
+    captioner = Captioner(
+        RehearsalEngine(), Cramped(DENSE, ENGINE, FrameRequest(4, 8)), reviewer=Picky(Retry(200, 1.0))
+    )
+    try:
+        (kept,) = captioner.submit("clip", make_frames(1)).result(PATIENCE_S)
+        assert (kept.verdict, kept.repairs) == ("fail", 0)
+    finally:
+        captioner.close()
+
+
 def test_a_second_attempt_short_of_memory_gets_some_of_the_engines(make_frames):
     class Giving(RehearsalEngine):
         def halve(self, reason):

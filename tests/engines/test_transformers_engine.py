@@ -279,7 +279,7 @@ def test_slots_that_cannot_even_be_made_are_halved(make_engine, monkeypatch, cap
 def test_one_clip_that_does_not_fit_is_said(make_engine, cramped):
     engine = make_engine(2, cramped(0))
     engine.submit(token_requests(1)[0])
-    with pytest.raises(torch.OutOfMemoryError, match=r"lower engine\.max_new_tokens"):
+    with pytest.raises(MemoryError, match=r"lower engine\.max_new_tokens"):
         while True:
             engine.step()
     assert engine.pending == 1

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pytest
 import ray
 from ray.data import DataContext
-from ray.exceptions import RayError
+from ray.exceptions import ActorDiedError, RayError
 
 from recap import jobs
 from recap.graph.opened import NotOpened, Opened, Refused
@@ -141,8 +141,14 @@ def test_the_innermost_words_are_a_lost_workers():
     causes = RayError("outer"), ValueError("what it was"), SystemError()
     for outer, inner in pairwise(causes):
         outer.__cause__ = inner
-    with pytest.raises(WorkerLost, match=r"^what it was$"):
-        raise_what_ended(causes[0])
+    for last_words in ("", "of another"):
+        with pytest.raises(WorkerLost, match=r"^what it was$"):
+            raise_what_ended(causes[0], last_words)
+
+
+def test_a_worker_that_could_not_answer_any_more_has_its_last_words_told():
+    with pytest.raises(WorkerLost, match=r"^CUDA error$"):
+        raise_what_ended(ActorDiedError(), "CUDA error")
 
 
 def test_what_fails_at_its_start_is_kept_for_the_first_call():

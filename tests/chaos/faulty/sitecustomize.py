@@ -1,7 +1,7 @@
 """Faults inside a run's own processes: every Python that has this folder on its PYTHONPATH imports this first.
 
-RECAP_FAULT is `crasher:clip_id`, `killer:clip_id` or `name:flag[:times]`: that fault comes as often as there are files
-flag-0, flag-1, … still to create, whichever process comes first. In a decoder's child a clip's name is the fault.
+RECAP_FAULT is the name of a `WITH_CLIP` and a clip's id, or `name:flag[:times]`: that fault comes as often as there are
+files flag-0, flag-1, … still to create, whichever process comes first. In a decoder's child a clip's name is the fault.
 """
 
 from __future__ import annotations
@@ -45,6 +45,17 @@ def segfault() -> None:
     ctypes.string_at(0)
 
 
+def poisons() -> None:
+    """From now on no engine of this process works any more."""
+    from recap.engines.rehearsal import RehearsalEngine
+
+    def dead(self):
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    RehearsalEngine.step = dead
+    dead(None)
+
+
 def spins() -> None:
     while True:
         pass
@@ -56,6 +67,7 @@ def allocates() -> None:
         held.append(bytearray(2**24))
 
 
+WITH_CLIP = {"crasher": segfault, "killer": dies, "poisoner": poisons, "staller": stalls}
 CLIPS = {"segfault": segfault, "sleeps": stalls, "spins": spins, "allocates": allocates}
 
 
@@ -113,7 +125,7 @@ if "recap.video.sandbox.child" in sys.orig_argv:
     break_decoder()
 elif "RECAP_FAULT" in os.environ:
     name, path, *rest = os.environ["RECAP_FAULT"].split(":")
-    if name in ("crasher", "killer"):
-        break_engine_with(segfault if name == "crasher" else dies, path)
+    if name in WITH_CLIP:
+        break_engine_with(WITH_CLIP[name], path)
     else:
         (break_disk if name == "broken_disk" else break_engine)(globals()[name], path, int(rest[0] if rest else 1))
