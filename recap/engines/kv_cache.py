@@ -22,13 +22,16 @@ class Step(Protocol):
 
 @dataclass(frozen=True)
 class Prefill:
-    """Whole prompts of one length into the rows from `first` on; a prompt looks at nothing but itself."""
+    """Whole prompts of one length into the rows from `first` on; a prompt looks at nothing but itself.
+
+    What stood behind them is wiped: a masked position takes part as 0 · value, which must not be NaN.
+    """
 
     first: int
 
     def store(self, kept: Tensor, fresh: Tensor) -> Tensor:
         rows, _, length, _ = fresh.shape
-        kept[self.first : self.first + rows, :, :length] = fresh
+        _put(kept[self.first : self.first + rows], fresh, length)
         return fresh
 
 
@@ -64,7 +67,7 @@ class SlotCache(Cache):
         """Let row `target` hold what row `source` holds in its first `length` positions."""
         for layer in self.layers:
             for kept in (layer.keys, layer.values):
-                kept[target, :, :length] = kept[source, :, :length]
+                _put(kept[target], kept[source, :, :length], length)
 
 
 class SlotLayer(CacheLayerMixin):
@@ -81,7 +84,7 @@ class SlotLayer(CacheLayerMixin):
         self.step: Step | None = None
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        """Allocate, with zeros: a masked position takes part as 0 · value, which must not be NaN."""
+        """Allocate, with zeros, for the same reason."""
         _, heads, _, width = key_states.shape
         self.keys = key_states.new_zeros(self._rows, heads, self._capacity, width)
         self.values = value_states.new_zeros(self._rows, heads, self._capacity, width)
@@ -104,3 +107,9 @@ class SlotLayer(CacheLayerMixin):
     def get_max_length(self) -> int:
         """Positions that a row holds."""
         return self._capacity
+
+
+def _put(kept: Tensor, fresh: Tensor, length: int) -> None:
+    """`fresh` into the first `length` positions of `kept` (…, heads, capacity, width), zeros behind it."""
+    kept[..., :length, :] = fresh
+    kept[..., length:, :] = 0

@@ -33,6 +33,7 @@ from recap.records import Caption, ClipError, FrameRequest, Frames
 from recap.timing import Timing
 
 CLIPS_TOGETHER = 4  # in one call of the vision tower on a GPU
+NOT_FINITE = "the model's numbers for it exceed what its type can hold: set model.dtype to bfloat16 or float32"
 
 
 def open_pllava(
@@ -107,7 +108,12 @@ class PllavaFront:
             visual = self._look(np.stack(pixels), windows)
         except ValueError as error:  # about the shape, which they share
             return [refused(error) for _ in clips]
-        return [self._ask(clip_id, visual[place]) for place, (clip_id, _) in enumerate(clips)]
+        finite = visual.isfinite().flatten(1).all(1).tolist()
+        made = zip(clips, visual, finite, strict=True)
+        return [
+            self._ask(clip_id, tokens) if sound else ClipError("caption", "not_finite", NOT_FINITE)
+            for (clip_id, _), tokens, sound in made
+        ]
 
     def _look(self, pixels: np.ndarray, windows: int) -> Tensor:
         """Visual tokens (clips, tokens, hidden) of (clips, pictures, S, S, 3); in halves where memory is short."""

@@ -221,6 +221,13 @@ def test_frames_from_a_read_only_store_are_taken_without_a_warning(pllava, make_
     assert not [warning for warning in recwarn if "writable" in str(warning.message)]
 
 
+def test_numbers_that_the_models_type_cannot_hold_cost_their_clip_alone(checkpoint, make_frames):
+    model = load_pllava(checkpoint, dtype="float16")
+    model.projector.linear_1.weight.data *= 1e4
+    (overflown,) = front_of(model, PromptSettings()).requests([("a", make_frames(1, size=SIDE))])
+    assert (overflown.stage, overflown.kind) == ("caption", "not_finite") and "model.dtype" in overflown.message
+
+
 @pytest.mark.parametrize("dtype", ("float32", "bfloat16"))
 def test_the_model_computes_in_the_type_asked_for(settings, make_frames, dtype):
     open_engine, front = open_pllava(
