@@ -43,8 +43,7 @@ def fetched_bytes(model: ModelSettings, engine: EngineSettings) -> int:
         return 0
     from recap.pllava import checkpoint_bytes
 
-    stored = sum(checkpoint_bytes(folder) for folder in (model.checkpoint, model.base) if folder)
-    return stored * (2 if model.dtype == "float32" else 1)  # they are published in two bytes
+    return sum(checkpoint_bytes(folder, model.dtype) for folder in (model.checkpoint, model.base) if folder)
 
 
 def check_fetched(model: ModelSettings, engine: EngineSettings) -> None:

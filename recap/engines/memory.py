@@ -14,16 +14,16 @@ from recap.limits import free_memory_bytes
 CUDA_SHARE, CPU_SHARE = 0.8, 0.5  # the rest is for activations, and on a CPU for everything else that runs there
 
 
-def rows_that_fit(model: PreTrainedModel, capacity: int, wanted: int) -> int:
+def rows_that_fit(model: PreTrainedModel, capacity: int, wanted: int, copies: int = 1) -> int:
     """Cache rows of `capacity` positions, and their prompts, that the free memory of every device holds.
 
-    `wanted` at most, at least 1.
+    `wanted` at most, at least 1. So many `copies` of the model may look at the memory of one machine at once.
     """
     block_bytes = position_bytes(model.config, model.dtype) / model.config.num_hidden_layers
     position = Counter({home(model): PROMPTS_PER_SLOT * model.config.hidden_size * model.dtype.itemsize})
     for block in model.model.layers:
         position[computes_on(block)] += block_bytes
-    fit = [usable_bytes(device) / (capacity * taken) for device, taken in position.items()]
+    fit = [usable_bytes(device, copies) / (capacity * taken) for device, taken in position.items()]
     return max(1, int(min(wanted, *fit)))
 
 
@@ -60,11 +60,11 @@ def keep_to_share(gpus: float) -> None:
         torch.cuda.set_per_process_memory_fraction(gpus)
 
 
-def usable_bytes(device: torch.device) -> float:
-    """What caches may take of the memory that is free on `device`."""
+def usable_bytes(device: torch.device, copies: int = 1) -> float:
+    """What caches may take of the memory that is free on `device`; a card's is not shared, or by fixed shares."""
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)
         reserved, allocated = torch.cuda.memory_reserved(device), torch.cuda.memory_allocated(device)
         ours = torch.cuda.get_per_process_memory_fraction(device) * total
         return CUDA_SHARE * (min(free, ours - reserved) + reserved - allocated)
-    return CPU_SHARE * free_memory_bytes()
+    return CPU_SHARE * free_memory_bytes() / copies

@@ -62,6 +62,7 @@ def open_pllava(
             end_token_ids=pllava.config.eos_token_ids,
             batch_size=engine.batch_size,
             headroom=headroom,
+            copies=1 if engine.actors == "auto" else engine.actors,
             cuda_graphs=engine.cuda_graphs,
             timing=timing,
         )

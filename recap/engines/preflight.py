@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Mapping
 from importlib.util import find_spec
 
 from recap.engines.front import prompt_texts
 from recap.engines.settings import EngineSettings, ModelSettings, PromptSettings
 from recap.pllava.hub import named_folder
 
+CARD = re.compile(r"(?:cuda:)?(\d+)")
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 PUBLISHED_BYTES = {  # bf16 weights with their unmerged LoRA
     "ermu2001/pllava-7b": 14.3e9,
@@ -21,6 +24,10 @@ NO_VLLM = (
 )
 NO_FLOAT32 = (
     "engine.quantization fp8: vLLM quantizes models that compute in 16 bits, not in float32: set model.dtype: bfloat16"
+)
+ONE_CARD = (
+    "engine.gpus_per_actor {:g}: without model.device_map a copy of the model takes one GPU, and the others would "
+    "stand idle: set it to 1, spread the model with model.device_map, or take engine.kind: vllm"
 )
 WORKING_BYTES = 5e9  # activations and the cache of one clip
 
@@ -38,7 +45,11 @@ def problems(model: ModelSettings, prompt: PromptSettings, engine: EngineSetting
     placed = model.device_map is not None or engine.kind == "rehearsal"
     if model.device_map and not engine.gpus_per_actor and set(model.device_map.values()) - {"cpu", "disk"}:
         found.append("model.device_map names a GPU, and engine.gpus_per_actor is 0: say how many each copy takes")
-    if engine.gpus_per_actor and not placed and not on_cluster:
+    if model.device_map and engine.gpus_per_actor:
+        found.append(_cards_problem(model.device_map, engine))
+    if engine.gpus_per_actor > 1 and engine.kind == "transformers" and not placed:
+        found.append(ONE_CARD.format(engine.gpus_per_actor))
+    elif engine.gpus_per_actor and not placed and not on_cluster:
         found.append(_gpu_problem(model, engine))
     return [problem for problem in found if problem]
 
@@ -95,14 +106,30 @@ def _gpu_problem(model: ModelSettings, engine: EngineSettings) -> str | None:
     )
 
 
+def _cards_problem(device_map: Mapping[str, str | int], engine: EngineSettings) -> str | None:
+    granted = math.ceil(engine.gpus_per_actor)
+    cards = (int(found[1]) for place in device_map.values() if (found := CARD.fullmatch(str(place))))
+    beyond = [card for card in cards if card >= granted]
+    if not beyond:
+        return None
+    return (
+        f"model.device_map names GPU {max(beyond)}: a copy counts its GPUs from 0, and engine.gpus_per_actor "
+        f"{engine.gpus_per_actor:g} gives it {granted}"
+    )
+
+
 def _weight_bytes(model: ModelSettings) -> float:
-    if model.checkpoint in PUBLISHED_BYTES:
-        return PUBLISHED_BYTES[model.checkpoint]
-    if not named_folder(model.checkpoint).is_dir():
+    return sum(_folder_bytes(name, model.dtype) for name in (model.checkpoint, model.base) if name)
+
+
+def _folder_bytes(name: str, dtype: str) -> float:
+    if name in PUBLISHED_BYTES:
+        return PUBLISHED_BYTES[name] * (2 if dtype == "float32" else 1)
+    if not named_folder(name).is_dir():
         return 0
     from recap.pllava import checkpoint_bytes
 
     try:
-        return checkpoint_bytes(model.checkpoint)
+        return checkpoint_bytes(name, dtype)
     except ValueError:
         return 0

@@ -24,8 +24,9 @@ class TransformersEngine:
 
     A step is one prefill where a slot is free and a prompt waits, else one token of every text in a slot. Where
     memory runs out there are half as many slots from then on, and what was being written starts again. Slots
-    are made `headroom` positions longer than the first prompts need, for requests that are to come. Where a card
-    waits for its work to be launched, and holds all of the model, steps become `cuda_graphs`.
+    are made `headroom` positions longer than the first prompts need, for requests that are to come. The machine's
+    own memory is shared by so many `copies` of the model. Where a card waits for its work to be launched, and
+    holds all of the model, steps become `cuda_graphs`.
     """
 
     def __init__(
@@ -35,13 +36,15 @@ class TransformersEngine:
         end_token_ids: Collection[int],
         batch_size: int = 16,
         headroom: int = 0,
+        copies: int = 1,
         cuda_graphs: bool = True,
         timing: Timing | None = None,
     ):
         assert end_token_ids and batch_size >= 1
         self._model = model.eval()
         self._ends = frozenset(end_token_ids)
-        self._batch_size, self._headroom, self._cuda_graphs = batch_size, headroom, cuda_graphs
+        self._batch_size, self._headroom, self._copies = batch_size, headroom, copies
+        self._cuda_graphs = cuda_graphs
         self._timing = timing or Timing("caption")
         self._waiting: dict[str, Request] = {}
         self._slots: Slots | None = None
@@ -123,7 +126,7 @@ class TransformersEngine:
             self._slots = None
             capacity = round_up(needed + self._headroom, BOUND_STEP)
             multiple = row_multiple(self._model)
-            rows = rows_that_fit(self._model, capacity, round_up(self._batch_size, multiple))
+            rows = rows_that_fit(self._model, capacity, round_up(self._batch_size, multiple), self._copies)
             rows -= rows % multiple if rows > multiple else 0
             count = min(rows, self._batch_size)
             self._slots = Slots(self._model, self._ends, count, rows, capacity, cuda_graphs=self._cuda_graphs)

@@ -12,12 +12,12 @@ import torch
 from transformers import LlamaConfig
 
 from recap.engines.base import Completion, Request, check_request
-from recap.engines.memory import position_bytes, usable_bytes
+from recap.engines.memory import CPU_SHARE, position_bytes, usable_bytes
 from recap.engines.merged import merged_language_model
 from recap.engines.preflight import NO_FLOAT32
 from recap.engines.settings import EngineSettings, ModelSettings
 from recap.engines.slots import round_up
-from recap.pllava import Pllava
+from recap.pllava import Pllava, checkpoint_bytes
 from recap.timing import Timing
 
 PENALTY = "recap.engines.vllm_penalty:WrittenPenalty"
@@ -123,10 +123,15 @@ def vllm_opener(
 ) -> Callable[[], VllmEngine]:
     """What opens the language model of a fetched `model`, whose other parts `pllava` holds.
 
-    Merges and stores it first where that has not been done. Raises `ValueError` for what vLLM cannot quantize.
+    Merges and stores it first where that has not been done. Raises `ValueError` for what vLLM cannot quantize or split.
     """
     if engine.quantization and pllava.dtype == torch.float32:
         raise ValueError(NO_FLOAT32)
+    heads, cards = pllava.config.text.num_attention_heads, max(1, engine.gpus_per_actor)
+    if heads % cards:
+        raise ValueError(
+            f"engine.gpus_per_actor {cards:g}: vLLM cannot divide the model's {heads} heads by that number"
+        )
     folder = merged_language_model(model, pllava.dtype, engine.merged_path)
 
     def open_engine() -> VllmEngine:
@@ -148,7 +153,7 @@ def open_llm(folder: Path, engine: EngineSettings, config: LlamaConfig, dtype: t
     from vllm import EngineArgs, LLMEngine
 
     cards = int(max(1, engine.gpus_per_actor))
-    room = _gpu_room(engine) if engine.gpus_per_actor else _cpu_room(engine, config, dtype)
+    room = _gpu_room(engine) if engine.gpus_per_actor else _cpu_room(engine, config, dtype, folder)
     common = {
         "model": str(folder),
         "skip_tokenizer_init": True,
@@ -170,12 +175,18 @@ def open_llm(folder: Path, engine: EngineSettings, config: LlamaConfig, dtype: t
 
 
 def _gpu_room(engine: EngineSettings) -> dict[str, Any]:
-    return {"gpu_memory_utilization": GPU_SHARE * min(1, engine.gpus_per_actor)}
+    share = GPU_SHARE * min(1, engine.gpus_per_actor)
+    return {"gpu_memory_utilization": share, "enforce_eager": not engine.cuda_graphs}
 
 
-def _cpu_room(engine: EngineSettings, config: LlamaConfig, dtype: torch.dtype) -> dict[str, Any]:
-    """A cache for `batch_size` texts of any length where memory holds it; compiling would take minutes."""
+def _cpu_room(engine: EngineSettings, config: LlamaConfig, dtype: torch.dtype, folder: Path) -> dict[str, Any]:
+    """A cache for `batch_size` texts of any length where memory holds it beside the weights in `folder`.
+
+    They are yet to be loaded. Compiling would take minutes.
+    """
     block = CPU_BLOCK * position_bytes(config, dtype)
     text = round_up(config.max_position_embeddings, CPU_BLOCK) // CPU_BLOCK * block
-    texts = max(1, int(min(engine.batch_size, usable_bytes(torch.device("cpu")) / text)))
+    copies = 1 if engine.actors == "auto" else engine.actors
+    room = usable_bytes(torch.device("cpu"), copies) - CPU_SHARE * checkpoint_bytes(folder)
+    texts = max(1, int(min(engine.batch_size, room / text)))
     return {"enforce_eager": True, "kv_cache_memory_bytes": texts * text + block}  # one block is never used

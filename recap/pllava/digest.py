@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SAMPLE_BYTES = 4096
 _BLOCK_BYTES = 1 << 20
 # Besides the weights, what decides which words come out.
+_ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 _SMALL_FILES = ("config.json", "generation_config.json", "tokenizer.json", INDEX)
 
 
@@ -35,9 +37,12 @@ def weight_digest(folder: str | Path, *, full: bool = False) -> str:
     return digest.hexdigest()
 
 
-def checkpoint_bytes(folder: str | Path) -> int:
-    """The total size of the tensors in `folder`, in bytes."""
-    return sum(stored.end - stored.start for stored in tensors(checkpoint_folder(folder)))
+def checkpoint_bytes(folder: str | Path, dtype: str = "auto") -> int:
+    """The total size of the tensors in `folder`, in bytes, as they are or as they will be in `dtype`."""
+    stored = tensors(checkpoint_folder(folder))
+    if dtype == "auto":
+        return sum(each.end - each.start for each in stored)
+    return _ITEM_BYTES[dtype] * sum(math.prod(each.shape) for each in stored)
 
 
 def _small_parts(folder: Path) -> Iterator[bytes]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from recap.engines import EngineSettings, ModelSettings, fetch, fetched_digest, model_name, problems
+from recap.engines import EngineSettings, ModelSettings, fetch, fetched_bytes, fetched_digest, model_name, problems
 from recap.engines.settings import PromptSettings
 from recap.pllava.random_checkpoint import write_random_checkpoint
 
@@ -88,15 +88,34 @@ def test_the_gpu_is_looked_at_only_where_the_work_runs(monkeypatch):
     assert found(model, engine=engine, on_cluster=True) == []
 
 
+def test_gpus_that_would_stand_idle_or_are_not_granted_are_refused():
+    model, pair = ModelSettings("ermu2001/pllava-34b"), EngineSettings(gpus_per_actor=2)
+    (idle,) = found(model, engine=pair, on_cluster=True)
+    assert idle.startswith("engine.gpus_per_actor 2:") and "model.device_map" in idle
+    spread = ModelSettings("ermu2001/pllava-34b", device_map={"": 0, "language_model.lm_head": "cuda:1"})
+    assert found(spread, engine=pair, on_cluster=True) == []
+    (beyond,) = found(spread, engine=EngineSettings(gpus_per_actor=1), on_cluster=True)
+    assert beyond.startswith("model.device_map names GPU 1:")
+
+
+def test_weights_count_as_they_are_computed_with(checkpoint):
+    stored, wide, narrow = (
+        fetched_bytes(ModelSettings(str(checkpoint), dtype=dtype), ENGINE) for dtype in ("auto", "float32", "bfloat16")
+    )
+    assert wide == 2 * narrow and stored in (wide, narrow)
+
+
 def test_a_gpu_that_is_too_small_is_refused_and_one_that_fits_is_not(monkeypatch):
     import torch
 
-    for gigabytes, expected in ((40, 1), (141, 0)):
+    for gigabytes, expected in ((40, 1), (100, 0), (141, 0)):
         card = type("Card", (), {"total_memory": gigabytes * 1e9})
         monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
         monkeypatch.setattr(torch.cuda, "get_device_properties", lambda i, card=card: card)
         engine = EngineSettings(gpus_per_actor=1)
         assert len(found(ModelSettings("ermu2001/pllava-34b"), engine=engine)) == expected
+        wide = found(ModelSettings("ermu2001/pllava-34b", dtype="float32"), engine=engine)
+        assert len(wide) == (gigabytes < 145)
 
 
 @pytest.mark.parametrize(("gpus", "quantization", "expected"), [(1, None, 1), (2, None, 0), (1, "fp8", 0)])

@@ -16,6 +16,7 @@ def test_rows_are_cut_to_what_is_free(language_model, monkeypatch):
     monkeypatch.setattr(memory, "free_memory_bytes", lambda: 2 * 7 * row_kb * 1024)
     assert [rows_that_fit(language_model, 64, wanted) for wanted in (3, 7, 50)] == [3, 7, 7]
     assert rows_that_fit(language_model, 640, 50) == 1
+    assert rows_that_fit(language_model, 64, 50, copies=2) == 3
 
 
 def test_where_memory_cannot_be_read_the_setting_stands(language_model, tmp_path, monkeypatch):

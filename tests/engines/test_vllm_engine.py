@@ -75,6 +75,15 @@ def test_a_model_in_float32_is_not_merged_to_be_refused_by_vllm(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_model_that_cannot_be_divided_is_not_merged_to_be_refused_by_vllm(tmp_path):
+    engine = EngineSettings("vllm", gpus_per_actor=3, merged_path=str(tmp_path))
+    config = SimpleNamespace(text=SimpleNamespace(num_attention_heads=56))
+    pllava = SimpleNamespace(dtype=torch.bfloat16, config=config)
+    with pytest.raises(ValueError, match=r"engine\.gpus_per_actor 3: .* 56 heads"):
+        vllm_opener(pllava, ModelSettings("pocket"), engine, Timing("caption"))
+    assert not list(tmp_path.iterdir())
+
+
 def mixed_requests(count: int) -> list[Request]:
     chance = random.Random(7)
     return [
