@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from recap.records import ClipError
 from recap.video.sniff import check_head, is_container
 
@@ -76,9 +78,18 @@ def refused_size(path: str) -> str | None:
     return next((found[1] for _, _, line in lines if (found := _REFUSED.match(line))), None)
 
 
+def is_mirrored(frame: VideoFrame) -> bool:
+    """Whether left and right of a frame are to be swapped before it is turned."""
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return False
+    a, b, _, c, d, *_ = np.frombuffer(matrix, np.int32).tolist()
+    return a * d < b * c
+
+
 def turns_of(frame: VideoFrame) -> int:
     """Quarter turns, counter-clockwise, that put a frame upright: 0 to 3."""
-    return round(frame.rotation / 90) % 4
+    return (round(frame.rotation / 90) + 2 * is_mirrored(frame)) % 4
 
 
 def _refusal(head: bytes) -> ClipError:

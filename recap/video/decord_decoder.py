@@ -26,7 +26,9 @@ ROW_PIXELS, NARROW = 64, 190
 def suits(facts: Probe, timeline: Timeline) -> bool:
     """Whether decord reads this file's frames rightly: none turned, cut away, reordered or of a width it misreads."""
     coded = timeline.coded
-    if facts.container not in CONTAINERS or facts.codec not in CODECS or facts.turns or timeline.hidden:
+    if facts.container not in CONTAINERS or facts.codec not in CODECS:
+        return False
+    if facts.turns or facts.mirrored or timeline.hidden:
         return False
     ordered = coded is not None and coded.steady and bool(coded.keys[0] and (np.diff(coded.pts) > 0).all())
     return ordered and facts.width == readable_width(facts.width)

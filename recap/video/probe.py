@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recap.records import ClipError
-from recap.video.container import MAX_PIXELS, FirstFrame, open_video, refused_size, turns_of
+from recap.video.container import MAX_PIXELS, FirstFrame, is_mirrored, open_video, refused_size, turns_of
 from recap.video.pyav_decoder import count_frames
 from recap.video.timeline import Timeline, read_timeline
 
@@ -25,7 +25,7 @@ DECLARES_DURATION = {"matroska", "flv"}
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A file's facts: size in pixels once upright, `frames` shown, quarter `turns` to put it upright.
+    """A file's facts: size in pixels once upright, `frames` shown, quarter `turns` to put it upright, `mirrored` first.
 
     `declared_frames` and `declared_s` are what the header promises, None where it promises nothing.
     """
@@ -41,6 +41,7 @@ class Probe:
     has_audio: bool
     declared_frames: int | None = None
     declared_s: float | None = None
+    mirrored: bool = False
 
     @property
     def facts(self) -> dict:
@@ -119,7 +120,7 @@ def _seen(header: Probe, frame: VideoFrame | None, path: str) -> Probe:
         return _require_size(header, path)
     turns = turns_of(frame)
     width, height = _upright(frame, turns)
-    return replace(header, width=width, height=height, turns=turns)
+    return replace(header, width=width, height=height, turns=turns, mirrored=is_mirrored(frame))
 
 
 def _check_size(header: Probe) -> None:

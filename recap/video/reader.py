@@ -105,7 +105,7 @@ class InProcessReader:
                 self.on_facts(facts)
 
         facts, timeline = inspect(location, lambda header: learn(**header.stated))
-        flags = self._judge(facts, timeline)
+        flags = self._judge(location, facts, timeline)
         if TRUNCATED in flags:
             facts = replace(facts, duration_s=round(timeline.length_s(facts.fps), 6))
         learn(**facts.facts, flags=tuple(flags))
@@ -128,10 +128,10 @@ class InProcessReader:
             **facts.facts,
         )
 
-    def _judge(self, facts: Probe, timeline: Timeline) -> list[str]:
+    def _judge(self, path: str, facts: Probe, timeline: Timeline) -> list[str]:
         if not len(timeline):
             raise ClipError("decode", "no_frames", "the file's video stream is empty")
-        part = missing(facts, timeline)
+        part = missing(path, facts, timeline)
         if part and self.settings.truncated == "quarantine":
             raise ClipError("decode", TRUNCATED, f"the file breaks off: it holds {part}")
         if part:

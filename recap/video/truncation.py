@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from recap.video.ebml import is_whole
 from recap.video.probe import Probe
 from recap.video.timeline import Timeline
 
@@ -10,11 +11,12 @@ PART_SPARED = 0.02
 CLOCK_S = 0.001  # the grain of Matroska's and FLV's times
 
 
-def missing(facts: Probe, timeline: Timeline) -> str:
-    """What of a truncated file is there, in plain words; empty for a file that is whole.
+def missing(path: str, facts: Probe, timeline: Timeline) -> str:
+    """What of the truncated file at `path` is there, in plain words; empty for a file that is whole.
 
     A file is truncated if it misses its declared frame count or length by more than
-    max(2 frames, 2 %). Formats that declare neither are never truncated.
+    max(2 frames, 2 %). Formats that declare neither are never truncated, nor is a Matroska file
+    that has all of its bytes: its length may count how long the last frame stays.
     """
     found = timeline.slots + timeline.hidden
     declared = facts.declared_frames
@@ -24,7 +26,7 @@ def missing(facts: Probe, timeline: Timeline) -> str:
         return ""
     length = _length_s(facts.declared_s, timeline)
     spared = CLOCK_S + max(FRAMES_SPARED / facts.fps, PART_SPARED * facts.declared_s)
-    if facts.declared_s - length > spared:
+    if facts.declared_s - length > spared and not (facts.container == "matroska" and is_whole(path)):
         return f"{length:.2f} of {facts.declared_s:.2f} declared seconds"
     return ""
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recap.video.container import turns_of
+from recap.video.container import is_mirrored, turns_of
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -19,14 +19,15 @@ PLANES = {"nv12": "yuv420p", "p010le": "yuv420p10le", "p016le": "yuv420p12le"}
 
 
 def upright_pixels(frame: VideoFrame, size: Size | None) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of `frame`, turned upright and shrunk to `size` if that is given."""
-    turns = turns_of(frame)
+    """(H, W, 3) uint8 RGB of `frame`, as it is to be shown, and shrunk to `size` if that is given."""
+    turns, mirrored = turns_of(frame), is_mirrored(frame)
     frame = in_memory(frame)
     width, height = (size[::-1] if turns % 2 else size) if size else (frame.width, frame.height)
     # Bicubic chroma is what decord uses: it matters for pictures of more than 8 bits.
     weights = "AREA" if frame.width >= SHRUNK * width else "BICUBIC"
     shrunk = frame.reformat(width, height, "rgb24", interpolation=weights, threads=1)
-    return np.ascontiguousarray(np.rot90(shrunk.to_ndarray(), turns))
+    pixels = shrunk.to_ndarray()
+    return np.ascontiguousarray(np.rot90(np.fliplr(pixels) if mirrored else pixels, turns))
 
 
 def in_memory(frame: VideoFrame) -> VideoFrame:

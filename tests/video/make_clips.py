@@ -78,6 +78,23 @@ def encode(
     return path
 
 
+def packets_of(codec: str, indices: range, size: tuple[int, int], options: dict[str, str]) -> list[av.Packet]:
+    """The coded frames of `indices`, 25 a second, at the `size` (width, height)."""
+    context = av.CodecContext.create(codec, "w")
+    context.width, context.height = size
+    context.pix_fmt, context.time_base, context.thread_count = "yuv420p", Fraction(1, 25), 1
+    context.options = options
+    packets = []
+    for index in indices:
+        frame = av.VideoFrame.from_ndarray(frame_of(index), format="rgb24").reformat(*size, "yuv420p")
+        frame.pts, frame.time_base = index, Fraction(1, 25)
+        packets += context.encode(frame)
+    packets += context.encode(None)
+    for packet in packets:
+        packet.time_base = Fraction(1, 25)
+    return packets
+
+
 def encode_audio(path: Path, seconds: float = 0.5) -> Path:
     """Write a file that holds a silent sound track and no picture."""
     with av.open(str(path), "w") as container:
@@ -93,10 +110,15 @@ def encode_audio(path: Path, seconds: float = 0.5) -> Path:
 def turn(path: Path, clockwise: int) -> Path:
     """Make an mp4's last track header ask for `clockwise` quarter turns, as phones do."""
     cosine, sine = ((1, 0), (0, 1), (-1, 0), (0, -1))[clockwise]
+    return show_by(path, cosine, sine, -sine, cosine)
+
+
+def show_by(path: Path, *matrix: int) -> Path:
+    """Have an mp4's last track header ask for what `matrix` (a, b, c, d) does: x' = ax + cy, y' = bx + dy."""
     data = bytearray(path.read_bytes())
-    matrix = data.rindex(b"tkhd") + 4 + 40
-    for place, value in zip((0, 1, 3, 4), (cosine, sine, -sine, cosine), strict=True):
-        struct.pack_into(">i", data, matrix + 4 * place, value << 16)
+    start = data.rindex(b"tkhd") + 4 + 40
+    for place, value in zip((0, 1, 3, 4), matrix, strict=True):
+        struct.pack_into(">i", data, start + 4 * place, value << 16)
     path.write_bytes(data)
     return path
 

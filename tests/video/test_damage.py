@@ -7,6 +7,7 @@ import subprocess
 import sys
 from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 
@@ -15,7 +16,7 @@ from recap.video.probe import Probe
 from recap.video.timeline import Timeline
 from recap.video.truncation import missing
 
-from .make_clips import index_of
+from .make_clips import cut, index_of, packets_of
 
 
 @pytest.mark.parametrize("ending, unit", [("mp4", "frames"), ("avi", "frames"), ("mkv", "seconds"), ("flv", "seconds")])
@@ -43,10 +44,10 @@ def facts_of(declared_frames=None, declared_s=None) -> Probe:
 )
 def test_two_frames_or_two_percent_are_spared(declared, found, truncated):
     timeline = Timeline(np.arange(found), Fraction(1, 25), 0, 0.0, found / 25)
-    assert bool(missing(facts_of(declared_frames=declared), timeline)) is truncated
-    assert bool(missing(facts_of(declared_s=declared / 25), timeline)) is truncated
+    assert bool(missing("", facts_of(declared_frames=declared), timeline)) is truncated
+    assert bool(missing("", facts_of(declared_s=declared / 25), timeline)) is truncated
     late = Timeline(np.arange(found), Fraction(1, 25), 0, 41.4, 41.4 + found / 25)
-    assert bool(missing(facts_of(declared_s=declared / 25), late)) is truncated
+    assert bool(missing("", facts_of(declared_s=declared / 25), late)) is truncated
 
 
 def test_damage_inside_is_stepped_over_and_flagged(read):
@@ -105,3 +106,19 @@ def test_the_room_loads_without_torch_and_without_decoders():
     check = "import sys, recap.video; print(sorted({'torch', 'decord', 'av'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_last_picture_that_stays_is_nothing_that_is_missing(read, tmp_path):
+    path = tmp_path / "held.webm"
+    packets = packets_of("libvpx", range(20), (128, 96), {"deadline": "realtime", "cpu-used": "8"})
+    packets[-1].duration = 200
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libvpx", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        for packet in packets:
+            packet.stream = stream
+            container.mux(packet)
+    assert read(path).flags == ()
+    with av.open(str(path)) as container:
+        assert container.duration > 8e6
+    assert "truncated" in read(cut(path, tmp_path / "cut.webm", 0.5), truncated="caption").flags

@@ -11,7 +11,7 @@ import pytest
 from recap.records import FrameRequest
 from recap.video import DecodeSettings, InProcessReader, SandboxedReader, frame_indices, open_reader
 
-from .make_clips import encode, index_of, turn
+from .make_clips import encode, index_of, show_by, turn
 from .make_fields import write_fields
 
 CONSTANT_RATE = {
@@ -209,3 +209,22 @@ def test_spans_that_end_behind_a_file_whose_rate_is_more_than_its_header_says(re
     assert read(path, start_s=0.0, end_s=14.0).times_s[-1] == pytest.approx(11.4, abs=0.1)
     assert read(path, start_s=6.0, end_s=14.0).times_s[0] > 6.0
     assert refusal(path, start_s=13.0, end_s=20.0).kind == "empty_span"
+
+
+@pytest.mark.parametrize("codec", ("libx264", "mjpeg"))
+@pytest.mark.parametrize(
+    ("matrix", "show"),
+    [
+        ((-1, 0, 0, 1), np.fliplr),
+        ((1, 0, 0, -1), np.flipud),
+        ((0, 1, 1, 0), lambda picture: picture.swapaxes(0, 1)),
+        ((0, -1, -1, 0), lambda picture: np.rot90(picture, 2).swapaxes(0, 1)),
+    ],
+)
+def test_mirrored_pictures(read, tmp_path, codec, matrix, show):
+    how = {"codec": codec, "pix_fmt": "yuvj420p" if codec == "mjpeg" else "yuv420p"}
+    plain, mirrored = (read(encode(tmp_path / f"{name}.mov", 8, **how), view="pad") for name in ("plain", "mirrored"))
+    mirrored = read(show_by(tmp_path / "mirrored.mov", *matrix), view="pad")
+    assert (mirrored.width, mirrored.height) == ((96, 128) if matrix[0] == 0 else (128, 96))
+    for before, after in zip(plain.pixels, mirrored.pixels, strict=True):
+        assert np.abs(show(before).astype(int) - after).max() <= 2  # the order of both passes of a resize

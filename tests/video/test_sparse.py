@@ -17,7 +17,7 @@ from recap.video.needed import Stretch, entries_of, needed
 from recap.video.probe import Probe
 from recap.video.timeline import Coded
 
-from .make_clips import damage, encode, frame_of, index_of, remux, turn
+from .make_clips import damage, encode, index_of, packets_of, remux, turn
 
 X264 = {
     "no-b": "bframes=0:keyint=12",
@@ -256,19 +256,3 @@ def test_pictures_that_change_their_size(read, everything, tmp_path, codec):
     assert frames.decoder == "pyav-sparse" and [index_of(each) for each in frames.pixels] == frame_indices(40, 16)
     everything()
     assert np.array_equal(frames.pixels, read(path).pixels)
-
-
-def packets_of(codec: str, indices: range, size: tuple[int, int], options: dict[str, str]) -> list[av.Packet]:
-    context = av.CodecContext.create(codec, "w")
-    context.width, context.height = size
-    context.pix_fmt, context.time_base, context.thread_count = "yuv420p", Fraction(1, 25), 1
-    context.options = options
-    packets = []
-    for index in indices:
-        frame = av.VideoFrame.from_ndarray(frame_of(index), format="rgb24").reformat(*size, "yuv420p")
-        frame.pts, frame.time_base = index, Fraction(1, 25)
-        packets += context.encode(frame)
-    packets += context.encode(None)
-    for packet in packets:
-        packet.time_base = Fraction(1, 25)
-    return packets
