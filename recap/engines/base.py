@@ -48,11 +48,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Completion:
-    """The new tokens of one request, without the end token, and why they end where they do."""
+    """The new tokens of one request, without the end token, and why they end where they do.
+
+    `not_finite`: the next one's scores are no numbers, as where a type of 16 bits overflows.
+    """
 
     request_id: str
     token_ids: tuple[int, ...]
-    finish_reason: Literal["stop", "length"]
+    finish_reason: Literal["stop", "length", "not_finite"]
 
 
 class EngineLost(RuntimeError):

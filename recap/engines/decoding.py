@@ -10,6 +10,8 @@ from torch import Tensor
 
 from recap.engines.base import Completion, Request
 
+NO_TOKEN = -1
+
 
 class Text:
     """What has been written of one request so far."""
@@ -26,6 +28,8 @@ class Text:
 
     def completion(self, ends: frozenset[int]) -> Completion | None:
         """The finished text, None while it goes on."""
+        if self.tokens[-1] == NO_TOKEN:
+            return Completion(self.request.request_id, tuple(self.tokens[:-1]), "not_finite")
         if self.tokens[-1] in ends:
             return Completion(self.request.request_id, tuple(self.tokens[:-1]), "stop")
         if len(self.tokens) == self.request.max_new_tokens:
@@ -49,7 +53,7 @@ class Decoding:
             self._temperatures = torch.tensor([[requests[row].temperature] for row in drawn], device=device)
 
     def choose(self, scores: Tensor) -> Tensor:
-        """The next token of each text (texts,), from scores (texts, vocabulary)."""
+        """The next token of each text (texts,), from scores (texts, vocabulary); NO_TOKEN where they are not finite."""
         if self._seen is not None:
             scores = penalise(scores, self._seen, self._penalties)
         tokens = scores.argmax(-1)
@@ -58,7 +62,7 @@ class Decoding:
             tokens[self._drawn] = draw(scores[self._drawn], self._temperatures, uniform.to(scores.device))
         if self._seen is not None:
             self._seen.scatter_(1, tokens[:, None], True)
-        return tokens
+        return torch.where(scores.sum(-1).isfinite(), tokens, NO_TOKEN)
 
 
 def penalise(scores: Tensor, seen: Tensor, penalties: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ class Front(Protocol):
         """
 
     def caption(self, completion: Completion) -> Caption:
-        """The completion of one of those requests as text."""
+        """The completion of one of those requests as text. `ClipError` where there is none."""
 
     def again(self, request: Request, retry: Retry) -> Request:
         """A second request about what `request` shows. `ValueError` where there can be none, `MemoryError` as above."""

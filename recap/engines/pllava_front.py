@@ -111,10 +111,7 @@ class PllavaFront:
             return [refused(error) for _ in clips]
         finite = visual.isfinite().flatten(1).all(1).tolist()
         made = zip(clips, visual, finite, strict=True)
-        return [
-            self._ask(clip_id, tokens) if sound else ClipError("caption", "not_finite", NOT_FINITE)
-            for (clip_id, _), tokens, sound in made
-        ]
+        return [self._ask(clip_id, tokens) if sound else _not_finite() for (clip_id, _), tokens, sound in made]
 
     def _look(self, pixels: np.ndarray, windows: int) -> Tensor:
         """Visual tokens (clips, tokens, hidden) of (clips, pictures, S, S, 3); in halves where memory is short."""
@@ -137,6 +134,8 @@ class PllavaFront:
 
     def caption(self, completion: Completion) -> Caption:
         """The text without special tokens and outer white space, NFC."""
+        if completion.finish_reason == "not_finite":
+            raise _not_finite()
         text = self._model.tokenizer.decode(completion.token_ids, skip_special_tokens=True)
         return make_caption(completion, unicodedata.normalize("NFC", text.strip()))
 
@@ -154,6 +153,10 @@ class PllavaFront:
         except torch.OutOfMemoryError as error:
             raise MemoryError(str(error)) from None
         return decoded_as(retry, request, embeddings=embeddings)
+
+
+def _not_finite() -> ClipError:
+    return ClipError("caption", "not_finite", NOT_FINITE)
 
 
 def _tokenised(model: Pllava, text: str) -> torch.Tensor:

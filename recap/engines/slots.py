@@ -98,7 +98,7 @@ class Slots:
         if self._decoding is None:
             self._decoding = Decoding(self._texts, scores.shape[-1], scores.device)
         tokens = self._decoding.choose(scores.float())
-        self._inputs[:live] = self._model.get_input_embeddings()(tokens)
+        self._inputs[:live] = self._model.get_input_embeddings()(tokens.clamp(min=0))
         self._lengths[:live] += 1
         return self._write(tokens.tolist())
 

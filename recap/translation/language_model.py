@@ -54,4 +54,5 @@ class LanguageModelTranslator:
 
     def _translation(self, completion: Any) -> Translation:
         text = self._tokenizer.decode(completion.token_ids, skip_special_tokens=True).strip()
-        return Translation(text, completion.finish_reason, len(completion.token_ids))
+        is_whole = completion.finish_reason == "stop"
+        return Translation(text, "stop" if is_whole else "length", len(completion.token_ids))

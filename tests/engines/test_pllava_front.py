@@ -16,6 +16,7 @@ from recap.engines import (
     complete,
     frame_request,
     open_captioner,
+    pllava_front,
     prompt_texts,
 )
 from recap.engines.pllava_front import PllavaFront, open_pllava
@@ -226,6 +227,23 @@ def test_numbers_that_the_models_type_cannot_hold_cost_their_clip_alone(checkpoi
     model.projector.linear_1.weight.data *= 1e4
     (overflown,) = front_of(model, PromptSettings()).requests([("a", make_frames(1, size=SIDE))])
     assert (overflown.stage, overflown.kind) == ("caption", "not_finite") and "model.dtype" in overflown.message
+
+
+def test_so_do_numbers_that_overflow_on_the_way_to_a_word(settings, make_frames, monkeypatch):
+    load = pllava_front.load_pllava
+
+    def overflowing(*about, **how):
+        model = load(*about, **how)
+        model.language_model.model.norm.weight.data *= torch.inf
+        return model
+
+    monkeypatch.setattr(pllava_front, "load_pllava", overflowing)
+    captioner = open_captioner(settings, PromptSettings(), ENGINE, REQUEST)
+    try:
+        error = captioner.submit("a", make_frames(1, size=SIDE)).exception(PATIENCE_S)
+    finally:
+        captioner.close()
+    assert (error.stage, error.kind) == ("caption", "not_finite")
 
 
 @pytest.mark.parametrize("dtype", ("float32", "bfloat16"))
