@@ -7,6 +7,8 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import closing
+from functools import partial
 from typing import TypeVar
 
 from recap.engines.base import PROMPTS_PER_SLOT, Completion, Engine, EngineLost, EngineStalled, Request
@@ -18,6 +20,7 @@ from recap.records import Caption, ClipError, Frames
 from recap.timing import Timing
 
 MAX_REOPENINGS = 3
+OPENING_S = 3600.0  # engine.stall_s, if that is more, is for opening an engine again, too
 _JOIN_S = 0.1
 
 Made = TypeVar("Made")
@@ -59,7 +62,7 @@ class Captioner:
         self._closing = self._stalled = False
         self._stopped_by: BaseException | None = None
         self._stall_s = stall_s
-        self._watchdog = Watchdog(stall_s, self._give_up)
+        self._watchdog = Watchdog(stall_s, partial(self._give_up, stall_s))
         self._thread = threading.Thread(target=self._run, name="captioner", daemon=True)
         self._thread.start()
 
@@ -71,11 +74,16 @@ class Captioner:
         """
         job = Job(clip_id, frames)
         with self._wake:
-            if self._closing:
-                raise self._stopped_by or RuntimeError("the captioner was closed and takes no more clips")
+            self.check()
             self._arrivals.append(job)
             self._wake.notify()
         return job.future
+
+    def check(self) -> None:
+        """Raises what `submit` would."""
+        with self._wake:
+            if self._closing:
+                raise self._stopped_by or RuntimeError("the captioner was closed and takes no more clips")
 
     def close(self) -> None:
         """Stop after the step under way, unless it hangs; clips still in hand fail with `RuntimeError`."""
@@ -183,10 +191,12 @@ class Captioner:
             return []
 
     def _start_again(self) -> None:
-        """No step: opening an engine may take as long as it likes."""
+        """No step: to load a model may take much longer."""
+        limit_s = max(self._stall_s, OPENING_S)
         try:
-            self._engine.close()
-            self._engine = self._reopen()
+            with closing(Watchdog(limit_s, partial(self._give_up, limit_s))) as watchdog, watchdog:
+                self._engine.close()
+                self._engine = self._reopen()
         except Exception as error:
             raise EngineLost(f"an engine that died cannot be opened again: {error!r}") from error
         self._reopenings += 1
@@ -218,7 +228,12 @@ class Captioner:
 
     def _read(self, completion: Completion, first: Caption | None) -> tuple[Caption, Retry | None]:
         """The better of two attempts, or the `first` one and how it should be repeated."""
-        caption = self._front.caption(completion)
+        try:
+            caption = self._front.caption(completion)
+        except ClipError:
+            if first is None:
+                raise
+            return first, None
         if self._reviewer is None:
             return caption, None
         with self._timing.phase("review"):
@@ -249,9 +264,9 @@ class Captioner:
             self._jobs.discard(job)
             return ours
 
-    def _give_up(self) -> None:
+    def _give_up(self, after_s: float) -> None:
         reason = EngineStalled(
-            f"the engine has not moved for {self._stall_s:g} s and is taken for dead: end its process, as a hung call "
+            f"the engine has not moved for {after_s:g} s and is taken for dead: end its process, as a hung call "
             "cannot be interrupted; if it was only slow, raise engine.stall_s"
         )
         self._stalled = True

@@ -26,12 +26,14 @@ def open_captioner(
     *,
     reviewer: Reviewer | None = None,
     headroom: int = 0,
+    copies: int = 1,
     timing: Timing | None = None,
 ) -> Captioner:
     """Load what the settings name and start it; torch is imported only where there is a model.
 
     `request` is what each clip's frames were asked for; a `reviewer`'s second attempts may be `headroom` positions
-    longer; `timing` is told what the time went into. Raises `ValueError` for settings that do not fit the checkpoint.
+    longer; so many `copies` may share this machine; `timing` is told what the time went into. Raises `ValueError` for
+    settings that do not fit the checkpoint.
     """
     timing = timing or Timing("caption")
     if engine.kind == "rehearsal":
@@ -42,7 +44,7 @@ def open_captioner(
     else:
         from recap.engines.pllava_front import open_pllava
 
-        reopen, front = open_pllava(model, prompt, engine, request, headroom, timing)
+        reopen, front = open_pllava(model, prompt, engine, request, headroom, timing, copies)
     return Captioner(reopen(), front, reopen=reopen, stall_s=engine.stall_s, reviewer=reviewer, timing=timing)
 
 

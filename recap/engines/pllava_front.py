@@ -43,17 +43,19 @@ def open_pllava(
     request: FrameRequest,
     headroom: int,
     timing: Timing,
+    copies: int = 1,
 ) -> tuple[Callable[[], Engine], PllavaFront]:
     """What opens a fetched checkpoint's engine, and its front; on a GPU where `engine.gpus_per_actor` grants one.
 
-    `headroom` is how many positions a second attempt may need beyond the first.
+    `headroom` is how many positions a second attempt may need beyond the first, `copies` how many of these share the
+    machine.
     """
     source = {"base": model.base, "lora_alpha": model.lora_alpha, "dtype": model.dtype, "device": _prepared(engine)}
     if engine.kind == "vllm":
         if problem := missing_vllm():
             raise ValueError(problem)
         pllava = load_without_blocks(model.checkpoint, **source)
-        open_engine = vllm_opener(pllava, model, engine, timing)
+        open_engine = vllm_opener(pllava, model, engine, timing, copies)
     else:
         pllava = load_pllava(model.checkpoint, **source, device_map=model.device_map)
         open_engine = partial(
@@ -62,7 +64,7 @@ def open_pllava(
             end_token_ids=pllava.config.eos_token_ids,
             batch_size=engine.batch_size,
             headroom=headroom,
-            copies=1 if engine.actors == "auto" else engine.actors,
+            copies=copies,
             cuda_graphs=engine.cuda_graphs,
             timing=timing,
         )

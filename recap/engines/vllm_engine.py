@@ -119,7 +119,7 @@ class VllmEngine:
 
 
 def vllm_opener(
-    pllava: Pllava, model: ModelSettings, engine: EngineSettings, timing: Timing
+    pllava: Pllava, model: ModelSettings, engine: EngineSettings, timing: Timing, copies: int = 1
 ) -> Callable[[], VllmEngine]:
     """What opens the language model of a fetched `model`, whose other parts `pllava` holds.
 
@@ -135,17 +135,19 @@ def vllm_opener(
     folder = merged_language_model(model, pllava.dtype, engine.merged_path)
 
     def open_engine() -> VllmEngine:
-        llm = open_llm(folder, engine, pllava.config.text, pllava.dtype)
+        llm = open_llm(folder, engine, pllava.config.text, pllava.dtype, copies)
         return VllmEngine(llm, end_token_ids=pllava.config.eos_token_ids, timing=timing)
 
     return open_engine
 
 
-def open_llm(folder: Path, engine: EngineSettings, config: LlamaConfig, dtype: torch.dtype, **arguments) -> Any:
+def open_llm(
+    folder: Path, engine: EngineSettings, config: LlamaConfig, dtype: torch.dtype, copies: int = 1, **arguments
+) -> Any:
     """vLLM's synchronous engine for the Llama in `folder`, in this process.
 
-    Only where a model is spread over several cards are there worker processes, which end with this one.
-    `arguments` go to vLLM's `EngineArgs`.
+    Only where a model is spread over several cards are there worker processes, which end with this one. So many
+    `copies` share the machine's own memory. `arguments` go to vLLM's `EngineArgs`.
     """
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     for name, value in ENVIRONMENT.items():
@@ -153,7 +155,7 @@ def open_llm(folder: Path, engine: EngineSettings, config: LlamaConfig, dtype: t
     from vllm import EngineArgs, LLMEngine
 
     cards = int(max(1, engine.gpus_per_actor))
-    room = _gpu_room(engine) if engine.gpus_per_actor else _cpu_room(engine, config, dtype, folder)
+    room = _gpu_room(engine) if engine.gpus_per_actor else _cpu_room(engine, config, dtype, folder, copies)
     common = {
         "model": str(folder),
         "skip_tokenizer_init": True,
@@ -179,14 +181,15 @@ def _gpu_room(engine: EngineSettings) -> dict[str, Any]:
     return {"gpu_memory_utilization": share, "enforce_eager": not engine.cuda_graphs}
 
 
-def _cpu_room(engine: EngineSettings, config: LlamaConfig, dtype: torch.dtype, folder: Path) -> dict[str, Any]:
+def _cpu_room(
+    engine: EngineSettings, config: LlamaConfig, dtype: torch.dtype, folder: Path, copies: int
+) -> dict[str, Any]:
     """A cache for `batch_size` texts of any length where memory holds it beside the weights in `folder`.
 
     They are yet to be loaded. Compiling would take minutes.
     """
     block = CPU_BLOCK * position_bytes(config, dtype)
     text = round_up(config.max_position_embeddings, CPU_BLOCK) // CPU_BLOCK * block
-    copies = 1 if engine.actors == "auto" else engine.actors
     room = usable_bytes(torch.device("cpu"), copies) - CPU_SHARE * checkpoint_bytes(folder)
     texts = max(1, int(min(engine.batch_size, room / text)))
     return {"enforce_eager": True, "kv_cache_memory_bytes": texts * text + block}  # one block is never used

@@ -67,6 +67,6 @@ class Journal:
 
     def follow(self, other: Journal) -> None:
         """Know what `other` knows of workers that died."""
-        self._alone, self._crashed = other._alone, other._crashed
+        self._alone, self._crashed, self.last_words = other._alone, other._crashed, other.last_words
         kept = {name: held for name, held in other._held.items() if held or name in other._alone}
         self._held = defaultdict(set, kept)

@@ -78,7 +78,7 @@ def ray_round(
     `journal` tells. Raises WorkerLost when a worker died more often than it is restarted, Refused when none can start,
     and OutputFailed when one could not commit; what was committed until then stays.
     """
-    machine = joined_machine()
+    machine, told = joined_machine(), journal.last_words
     counter = ray.remote(num_cpus=0)(Counter).remote(len(clips), journal)
     asked = 0.0
     dataset = _graph(clips, plan, size_cluster(plan.decode, plan.engine), counter)
@@ -99,6 +99,8 @@ def ray_round(
         with suppress(RayError):
             watcher.on_spent(ray.get(counter.spents.remote()), machine)
             journal.follow(ray.get(counter.what_is_known.remote()))
+        if journal.last_words != told:
+            log.warning("a worker was replaced: %s", journal.last_words)
         ray.kill(counter)
 
 
@@ -226,7 +228,8 @@ class _Caption:
         self.name = uuid4().hex
         if crashed := note_crashes(_note(), self.name):
             ray.get(counter.crashed.remote(crashed))
-        self.opened = Opened(lambda: CaptionStage(plan, self.name))
+        copies = math.ceil(plan.engine.actors / len(joined_machine().node_gpus))
+        self.opened = Opened(lambda: CaptionStage(plan, self.name, copies=copies))
 
     async def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
         stage = self.opened.stage

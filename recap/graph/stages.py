@@ -101,13 +101,16 @@ class DecodeStage:
 
 
 class CaptionStage:
-    """Frames in, committed records and receipts out. Keeps the frames of the last `keep` clips, or of a batch."""
+    """Frames in, committed records and receipts out. Keeps the frames of the last `keep` clips, or of a batch.
 
-    def __init__(self, plan: WorkPlan, writer: str, keep: int | None = None):
+    So many `copies` of it may share a machine.
+    """
+
+    def __init__(self, plan: WorkPlan, writer: str, keep: int | None = None, copies: int = 1):
         self.plan, slots = plan, plan.engine.batch_size
         self.timing = Timing("caption")
         with self.timing.phase("starting"):
-            self.captioner = _open_captioner(plan, self.timing)
+            self.captioner = _open_captioner(plan, self.timing, copies)
         self.calibrator = Calibrator(self.captioner, self.timing, slots, keep or slots)
         self.calibrations: tuple[Calibration, ...] = ()
         self.is_calibrated = False
@@ -169,6 +172,7 @@ class CaptionStage:
     async def _alone(self, clip: Clip, frames: Frames | ClipError, gate: Gate) -> list[Receipt]:
         async with self.turns.alone():
             self.writer.flush()  # should this be the end
+            self.captioner.check()  # or another clip's end would be laid at the door of this one
             await gate.alone(clip.clip_id)
             receipts = await self.caption([(clip, frames)])
             await gate.alone(None)
@@ -245,7 +249,7 @@ class CaptionStage:
         self.captioner.close()
 
 
-def _open_captioner(plan: WorkPlan, timing: Timing) -> Captioner:
+def _open_captioner(plan: WorkPlan, timing: Timing, copies: int) -> Captioner:
     reviewer = CaptionReviewer(plan.review, plan.prompt, plan.engine)
     return open_captioner(
         plan.model,
@@ -254,6 +258,7 @@ def _open_captioner(plan: WorkPlan, timing: Timing) -> Captioner:
         plan.request,
         reviewer=reviewer,
         headroom=reviewer.headroom,
+        copies=copies,
         timing=timing,
     )
 

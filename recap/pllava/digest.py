@@ -13,8 +13,8 @@ from recap.pllava.safetensors_files import INDEX, checkpoint_folder, tensors, we
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SAMPLE_BYTES = 4096
 _BLOCK_BYTES = 1 << 20
-# Besides the weights, what decides which words come out.
 _ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+# Besides the weights, what decides which words come out.
 _SMALL_FILES = ("config.json", "generation_config.json", "tokenizer.json", INDEX)
 
 

@@ -1,4 +1,4 @@
-"""Whether a Matroska or WebM file is as long as it says (RFC 8794, EBML; RFC 9559, Matroska)."""
+"""Whether a Matroska or WebM file has all that it says it has (RFC 8794, EBML; RFC 9559, Matroska)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import os
 from typing import BinaryIO
 
 HEADER, SEGMENT = 0x1A45DFA3, 0x18538067
+END = 64  # bytes; all zero where a file was made as large as it should become, and then not filled
 
 
 def is_whole(path: str) -> bool:
-    """Whether the file at `path` ends no earlier than its segment; False where it does not say where that ends."""
+    """Whether the file at `path` holds the end of its segment; False where it does not say where that is."""
     with open(path, "rb") as file:
         if _number(file, keep_marker=True) != HEADER:
             return False
@@ -17,7 +18,10 @@ def is_whole(path: str) -> bool:
         if _number(file, keep_marker=True) != SEGMENT:
             return False
         size = _number(file)
-        return size is not None and file.tell() + size <= os.fstat(file.fileno()).st_size
+        if size is None or file.tell() + size > os.fstat(file.fileno()).st_size:
+            return False
+        file.seek(max(0, size - END), os.SEEK_CUR)
+        return any(file.read(min(size, END)))
 
 
 def _number(file: BinaryIO, *, keep_marker: bool = False) -> int | None:

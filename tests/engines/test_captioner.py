@@ -412,6 +412,22 @@ def test_opening_an_engine_again_is_no_stall(start, front, make_frames, mortal):
     assert captioner.submit("clip1", make_frames(1)).result(PATIENCE_S)
 
 
+@pytest.mark.parametrize("where", ("close", "reopen"))
+def test_an_engine_that_hangs_as_it_is_replaced_is_given_up(start, front, make_frames, mortal, monkeypatch, where):
+    over = threading.Event()
+    monkeypatch.setattr("recap.engines.captioner.OPENING_S", 0.3)
+
+    class Hanging(mortal(1, "clip1")):
+        def close(self):
+            if where == "close":
+                over.wait(PATIENCE_S)
+
+    captioner = start(Hanging(), front, reopen=lambda: over.wait(PATIENCE_S) and RehearsalEngine(), stall_s=0.1)
+    with pytest.raises(EngineStalled, match=r"has not moved for 0\.3 s"):
+        captioner.submit("clip1", make_frames(1)).result(PATIENCE_S)
+    over.set()
+
+
 def test_a_second_attempt_that_hangs_is_given_up(start, front, make_frames):
     over = threading.Event()
 

@@ -9,7 +9,7 @@ from recap.engines.pllava_front import PllavaFront
 from recap.pllava import load_pllava
 from recap.pllava.random_checkpoint import write_random_checkpoint
 from recap.pllava.visual import get_strategy
-from recap.records import FrameRequest
+from recap.records import ClipError, FrameRequest
 
 ENGINE, PATIENCE_S = EngineSettings(kind="rehearsal", max_new_tokens=4), 20
 DENSE = PromptSettings()
@@ -84,6 +84,22 @@ def test_each_prompt_has_an_attempt_of_its_own(caption):
 def test_where_the_engine_has_no_room_the_first_caption_stays(caption):
     (kept,) = caption(Picky(Retry(200, 1.0)), engine=Full)
     assert (kept.verdict, kept.repairs, kept.output_tokens) == ("fail", 0, 4)
+
+
+def test_a_second_attempt_of_which_nothing_comes_leaves_the_first(make_frames):
+    class Overflowing(RehearsalFront):
+        def caption(self, completion):
+            if reviewer.seen:
+                raise ClipError("caption", "not_finite", "no numbers")
+            return super().caption(completion)
+
+    reviewer = Picky(Retry(200, 1.0))
+    captioner = Captioner(RehearsalEngine(), Overflowing(DENSE, ENGINE, FrameRequest(4, 8)), reviewer=reviewer)
+    try:
+        (kept,) = captioner.submit("clip", make_frames(1)).result(PATIENCE_S)
+        assert (kept.verdict, kept.repairs) == ("fail", 0)
+    finally:
+        captioner.close()
 
 
 def test_without_memory_for_a_second_attempt_the_first_caption_stays(make_frames):

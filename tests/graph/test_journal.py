@@ -49,3 +49,11 @@ def test_what_is_known_of_the_dead_goes_on_to_the_next_graph():
     assert journal.begin("b", ["1", "2", "3", "4"]) == {"2": Past(1, 1), "3": Past()}
     journal.end(["2", "3"])
     assert journal.begin("c", ["2"])["2"].alone == 1
+
+
+def test_last_words_are_handed_on():
+    counters, ours = Journal(), Journal()
+    counters.crashed("w1", "CUDA error")
+    counters.crashed("w2")
+    ours.follow(counters)
+    assert ours.last_words == "CUDA error"

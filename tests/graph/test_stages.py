@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recap.engines import EngineSettings, ModelSettings, PromptSettings
+from recap.engines import EngineLost, EngineSettings, ModelSettings, PromptSettings, RehearsalEngine
 from recap.graph.journal import Past
 from recap.graph.loop import loop_round
 from recap.graph.plan import WorkPlan
@@ -297,3 +297,29 @@ def test_a_loop_that_is_cut_off_leaves_its_books(plan):
     assert next(loop).status == QUARANTINED  # there is no such file
     loop.close()
     assert watcher.decoded == 2 and watcher.counts == {"decode": 2, "caption": 0}
+
+
+def test_the_end_of_an_engine_is_laid_at_one_clips_door(plan, monkeypatch):
+    """Of two suspects that wait to be captioned alone the first takes the engine along."""
+    step, culprit = RehearsalEngine.step, clip(1).clip_id
+
+    def poisoned(engine):
+        if any(request_id.startswith(culprit) for request_id in engine._requests):
+            raise RuntimeError("CUDA error")
+        return step(engine)
+
+    def no_other():
+        raise RuntimeError("CUDA error")
+
+    stage = CaptionStage(plan, "w")
+    monkeypatch.setattr(RehearsalEngine, "step", poisoned)
+    monkeypatch.setattr(stage.captioner, "_reopen", no_other)
+    gate = Gate(last=False, clips=9, suspects={clip(number).clip_id: Past() for number in (1, 2)})
+
+    async def calls():
+        both = (stage.caption_beside([(clip(number), frames(number))], gate) for number in (1, 2))
+        return await asyncio.gather(*both, return_exceptions=True)
+
+    ends = asyncio.run(calls())
+    assert [type(end) for end in ends] == [EngineLost, EngineLost]
+    assert culprit in gate.journal and clip(2).clip_id not in gate.journal

@@ -121,4 +121,7 @@ def test_a_last_picture_that_stays_is_nothing_that_is_missing(read, tmp_path):
     assert read(path).flags == ()
     with av.open(str(path)) as container:
         assert container.duration > 8e6
+    half = path.stat().st_size // 2
+    (tmp_path / "made.webm").write_bytes(path.read_bytes()[:half] + bytes(path.stat().st_size - half))
+    assert "truncated" in read(tmp_path / "made.webm", truncated="caption").flags  # as large as it should become
     assert "truncated" in read(cut(path, tmp_path / "cut.webm", 0.5), truncated="caption").flags
