@@ -255,7 +255,8 @@ class Captioner:
 
     def _fail(self, job: Job, error: Exception) -> None:
         if self._is_ours_to_answer(job):
-            job.future.set_exception(error if isinstance(error, ClipError) else refused(error))
+            told = error if isinstance(error, ClipError) else refused(error)
+            job.future.set_exception(told.with_traceback(None))  # its frames would hold the prompt, and a card's memory
 
     def _is_ours_to_answer(self, job: Job) -> bool:
         """True once for each job: the watchdog answers them too."""

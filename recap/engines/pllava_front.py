@@ -111,8 +111,7 @@ class PllavaFront:
             visual = self._look(np.stack(pixels), windows)
         except ValueError as error:  # about the shape, which they share
             return [refused(error) for _ in clips]
-        finite = visual.isfinite().flatten(1).all(1).tolist()
-        made = zip(clips, visual, finite, strict=True)
+        made = zip(clips, visual, finite(visual), strict=True)
         return [self._ask(clip_id, tokens) if sound else _not_finite() for (clip_id, _), tokens, sound in made]
 
     def _look(self, pixels: np.ndarray, windows: int) -> Tensor:
@@ -155,6 +154,11 @@ class PllavaFront:
         except torch.OutOfMemoryError as error:
             raise MemoryError(str(error)) from None
         return decoded_as(retry, request, embeddings=embeddings)
+
+
+def finite(visual: Tensor) -> list[bool]:
+    """Of which clips all visual tokens (clips, tokens, hidden) are numbers."""
+    return visual.isfinite().flatten(1).all(1).tolist()
 
 
 def _not_finite() -> ClipError:
