@@ -6,6 +6,11 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from recap.engines import Captioner, EngineSettings, PromptSettings, RehearsalFront
+from recap.records import FrameRequest
+
+from .failing import Gated, Mortal
+
 VOCABULARY = 61
 HIDDEN = 32
 
@@ -76,3 +81,33 @@ def make_vllm_engine(wide_headed, llama_folder):
     yield make
     for llm in opened.values():
         llm.engine_core.shutdown()
+
+
+@pytest.fixture
+def front():
+    return RehearsalFront(PromptSettings(), EngineSettings(kind="rehearsal"), FrameRequest(count=4, size=8))
+
+
+@pytest.fixture
+def mortal(monkeypatch):
+    def make(lives: int, *deadly: str):
+        monkeypatch.setattr(Mortal, "lives", lives)
+        monkeypatch.setattr(Mortal, "deadly", deadly)
+        return Mortal
+
+    return make
+
+
+@pytest.fixture
+def start():
+    opened = []
+
+    def start(engine, front, **options) -> Captioner:
+        opened.append((Captioner(engine, front, **options), engine))
+        return opened[-1][0]
+
+    yield start
+    for captioner, engine in opened:
+        if isinstance(engine, Gated):
+            engine.gate.set()
+        captioner.close()

@@ -46,8 +46,8 @@ class Full(RehearsalEngine):
 def caption(make_frames):
     """A function that captions one clip with an engine and a reviewer."""
 
-    def caption(reviewer, engine=RehearsalEngine, prompt=DENSE, number=1):
-        captioner = Captioner(engine(), RehearsalFront(prompt, ENGINE, FrameRequest(4, 8)), reviewer=reviewer)
+    def caption(reviewer, engine=RehearsalEngine, prompt=DENSE, number=1, front=RehearsalFront):
+        captioner = Captioner(engine(), front(prompt, ENGINE, FrameRequest(4, 8)), reviewer=reviewer)
         try:
             return captioner.submit("a", make_frames(number)).result(PATIENCE_S)
         finally:
@@ -86,35 +86,22 @@ def test_where_the_engine_has_no_room_the_first_caption_stays(caption):
     assert (kept.verdict, kept.repairs, kept.output_tokens) == ("fail", 0, 4)
 
 
-def test_a_second_attempt_of_which_nothing_comes_leaves_the_first(make_frames):
-    class Overflowing(RehearsalFront):
+@pytest.mark.parametrize("where", ("again", "caption"))
+def test_where_nothing_comes_of_a_second_attempt_the_first_caption_stays(caption, where):
+    class Failing(RehearsalFront):
+        def again(self, request, retry):
+            if where == "again":
+                raise MemoryError("CUDA out of memory")
+            return super().again(request, retry)
+
         def caption(self, completion):
             if reviewer.seen:
                 raise ClipError("caption", "not_finite", "no numbers")
             return super().caption(completion)
 
     reviewer = Picky(Retry(200, 1.0))
-    captioner = Captioner(RehearsalEngine(), Overflowing(DENSE, ENGINE, FrameRequest(4, 8)), reviewer=reviewer)
-    try:
-        (kept,) = captioner.submit("clip", make_frames(1)).result(PATIENCE_S)
-        assert (kept.verdict, kept.repairs) == ("fail", 0)
-    finally:
-        captioner.close()
-
-
-def test_without_memory_for_a_second_attempt_the_first_caption_stays(make_frames):
-    class Cramped(RehearsalFront):
-        def again(self, request, retry):
-            raise MemoryError("CUDA out of memory")
-
-    captioner = Captioner(
-        RehearsalEngine(), Cramped(DENSE, ENGINE, FrameRequest(4, 8)), reviewer=Picky(Retry(200, 1.0))
-    )
-    try:
-        (kept,) = captioner.submit("clip", make_frames(1)).result(PATIENCE_S)
-        assert (kept.verdict, kept.repairs) == ("fail", 0)
-    finally:
-        captioner.close()
+    (kept,) = caption(reviewer, front=Failing)
+    assert (kept.verdict, kept.repairs) == ("fail", 0)
 
 
 def test_a_second_attempt_short_of_memory_gets_some_of_the_engines(make_frames):
