@@ -84,7 +84,7 @@ def read_timeline(
     span = (packets.start_s or 0.0, packets.end_s)
     if None in packets.shown or container.format.name == "avi":
         clock = 1 / Fraction(fps).limit_denominator(100_000)
-        ticks = packets.slots if container.format.name == "avi" else np.arange(len(packets.shown))
+        ticks = packets.numbers if container.format.name == "avi" else np.arange(len(packets.shown))
         return Timeline(ticks, clock, packets.hidden, *span, counted=True)
     pts = np.array(sorted(packets.shown), np.int64)
     return Timeline(pts, stream.time_base, packets.hidden, *span, coded=packets.coded)
@@ -109,12 +109,12 @@ class _Packets:
         return Coded(np.array(self._pts, np.int64), np.array(self._keys, bool), self._steady)
 
     @property
-    def slots(self) -> np.ndarray:
+    def numbers(self) -> np.ndarray:
         """Numbers of the frames in the order in which they are shown, as AVI has them."""
         if None not in self._dts and len(self._dts) == len(self.shown):
-            slots = np.array(self._dts, np.int64)
-            if slots.min(initial=0) >= 0 and (np.diff(slots) > 0).all():
-                return slots
+            numbers = np.array(self._dts, np.int64)
+            if numbers.min(initial=0) >= 0 and (np.diff(numbers) > 0).all():
+                return numbers
         return np.arange(len(self.shown))
 
     def add(self, packet: Packet) -> None:
