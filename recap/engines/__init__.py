@@ -9,9 +9,11 @@ from recap.engines.preflight import problems
 from recap.engines.rehearsal import RehearsalEngine
 from recap.engines.second import Retry, Reviewer
 from recap.engines.settings import EngineSettings, ModelSettings, PromptSettings
+from recap.engines.watchdog import UNWATCHED, Watchdog
 
 __all__ = [
     "PROMPTS_PER_SLOT",
+    "UNWATCHED",
     "Captioner",
     "Completion",
     "Engine",
@@ -26,6 +28,7 @@ __all__ = [
     "Request",
     "Retry",
     "Reviewer",
+    "Watchdog",
     "check_fetched",
     "check_length",
     "complete",

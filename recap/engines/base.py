@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
+
+from recap.engines.watchdog import UNWATCHED
 
 PROMPTS_PER_SLOT = 2  # are made: the one being written and the next. At full size each takes 34 MB of a card.
 
@@ -109,9 +112,16 @@ def check_request(request: Request, vocabulary: int, hidden: int, positions: int
         )
 
 
-def complete(engine: Engine, requests: Iterable[Request]) -> Iterator[Completion]:
-    """Serve `requests` to their end; completions come as they finish, not in the order given."""
+def complete(
+    engine: Engine, requests: Iterable[Request], watch: AbstractContextManager = UNWATCHED
+) -> Iterator[Completion]:
+    """Serve `requests` to their end; completions come as they finish, not in the order given.
+
+    Each step is taken within `watch`.
+    """
     for request in requests:
         engine.submit(request)
     while engine.pending:
-        yield from engine.step()
+        with watch:
+            completions = engine.step()
+        yield from completions

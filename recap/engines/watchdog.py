@@ -5,6 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+UNWATCHED: AbstractContextManager = nullcontext()
 
 
 class Watchdog:

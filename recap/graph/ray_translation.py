@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import pickle
 import threading
 from collections.abc import Iterator, Sequence
+from typing import NoReturn
 from uuid import uuid4
 
 import pyarrow as pa
@@ -12,6 +15,7 @@ import ray
 from ray.data import ActorPoolStrategy, Dataset
 from ray.exceptions import RayError
 
+from recap.engines import Watchdog
 from recap.graph.counter import Counter
 from recap.graph.lifeline import end_with_raylet
 from recap.graph.opened import Opened
@@ -27,6 +31,12 @@ from recap.graph.sizing import translator_cpus
 from recap.graph.stopping import Stop
 from recap.graph.translating import Captioned, TranslateStage, TranslationPlan, blocks
 
+log = logging.getLogger(__name__)
+HUNG = (
+    "a translator has not moved for {:g} s and is taken for dead; if it was only slow, raise translation.stall_s or "
+    "lower translation.batch_size"
+)
+
 
 def ray_translation(clips: Sequence[Captioned], stop: Stop, *, plan: TranslationPlan) -> Iterator[int]:
     """Translate on the joined cluster; how many clips are done each time some are, until `stop`.
@@ -40,10 +50,19 @@ def ray_translation(clips: Sequence[Captioned], stop: Stop, *, plan: Translation
         for block in blocks_of(_graph(clips, plan, counter)):
             yield sum(block["done"].to_pylist())
     except RayError as error:
-        raise_what_ended(error)
+        raise_what_ended(error, _last_words(counter))
     finally:
         over.set()
+        if said := _last_words(counter):
+            log.warning("a translator was replaced: %s", said)
         ray.kill(counter)
+
+
+def _last_words(counter: ray.actor.ActorHandle) -> str:
+    try:
+        return ray.get(counter.what_is_known.remote()).last_words
+    except RayError:
+        return ""
 
 
 def _graph(clips: Sequence[Captioned], plan: TranslationPlan, counter: ray.actor.ActorHandle) -> Dataset:
@@ -65,10 +84,19 @@ def _graph(clips: Sequence[Captioned], plan: TranslationPlan, counter: ray.actor
 class _Translate:
     def __init__(self, plan: TranslationPlan, counter: ray.actor.ActorHandle):
         end_with_raylet()
-        self.opened, self.counter = Opened(lambda: TranslateStage(plan, uuid4().hex)), counter
+        self.name, self.counter, self.stall_s = uuid4().hex, counter, plan.settings.stall_s
+        watch = Watchdog(self.stall_s, self._leave)
+        self.opened = Opened(lambda: TranslateStage(plan, self.name, watch))
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         stage = self.opened.stage
         (block,) = batch["clips"].to_pylist()
         is_closed = ray.get(self.counter.is_closed.remote())
         return pa.table({"done": [0 if is_closed else stage.translate(pickle.loads(block))]})
+
+    def _leave(self) -> NoReturn:
+        """As a crash would: a hung call cannot be interrupted."""
+        said = HUNG.format(self.stall_s)
+        log.error(said)
+        ray.get(self.counter.crashed.remote(self.name, said))
+        os._exit(1)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from uuid import uuid4
 
-from recap.engines import ModelSettings
+from recap.engines import UNWATCHED, ModelSettings
 from recap.graph.stopping import Stop
 from recap.ledger import FragmentWriter
 from recap.records import CAPTIONED, Caption, Clip, Record
@@ -39,9 +39,9 @@ class TranslationPlan:
 class TranslateStage:
     """Captions in, committed records that hold their translations out."""
 
-    def __init__(self, plan: TranslationPlan, writer: str):
+    def __init__(self, plan: TranslationPlan, writer: str, watch: AbstractContextManager = UNWATCHED):
         self.plan = plan
-        self.translator = open_translator(plan.settings, plan.model, plan.template)
+        self.translator = open_translator(plan.settings, plan.model, plan.template, watch)
         self.writer = FragmentWriter(plan.fragments, plan.epoch, writer, flush_s=30.0)
 
     def translate(self, clips: Sequence[Captioned]) -> int:

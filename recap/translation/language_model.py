@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
-from recap.engines import Request, complete
+from recap.engines import UNWATCHED, Request, complete
 from recap.engines.settings import ModelSettings
 from recap.engines.transformers_engine import TransformersEngine
 from recap.pllava.checkpoint import load_language_model
@@ -20,8 +21,14 @@ SECOND_PENALTY = 1.15
 class LanguageModelTranslator:
     """Serves the language model of a fetched PLLaVA with its LoRA merged; tower and projector are not loaded."""
 
-    def __init__(self, model: ModelSettings, template: str, settings: TranslationSettings):
-        self._settings, self._template = settings, template
+    def __init__(
+        self,
+        model: ModelSettings,
+        template: str,
+        settings: TranslationSettings,
+        watch: AbstractContextManager = UNWATCHED,
+    ):
+        self._settings, self._template, self._watch = settings, template, watch
         language_model, self._tokenizer, config = load_language_model(
             model.checkpoint,
             base=model.base,
@@ -37,7 +44,7 @@ class LanguageModelTranslator:
     def translate(self, texts: Sequence[str], language: str, *, second: bool = False) -> list[Translation]:
         penalty = SECOND_PENALTY if second else 1.0
         requests = [self._request(str(place), text, language, penalty) for place, text in enumerate(texts)]
-        done = {each.request_id: each for each in complete(self._engine, requests)}
+        done = {each.request_id: each for each in complete(self._engine, requests, self._watch)}
         return [self._translation(done[request.request_id]) for request in requests]
 
     def instruction(self, language: str) -> str:

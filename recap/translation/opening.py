@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
-from recap.engines import ModelSettings, model_name
+from recap.engines import UNWATCHED, ModelSettings, model_name
 from recap.pllava.hub import resolve_checkpoint
 from recap.translation.base import Translator
 from recap.translation.rehearsal import RehearsalTranslator
@@ -17,22 +18,24 @@ PIECES = ("*.spm", "*.model", "vocab.json")  # a tokenizer's, which the digest o
 SHIPPED = "pocket-en-zh"
 
 
-def open_translator(settings: TranslationSettings, model: ModelSettings, template: str) -> Translator:
+def open_translator(
+    settings: TranslationSettings, model: ModelSettings, template: str, watch: AbstractContextManager = UNWATCHED
+) -> Translator:
     """Load what fetched settings name; torch is imported only where there is a model.
 
-    `model` and `template` are the captioner's. Raises `ValueError` for what does not fit, and for a GPU that is
-    not there.
+    `model` and `template` are the captioner's; each step is taken within `watch`. Raises `ValueError` for what does
+    not fit, and for a GPU that is not there.
     """
     if settings.engine == "rehearsal":
-        return RehearsalTranslator(settings)
+        return RehearsalTranslator(settings, watch)
     _prepare_gpu(settings)
     if settings.engine == "llm":
         from recap.translation.language_model import LanguageModelTranslator
 
-        return LanguageModelTranslator(model, template, settings)
+        return LanguageModelTranslator(model, template, settings, watch)
     from recap.translation.seq2seq import Seq2SeqTranslator
 
-    return Seq2SeqTranslator(Path(settings.checkpoint), settings)
+    return Seq2SeqTranslator(Path(settings.checkpoint), settings, watch)
 
 
 def fetch_translator(settings: TranslationSettings, *, weights: bool = True) -> TranslationSettings:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from hashlib import blake2b
 
+from recap.engines import UNWATCHED
 from recap.translation.base import Translation
 from recap.translation.settings import TranslationSettings
 
@@ -15,11 +17,12 @@ _SIGNS = "红蓝绿黄鸟船树河街灯人走过看着慢快大小高低左右�
 class RehearsalTranslator:
     """Writes about as many signs as a translation would have, in sentences."""
 
-    def __init__(self, settings: TranslationSettings):
-        self._most = settings.max_new_tokens
+    def __init__(self, settings: TranslationSettings, watch: AbstractContextManager = UNWATCHED):
+        self._most, self._watch = settings.max_new_tokens, watch
 
     def translate(self, texts: Sequence[str], language: str, *, second: bool = False) -> list[Translation]:
-        return [self._one(text, language, second) for text in texts]
+        with self._watch:
+            return [self._one(text, language, second) for text in texts]
 
     def instruction(self, language: str) -> str:
         return ""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,19 +13,22 @@ from typing import Any
 import torch
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
+from recap.engines import UNWATCHED
 from recap.translation.base import Translation
 from recap.translation.names import MARIAN, NLLB
 from recap.translation.settings import TranslationSettings
 from recap.translation.text import joined, pieces
 
+log = logging.getLogger(__name__)
 SECOND = {"num_beams": 4, "no_repeat_ngram_size": 4}
 
 
 class Seq2SeqTranslator:
     """Serves one model folder. Texts are sorted by length, so that little of a batch is padding."""
 
-    def __init__(self, folder: Path, settings: TranslationSettings):
-        self._settings, self._device = settings, "cuda" if settings.gpus_per_actor else "cpu"
+    def __init__(self, folder: Path, settings: TranslationSettings, watch: AbstractContextManager = UNWATCHED):
+        self._settings, self._watch = settings, watch
+        self._device = "cuda" if settings.gpus_per_actor else "cpu"
         self._tokenizer = _tokenizer(folder)
         self._model = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=self._dtype()).to(self._device).eval()
         self._model.generation_config.max_length = None  # else it warns at every call that ours counts
@@ -41,7 +46,7 @@ class Seq2SeqTranslator:
         size, done = self._settings.batch_size, dict[int, Translation]()
         for start in range(0, len(flat), size):
             places = order[start : start + size]
-            done |= zip(places, self._batch([flat[place] for place in places], extra, second), strict=True)
+            done |= zip(places, self._with_room([flat[place] for place in places], extra, second), strict=True)
         answers = iter([done[place] for place in range(len(flat))])
         return [_whole(list(islice(answers, len(of_text))), language) for of_text in cut]
 
@@ -53,6 +58,18 @@ class Seq2SeqTranslator:
 
     def _length(self, text: str) -> int:
         return len(self._tokenizer(text)["input_ids"])
+
+    def _with_room(self, texts: list[str], extra: dict[str, Any], second: bool) -> list[Translation]:
+        """`_batch`, in halves where a card has no memory for all at once."""
+        try:
+            with self._watch:
+                return list(self._batch(texts, extra, second))
+        except torch.OutOfMemoryError as error:
+            if len(texts) == 1:
+                raise
+            log.warning("a card has no memory to translate %d texts together: %s", len(texts), error)
+        half = len(texts) // 2
+        return self._with_room(texts[:half], extra, second) + self._with_room(texts[half:], extra, second)
 
     @torch.inference_mode()
     def _batch(self, texts: list[str], extra: dict[str, Any], second: bool) -> Iterator[Translation]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Literal
@@ -41,6 +42,9 @@ class TranslationSettings:
     """Beams of a `seq2seq` search; 1 is greedy."""
     piece_tokens: int = 128
     """A longer caption goes to a `seq2seq` model in pieces of whole sentences, up to this many tokens where it can."""
+    stall_s: float = 600.0
+    """Seconds that a batch of texts (`seq2seq`) or a token of each (`llm`) may take; after that the copy's process
+    counts as hung, and another takes its place. Without Ray (`runner="loop"`) nobody looks."""
     max_new_tokens: int = 512
     """The longest translation of a piece (`seq2seq`) or of a caption (`llm`), in tokens."""
 
@@ -57,6 +61,8 @@ class TranslationSettings:
                 raise ValueError(f"translation.{name} must be at least 1, not {getattr(self, name)}")
         if self.gpus_per_actor < 0:
             raise ValueError(f"translation.gpus_per_actor must be 0 or more, not {self.gpus_per_actor}")
+        if not 0 < self.stall_s < math.inf:
+            raise ValueError(f"translation.stall_s must be a number above 0, not {self.stall_s}")
         if self.gpus_per_actor > 1 and self.gpus_per_actor % 1:
             raise ValueError(f"translation.gpus_per_actor above 1 must be whole, not {self.gpus_per_actor:g}")
         if "{text}" not in self.instruction:

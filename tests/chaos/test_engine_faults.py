@@ -90,3 +90,18 @@ def test_a_clip_that_gets_its_process_killed_is_left_over_and_no_other(
     wait_until_gone(process.pid, "", ALL_GONE_S)
     finish("loop", pipeline)
     assert deliverable(out) == whole_of(40)
+
+
+@pytest.mark.long
+@pytest.mark.ray
+def test_a_translator_that_hangs_is_replaced(start, pipeline_of, tmp_path, faulty, accounts, deliverable):
+    spoken = ("translation.languages=[zh]", "translation.engine=rehearsal", "translation.stall_s=2")
+    pipeline, sound = pipeline_of(tmp_path, 40), f"output.path={tmp_path / 'sound'}"
+    assert start("loop", pipeline, *spoken, sound).wait(timeout=200) == 0
+    process = start("ray", pipeline, *spoken, **faulty, RECAP_FAULT=f"stalls@translator:{tmp_path / 'flag'}:2")
+    heard = process.communicate(timeout=200)[1]
+    assert process.returncode == 0 and "a translator was replaced: a translator has not moved for 2 s" in heard, heard
+    assert len(list(tmp_path.glob("flag-*"))) == 2, "the fault did not come"
+    assert deliverable(tmp_path / "out") == deliverable(tmp_path / "sound")
+    accounts.add("translator: hangs, 2 × (ray)", RESTART, tmp_path / "out", 2)
+    wait_until_gone(process.pid, "", ALL_GONE_S)

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
+import torch
 
 from recap.translation import TranslationSettings
 from recap.translation.seq2seq import Seq2SeqTranslator
@@ -24,6 +27,35 @@ def test_long_texts_go_in_pieces_and_come_back_whole(marian):
     first, second = (opened.translate([text], "zh")[0] for text in TEXTS[2].split(". "))
     whole = opened.translate([TEXTS[2]], "zh")[0]
     assert whole.output_tokens <= 24 and whole.output_tokens > max(first.output_tokens, second.output_tokens)
+
+
+def test_what_a_card_has_no_memory_for_goes_in_halves(marian, monkeypatch):
+    opened, sizes = translator(marian()), []
+    whole, generate = opened.translate(TEXTS, "zh"), opened._model.generate
+
+    def short(**how):
+        sizes.append(len(how["input_ids"]))
+        if sizes[-1] > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return generate(**how)
+
+    monkeypatch.setattr(opened._model, "generate", short)
+    assert opened.translate(TEXTS, "zh") == whole and sizes == [3, 1, 2, 1, 1]
+
+
+def test_every_batch_is_watched_and_nothing_else(marian):
+    watched = []
+
+    class Watch(nullcontext):
+        def __enter__(self):
+            watched.append("begins")
+
+        def __exit__(self, *_):
+            watched.append("ends")
+
+    settings = TranslationSettings(checkpoint="here", max_new_tokens=12, batch_size=2)
+    Seq2SeqTranslator(marian(), settings, Watch()).translate(TEXTS, "zh")
+    assert watched == 2 * ["begins", "ends"]
 
 
 def test_a_second_attempt_searches_otherwise(marian, monkeypatch):

@@ -1,7 +1,8 @@
 """Faults inside a run's own processes: every Python that has this folder on its PYTHONPATH imports this first.
 
-RECAP_FAULT is the name of a `WITH_CLIP` and a clip's id, or `name:flag[:times]`: that fault comes as often as there are
-files flag-0, flag-1, … still to create, whichever process comes first. In a decoder's child a clip's name is the fault.
+RECAP_FAULT is the name of a `WITH_CLIP` and a clip's id, or `name[@where]:flag[:times]`: that fault of the engine, or
+of what else `BREAKS`, comes as often as there are files flag-0, flag-1, … still to create, whichever process comes
+first. In a decoder's child a clip's name is the fault.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def stalls() -> None:
     time.sleep(3600)
 
 
-def broken_disk() -> None:
+def breaks() -> None:
     raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
@@ -97,6 +98,19 @@ def break_engine_with(fault, clip_id: str) -> None:
     RehearsalEngine.step = broken
 
 
+def break_translator(fault, flag: str, times: int) -> None:
+    from recap.translation.rehearsal import RehearsalTranslator
+
+    one = RehearsalTranslator._one
+
+    def broken(self, *asked):
+        if first_come(flag, times):
+            fault()
+        return one(self, *asked)
+
+    RehearsalTranslator._one = broken
+
+
 def break_disk(fault, flag: str, times: int) -> None:
     fsync = os.fsync
 
@@ -106,6 +120,9 @@ def break_disk(fault, flag: str, times: int) -> None:
         return fsync(descriptor)
 
     os.fsync = broken
+
+
+BREAKS = {"": break_engine, "disk": break_disk, "translator": break_translator}
 
 
 def break_decoder() -> None:
@@ -128,4 +145,5 @@ elif "RECAP_FAULT" in os.environ:
     if name in WITH_CLIP:
         break_engine_with(WITH_CLIP[name], path)
     else:
-        (break_disk if name == "broken_disk" else break_engine)(globals()[name], path, int(rest[0] if rest else 1))
+        what, _, where = name.partition("@")
+        BREAKS[where](globals()[what], path, int(rest[0] if rest else 1))
