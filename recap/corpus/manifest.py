@@ -12,21 +12,26 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 
+from recap.corpus.columns import callers_columns
 from recap.corpus.entry import Entry
 from recap.corpus.root import Root, StoreRoot, root_of
 from recap.corpus.settings import CorpusSettings
 from recap.storage import Location, is_folder, location, source
 
 _STEP = 4096
+_BLOCK_BYTES = 2**26  # no row may be longer
+_FURTHEST_S = 1e9
 
 
 def _read_csv(path: Location, address_column: str) -> pa.Table:
     as_text = pa.csv.ConvertOptions(column_types={address_column: pa.string()})  # else 0012 is the number 12
-    return pa.csv.read_csv(source(path), convert_options=as_text)
+    in_quotes = pa.csv.ParseOptions(newlines_in_values=True)
+    blocks = pa.csv.ReadOptions(block_size=_BLOCK_BYTES)
+    return pa.csv.read_csv(source(path), blocks, in_quotes, as_text)
 
 
 def _read_json(path: Location, address_column: str) -> pa.Table:
-    return pa.json.read_json(source(path))
+    return pa.json.read_json(source(path), pa.json.ReadOptions(block_size=_BLOCK_BYTES))
 
 
 def _read_parquet(path: Location, address_column: str) -> pa.Table:
@@ -49,6 +54,8 @@ def read_manifest(settings: CorpusSettings) -> pa.Table:
     path = location(settings.path)
     try:
         table = _read(path, settings.column)
+    except FileNotFoundError:
+        raise ValueError(f"corpus.path: there is no manifest {path}") from None
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ValueError(f"corpus.path: cannot read the manifest {path}: {error}") from error
     _require_columns(table, settings)
@@ -56,8 +63,6 @@ def read_manifest(settings: CorpusSettings) -> pa.Table:
 
 
 def _read(path: Location, address_column: str) -> pa.Table:
-    if not path.is_file():
-        raise ValueError(f"corpus.path: there is no manifest {path}")
     if path.suffix.lower() not in READERS:
         raise ValueError(f"corpus.path: {path.name} is not one of {', '.join(READERS)}")
     table = READERS[path.suffix.lower()](path, address_column)
@@ -87,14 +92,9 @@ def _require_columns(table: pa.Table, settings: CorpusSettings) -> None:
 
 
 def callers_part(table: pa.Table, settings: CorpusSettings) -> pa.Table:
-    """The manifest without its address and span, in its own types; a dictionary column as its values."""
+    """The manifest without its address and span."""
     used = {settings.column, settings.start_column, settings.end_column}
-    names = [name for name in table.column_names if name not in used]
-    return pa.table([_plain(table[name]) for name in names], names=names)
-
-
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+    return callers_columns(table, [name for name in table.column_names if name not in used])
 
 
 def manifest_entries(table: pa.Table, settings: CorpusSettings) -> Iterator[Entry]:
@@ -133,7 +133,7 @@ def _seconds(value: Any, column: str | None) -> float | None:
         seconds = float(value)
     except (TypeError, ValueError):
         seconds = math.nan
-    if not math.isfinite(seconds) or seconds < 0:
+    if not 0 <= seconds < _FURTHEST_S:
         raise ValueError(f"column {column!r} holds {value!r}, not seconds from the file's start")
     return seconds
 

@@ -24,6 +24,11 @@ class Root:
 
     def inside(self, address: str) -> str:
         """The normalised address relative to the root; ValueError if its words leave it."""
+        scheme, is_url, _ = address.partition("://")
+        if is_url and "/" not in scheme and scheme != "file":
+            raise ValueError(
+                f"the address {address!r} is not below {self.folder}; set corpus.root to a {scheme}:// folder"
+            )
         path = PurePosixPath(str(location(address)) if address.startswith("file://") else address)
         return _normalised(self._relative(path) if path.is_absolute() else path, address, self.folder)
 

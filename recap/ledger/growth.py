@@ -57,12 +57,15 @@ def foresee_snapshot(output: Location, scanned: pa.Table) -> tuple[Snapshot, Gro
 
 
 def compare(output: Location, scanned: pa.Table) -> Growth:
-    """How `scanned` differs from what the output knows. Raises ValueError for a column of another type."""
+    """How `scanned` differs from what the output knows.
+
+    Raises ValueError for a column of a type that has nothing in common with what it was.
+    """
     snapshot = read_snapshot(output)
     if snapshot is None:
         rows = _with_ordinals(scanned, 0)
         return Growth(len(rows), 0, 0, 0, rows)
-    _refuse_other_types(snapshot.schema, scanned.schema)
+    snapshot.schema, scanned = _in_common_types(snapshot.schema, scanned)
     return _compare(_Known(snapshot), scanned)
 
 
@@ -96,7 +99,8 @@ def _compare(known: _Known, scanned: pa.Table) -> Growth:
     ids = known.column("clip_id", everyone).combine_chunks()
     place = pc.index_in(scanned["clip_id"], ids)
     is_seen = pc.is_valid(place)
-    seen, before = scanned.filter(is_seen), place.drop_null().to_numpy()
+    before = place.drop_null().to_numpy()
+    seen = _in_known_versions(scanned.filter(is_seen), known.column("source_version", before))
     is_gone = snapshot.is_present.copy()
     is_gone[before] = False
     was_present = snapshot.is_present[before]
@@ -148,14 +152,29 @@ def _unequal_nested(before: pa.ChunkedArray, after: pa.ChunkedArray) -> np.ndarr
     return result
 
 
-def _refuse_other_types(known: pa.Schema, scanned: pa.Schema) -> None:
-    for field_ in scanned:
-        before = field_.type if field_.name not in known.names else known.field(field_.name).type
-        if before != field_.type and pa.null() not in (before, field_.type):
+def _in_known_versions(seen: pa.Table, known: pa.ChunkedArray) -> pa.Table:
+    """`seen`, where a version that is a size alone (`corpus.trust_size`) is the known one of that size."""
+    now = seen["source_version"]
+    is_same = pc.equal(pc.replace_substring_regex(known, "-.*", ""), now)
+    return seen.set_column(seen.column_names.index("source_version"), "source_version", pc.if_else(is_same, known, now))
+
+
+def _in_common_types(known: pa.Schema, scanned: pa.Table) -> tuple[pa.Schema, pa.Table]:
+    """Both with each column in a type that holds what it was and what it is: csv and jsonl have none of their own."""
+    for place, field_ in enumerate(scanned.schema):
+        if field_.name not in known.names:
+            continue
+        before = known.field(field_.name)
+        try:
+            common = pa.unify_schemas([pa.schema([before]), pa.schema([field_])], promote_options="permissive").field(0)
+            scanned = scanned.set_column(place, field_.name, scanned[field_.name].cast(common.type))
+        except (pa.ArrowTypeError, pa.ArrowInvalid):
             raise ValueError(
-                f"corpus: column {field_.name!r} held {before} when this output began and holds {field_.type} now; "
-                "convert it, or give it another name"
-            )
+                f"corpus: column {field_.name!r} held {before.type} when this output began and holds {field_.type} "
+                "now; convert it, or give it another name"
+            ) from None
+        known = known.set(known.get_field_index(field_.name), common)
+    return known, scanned
 
 
 def _with_ordinals(rows: pa.Table, first: int) -> pa.Table:

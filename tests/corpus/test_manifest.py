@@ -8,7 +8,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-from recap.corpus import CorpusSettings, caller_columns, scan
+from recap.corpus import CorpusSettings, caller_columns, manifest, scan
 from recap.corpus.identity import clip_id
 
 
@@ -55,6 +55,8 @@ def test_a_file_that_a_manifest_names_and_nobody_has_is_a_clip_all_the_same(tmp_
         ([{"path": "/etc/a.mp4"}], "not below the corpus root"),
         ([{"path": "a.mp4"}, {"path": "a.mp4"}], "more than once"),
         ([{"path": "a.mp4", "s": "soon"}], "not seconds"),
+        ([{"path": "a.mp4", "s": 1e306}], "not seconds"),
+        ([{"path": "s3://bucket/a.mp4"}], r"set corpus\.root"),
         ([{"path": "a.mp4", "s": 3, "e": 2}], "ends"),
     ],
 )
@@ -97,6 +99,53 @@ def test_the_callers_columns_keep_their_types(tmp_path):
         assert table[name].type == written[name].type
         assert table[name].to_pylist() == written[name].to_pylist()
     assert table["kind"].type == pa.string() and table["kind"].to_pylist() == ["x", None]
+
+
+def test_views_and_dictionaries_become_what_they_stand_for_at_any_depth(tmp_path):
+    view, kinds = pa.array(["x"], pa.string_view()), pa.array(["y"]).dictionary_encode()
+    columns = {
+        "view": view,
+        "blob": pa.array([b"z"], pa.binary_view()),
+        "list": pa.array([["x"]], pa.list_(pa.string_view())),
+        "struct": pa.StructArray.from_arrays([view, kinds], ["view", "kind"]),
+        "map": pa.array([[("k", "v")]], pa.map_(pa.string(), pa.string_view())),
+    }
+    pq.write_table(pa.table({"path": ["a.mp4"]} | columns), tmp_path / "m.parquet")
+    table = scan_manifest(tmp_path / "m.parquet")
+    text = pa.string()
+    plain = [text, pa.binary(), pa.list_(text), pa.struct([("view", text), ("kind", text)]), pa.map_(text, text)]
+    assert [table[name].type for name in columns] == plain
+    assert table["struct"].take([0]).to_pylist() == [{"view": "x", "kind": "y"}]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([0, 10**15], pa.timestamp("s")),
+        pa.array([-800_000], pa.date32()),
+        pa.array([0], pa.timestamp("ms", "US/Nowhere")),
+    ],
+)
+def test_a_time_that_no_row_can_hold_is_refused(tmp_path, column):
+    table = pa.table({"path": [f"{number}.mp4" for number in range(len(column))], "when": column})
+    pq.write_table(table, tmp_path / "m.parquet")
+    with pytest.raises(ValueError, match=r"column 'when' .* holds times beyond the years 1 to 9999, or of an unknown"):
+        scan_manifest(tmp_path / "m.parquet")
+
+
+def test_quoted_text_may_hold_line_breaks_wherever_the_reader_cuts(tmp_path, monkeypatch):
+    monkeypatch.setattr(manifest, "_BLOCK_BYTES", 256)
+    rows = [f'v/{number}.mp4,"first,\nsecond.mp4,\n"' for number in range(50)]
+    (tmp_path / "m.csv").write_text("\n".join(["path,text", *rows, ""]))
+    table = scan_manifest(tmp_path / "m.csv")
+    assert table["uri"].to_pylist() == [f"v/{number}.mp4" for number in range(50)]
+    assert set(table["text"].to_pylist()) == {"first,\nsecond.mp4,\n"}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_a_row_may_be_long(tmp_path, suffix):
+    write_manifest(tmp_path / f"m.{suffix}", [{"path": "a.mp4", "text": "long " * 500_000}])
+    assert len(scan_manifest(tmp_path / f"m.{suffix}")["text"][0].as_py()) == 2_500_000
 
 
 def test_an_address_of_digits_keeps_its_zeros(tmp_path):

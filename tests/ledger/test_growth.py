@@ -80,6 +80,35 @@ def test_a_column_of_another_type_is_refused_and_nothing_is_written(output):
     output.see("a", score=[1])
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "kind"),
+    [
+        ([1], [1.5], pa.float64()),
+        ([1.5], [1], pa.float64()),
+        ([[]], [["x"]], pa.list_(pa.string())),
+        ([{"a": 1}], [{"a": 1, "b": "x"}], pa.struct([("a", pa.int64()), ("b", pa.string())])),
+    ],
+)
+def test_a_column_whose_type_grew_goes_on(output, before, after, kind):
+    output.see("a", value=before)
+    assert counts(output.see("a", "b", value=before + after)) == (1, 0, 0, 0)
+    assert output.snapshot.schema.field("value").type == kind
+    assert counts(output.see("a", "b", value=before + after)) == (0, 0, 0, 0)
+
+
+def test_times_in_seconds_are_those_that_parquet_keeps_in_milliseconds(output):
+    for _ in range(2):
+        growth = output.see("a", at=pa.array([5], pa.timestamp("s")), day=pa.array([5], pa.time32("s")))
+    assert counts(growth) == (0, 0, 0, 0) and parts(output) == 1
+
+
+def test_a_size_alone_is_the_version_that_had_it(output):
+    output.see("a", version="120-17")
+    assert counts(output.see("a", version="120")) == (0, 0, 0, 0)
+    assert counts(output.see("a", version="121")) == (0, 1, 0, 0)
+    assert counts(output.see("a", version="121-18")) == (0, 1, 0, 0)
+
+
 def test_foreseeing_counts_the_same_and_writes_nothing(output):
     output.see("a", "b")
     snapshot, growth = ledger.foresee_snapshot(output.path, output.scanned("b", "c", version="2"))
