@@ -139,7 +139,10 @@ def _caption(plan: WorkPlan, clips: list[Clip]) -> tuple[list[float], Calibratio
         opening_s = time.monotonic() - start
         pairs, decoded_at = [], [_decoding_core_s(decode)]
         for clip in clips:
-            pairs.append((clip, decode.decode(clip)))
+            frames = decode.decode(clip)
+            if frames is None:
+                raise ValueError(f"nothing is to be seen of the folder of {clip.uri} any more: is the corpus mounted?")
+            pairs.append((clip, frames))
             decoded_at.append(_decoding_core_s(decode))
         if all(isinstance(frames, ClipError) for _, frames in pairs):
             raise ValueError(f"none of the {len(pairs)} clips that were probed can be decoded: {pairs[0][1]}")

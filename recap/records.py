@@ -15,6 +15,7 @@ import numpy as np
 CAPTIONED = "captioned"
 QUARANTINED = "quarantined"
 FILTERED = "filtered"
+MISSING = "missing"  # the source version of a file that was not there when the corpus was read
 STATUSES = (CAPTIONED, QUARANTINED, FILTERED)
 WINDOWS = {"crop": 1, "pad": 1, "wide": 2}  # by view: how many square pictures it makes of a frame
 

@@ -29,6 +29,10 @@ log = logging.getLogger(__name__)
 Runner = Literal["ray", "loop"]
 RunGraph = Callable[..., Iterator[Receipt]]
 CLIPS_AN_ACTOR = 10_000  # a graph starts its workers anew, and with fewer that would cost time
+LEFT = (
+    "%d clips are left for later: nothing is to be seen of their folders any more (is the corpus still mounted?), "
+    "or workers died with them"
+)
 MAX_GRAPH_CLIPS = 500_000  # they are in memory as objects, and Ray Data keeps half a kilobyte about each
 
 
@@ -117,11 +121,15 @@ class Work:
         for start in range(0, len(missing), step):
             if stop:
                 return
-            clips = list(self.snapshot.clips(missing[start : start + step], self.root))
+            clips, withheld = list(self.snapshot.clips(missing[start : start + step], self.root)), 0
             with self._losses(stop):
                 for receipt in run_graph(clips, _Watcher(bars, start, self.graphs)):
-                    if receipt.status != WITHHELD:
+                    if receipt.status == WITHHELD:
+                        withheld += 1
+                    else:
                         bars.add(receipt.status)
+            if withheld and not stop:
+                log.warning(LEFT, withheld)
 
     def _translate(self, translate: RunGraph, plan: TranslationPlan, bars: Progress, stop: Stop) -> None:
         before = None

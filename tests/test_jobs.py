@@ -56,6 +56,36 @@ def test_every_clip_gets_a_caption_and_the_books_balance(rehearsal, tmp_path):
     assert len({row["caption"] for row in records(tmp_path / "out").values()}) == 6
 
 
+def test_clips_of_a_corpus_that_goes_out_of_sight_are_left_for_later(rehearsal, corpus, tmp_path, caplog):
+    away = tmp_path / "away"
+
+    class Unmounts(DiesAfter):
+        def add(self, *_, **__) -> None:
+            self.left -= 1
+            if not self.left:
+                corpus.rename(away)
+                corpus.mkdir()
+
+    summary = run(rehearsal("engine.batch_size=2"), progress=Unmounts(2))
+    assert (summary.captioned, summary.quarantined, summary.remaining) == (2, 0, 4)
+    assert "4 clips are left for later: nothing is to be seen of their folders" in caplog.text
+    corpus.rmdir()
+    away.rename(corpus)
+    summary = run(rehearsal())
+    assert (summary.captioned, summary.complete) == (6, True)
+
+
+def test_a_file_that_goes_alone_is_quarantined(rehearsal, corpus):
+    class Deletes(DiesAfter):
+        def add(self, *_, **__) -> None:
+            self.left -= 1
+            if not self.left:
+                sorted(corpus.iterdir())[-1].unlink()
+
+    summary = run(rehearsal("engine.batch_size=2"), progress=Deletes(2))
+    assert (summary.captioned, summary.remaining, summary.reasons) == (5, 0, {"probe/missing": 1})
+
+
 def test_many_graphs_deliver_what_one_does(rehearsal, tmp_path, monkeypatch, deliverable):
     run(rehearsal(f"output.path={tmp_path}/one"))
     monkeypatch.setattr(work, "CLIPS_AN_ACTOR", 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -12,6 +13,7 @@ from recap.corpus.root import Root
 from recap.corpus.settings import CorpusSettings
 from recap.storage import Location, is_folder, is_store, location, stored_files
 
+log = logging.getLogger(__name__)
 EXTENSIONS = frozenset(".3gp .avi .flv .gif .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split())
 
 
@@ -26,15 +28,22 @@ def folder_entries(settings: CorpusSettings) -> Iterator[Entry]:
     if is_store(folder):
         yield from _stored_videos(folder, settings)
         return
+    _tell_of_closed_folders(folder)
     root = Root(folder)
-    uris = (root.inside(_require_utf8(name)) for name in _video_names(folder, settings.pattern))
+    uris = (root.inside(_require_utf8(name)) for name in _video_names(folder, _glob(settings.pattern)))
     yield from (Entry(uri) for uri in uris if root.holds(uri))
 
 
 def _stored_videos(folder: Location, settings: CorpusSettings) -> Iterator[Entry]:
-    for name, version in stored_files(folder, settings.pattern, settings.trust_size).items():
+    for name, version in stored_files(folder, _glob(settings.pattern), settings.trust_size).items():
         if PurePosixPath(name).suffix.lower() in EXTENSIONS:
             yield Entry(name, source_version=version)
+
+
+def _glob(pattern: str) -> str:
+    """`pattern` so that a disk and a store read it alike: of a last `**` the files are meant."""
+    path = PurePosixPath(pattern)
+    return f"{path}/*" if path.name == "**" else str(path)
 
 
 def _not_a_folder(path: Location) -> str:
@@ -50,6 +59,16 @@ def _video_names(folder: Path, pattern: str) -> list[str]:
     except (OSError, ValueError) as error:
         raise ValueError(f"corpus.pattern: cannot list {pattern!r} below {folder}: {error}") from error
     return sorted(file.relative_to(folder).as_posix() for file in videos)
+
+
+def _tell_of_closed_folders(folder: Path) -> None:
+    """A glob passes over them without a word, and their clips would count as vanished."""
+    closed: list[OSError] = []
+    for _ in os.walk(folder, onerror=closed.append):
+        pass
+    if closed:
+        count, first = len(closed), closed[0]
+        log.warning("folders of the corpus that cannot be read, nor their clips be seen: %d; the first: %s", count, first)
 
 
 def _require_utf8(name: str) -> str:

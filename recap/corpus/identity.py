@@ -7,7 +7,7 @@ import unicodedata
 from hashlib import blake2b
 from pathlib import Path
 
-MISSING = "missing"
+from recap.records import MISSING
 
 
 def clip_id(uri: str, start_s: float | None = None, end_s: float | None = None) -> str:

@@ -44,12 +44,12 @@ READERS = {".csv": _read_csv, ".json": _read_json, ".jsonl": _read_json, ".parqu
 
 def manifest_root(settings: CorpusSettings) -> Location:
     """The folder that the addresses are relative to."""
-    return location(settings.root) if settings.root is not None else location(settings.path).parent
+    return location(settings.root) if settings.root else location(settings.path).parent
 
 
 def read_manifest(settings: CorpusSettings) -> pa.Table:
     """The whole manifest. Raises ValueError for a missing or unreadable one, or one without our columns."""
-    if settings.root is not None and not is_folder(location(settings.root)):
+    if settings.root and not is_folder(location(settings.root)):
         raise ValueError(f"corpus.root: there is no folder {settings.root}")
     path = location(settings.path)
     try:

@@ -10,9 +10,10 @@ import pyarrow.compute as pc
 
 from recap.corpus.entry import Entry
 from recap.corpus.folder import folder_entries
-from recap.corpus.identity import MISSING, clip_id, source_version
+from recap.corpus.identity import clip_id, source_version
 from recap.corpus.manifest import callers_part, manifest_entries, manifest_root, read_manifest
 from recap.corpus.settings import CorpusSettings
+from recap.records import MISSING
 from recap.storage import Location, StoredVersions, below, is_store, location, resolved, store_errors
 
 BASE = {

@@ -31,6 +31,8 @@ class CorpusSettings:
     """Recognise a changed file by its size alone: for corpora whose copies have new times."""
 
     def __post_init__(self):
+        if not self.path:
+            raise ValueError("corpus.path is empty: name a folder of videos, or a manifest")
         pattern = PurePosixPath(self.pattern)
         if pattern.is_absolute() or ".." in pattern.parts or not pattern.parts:
             raise ValueError(f"corpus.pattern must be a glob below the folder, without `..`; it is {self.pattern!r}")

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from recap.graph.plan import WorkPlan
 from recap.graph.sizing import local_machine
-from recap.graph.stages import CaptionStage, Decoded, DecodeStage, Receipt, WorkerLost
+from recap.graph.stages import WITHHELD, CaptionStage, Decoded, DecodeStage, Receipt, WorkerLost
 from recap.graph.stopping import Stop
 from recap.graph.watcher import Watcher
 from recap.records import Clip
@@ -32,7 +32,8 @@ def loop_round(clips: Iterable[Clip], watcher: Watcher, stop: Stop, *, plan: Wor
                 pairs = [(clip, decode.decode(clip)) for clip in batch]
                 decoded += len(pairs)
                 watcher.on_decoded(decoded)
-                yield from _captioned(runner, caption, pairs)
+                yield from (Receipt(clip.clip_id, WITHHELD) for clip, frames in pairs if frames is None)
+                yield from _captioned(runner, caption, [pair for pair in pairs if pair[1] is not None])
             if not stop:
                 runner.run(caption.calibrate())
         finally:

@@ -17,8 +17,8 @@ from recap.graph.plan import WorkPlan
 from recap.graph.reviewing import CaptionReviewer
 from recap.graph.turns import Turns
 from recap.ledger import FragmentWriter
-from recap.records import CAPTIONED, QUARANTINED, Caption, Clip, ClipError, Frames, Record
-from recap.storage import Fetcher
+from recap.records import CAPTIONED, MISSING, QUARANTINED, Caption, Clip, ClipError, Frames, Record
+from recap.storage import Fetcher, is_cut_off, location
 from recap.timing import Calibration, Spent, Timing
 from recap.video import open_reader
 
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 LOOK_EVERY_S = 0.5
 WAITING = "waiting_for_engine"
 WITHHELD = "withheld"
+OUT_OF_REACH = {"missing", "unreadable", "unreachable"}
 Decoded = tuple[Clip, Frames | ClipError]
 KILLER = "its process died with this clip among others, and crashed or hung with it alone, twice"
 DOUBTFUL_LOOKS = 10  # at calls that all have but a clip that workers crashed with
@@ -75,8 +76,11 @@ class DecodeStage:
         self.timing = Timing("decode", lambda: self.reader.core_s)
         self.timing.begin(WAITING)
 
-    def decode(self, clip: Clip) -> Frames | ClipError:
-        """Never raises for a bad file: the error is the result."""
+    def decode(self, clip: Clip) -> Frames | ClipError | None:
+        """Never raises for a bad file: the error is the result.
+
+        None where the file was there when the corpus was read, and now not even its folder is: no fault of the clip's.
+        """
         self.timing.end(WAITING)
         self.timing.counts["clips"] += 1
         try:
@@ -86,7 +90,7 @@ class DecodeStage:
                 with self.timing.phase("decoding"):
                     return self.reader.read(path, self.request, start_s=clip.start_s, end_s=clip.end_s)
         except ClipError as error:
-            return error
+            return None if _is_cut_off(clip, error) else error
         finally:
             self.timing.begin(WAITING)
 
@@ -98,6 +102,12 @@ class DecodeStage:
         """Let the decoder go."""
         self.reader.close()
         self.fetcher.close()
+
+
+def _is_cut_off(clip: Clip, error: ClipError) -> bool:
+    if error.kind not in OUT_OF_REACH or clip.source_version == MISSING:
+        return False
+    return is_cut_off(location(clip.location).parent)
 
 
 class CaptionStage:

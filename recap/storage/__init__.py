@@ -4,7 +4,7 @@ from recap.storage.address import Location, below, is_store, location, resolved
 from recap.storage.errors import failure, store_errors
 from recap.storage.fetching import Fetcher
 from recap.storage.listing import StoredVersions, stored_files
-from recap.storage.reading import children, is_folder, read_bytes, source
+from recap.storage.reading import children, is_cut_off, is_folder, read_bytes, source
 from recap.storage.writing import (
     abort_uploads,
     copy,
@@ -27,6 +27,7 @@ __all__ = [
     "copy",
     "create",
     "failure",
+    "is_cut_off",
     "is_folder",
     "is_store",
     "location",

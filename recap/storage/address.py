@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 if TYPE_CHECKING:
@@ -23,16 +22,17 @@ SCHEMES: dict[str, dict[str, Any]] = {
 
 
 def location(address: str | Path) -> Location:
-    """A local path or `file://` as `Path`; `s3://` and `gs://` as a path that works alike.
+    """A local path (`~` is a home) or `file://` as `Path`; `s3://` and `gs://` as a path that works alike.
 
-    Raises ValueError for another scheme, and for one whose library is not installed.
+    Raises ValueError for another scheme, for one whose library is not installed, and for a home or host that is
+    not known.
     """
     text = str(address)
-    scheme, is_url, _ = text.partition("://")
+    scheme, is_url, rest = text.partition("://")
     if not is_url or "/" in scheme:
-        return Path(address)
+        return _at_home(Path(address))
     if scheme == "file":
-        return Path(url2pathname(urlsplit(text).path))
+        return _of_this_host(rest, text)
     if scheme not in SCHEMES:
         raise ValueError(f"{text}: storage {scheme}:// is not known; give a local path, file://, s3:// or gs://")
     try:
@@ -43,6 +43,20 @@ def location(address: str | Path) -> Location:
     except ImportError as error:
         raise ValueError(f"{text}: {error}; install what {scheme}:// needs: pip install 'recap[{scheme}]'") from None
     return path
+
+
+def _at_home(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _of_this_host(rest: str, address: str) -> Path:
+    path = rest.removeprefix("localhost")
+    if not path.startswith("/"):
+        raise ValueError(f"{address}: file:// wants the whole path behind it, file:///folder/file")
+    return Path(url2pathname(path))
 
 
 def is_store(path: Location) -> bool:

@@ -18,6 +18,7 @@ from recap.storage.errors import failure
 
 PREFIX = "recap-fetch-"
 TRIES, PAUSE_S = 4, 1.0  # on top of what the store's own library tries
+LONGEST_SUFFIX = 16
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
@@ -25,10 +26,13 @@ class Fetcher:
     """Fetches into a folder of its own below `folder` (the system's temporary one), and deletes afterwards.
 
     The folder is locked while its owner lives: what a killed one left goes when the next one starts.
+    Raises ValueError for a `folder` that is none and cannot be made.
     """
 
     def __init__(self, folder: str | None = None, max_bytes: int = 2**33):
-        self.parent, self.max_bytes = Path(folder or tempfile.gettempdir()), max_bytes
+        self.parent, self.max_bytes = location(folder or tempfile.gettempdir()), max_bytes
+        if folder:
+            _make(self.parent)
         self._folder: Path | None = None
         self._lock = -1
 
@@ -43,7 +47,7 @@ class Fetcher:
         if not is_store(path):
             yield address
             return
-        copy = self._place() / f"clip{path.suffix}"
+        copy = self._place() / f"clip{path.suffix if len(path.suffix) < LONGEST_SUFFIX else ''}"
         try:
             self._fetch(path, copy)
             yield str(copy)
@@ -58,8 +62,10 @@ class Fetcher:
             self._folder = None
 
     def _place(self) -> Path:
+        if self._folder is not None and not self._folder.exists():
+            self.close()
         if self._folder is None:
-            self.parent.mkdir(parents=True, exist_ok=True)
+            _make(self.parent)
             _sweep(self.parent)
             self._folder, self._lock = _locked_folder(self.parent)
         return self._folder
@@ -88,6 +94,13 @@ class Fetcher:
         path.fs.get_file(path.path, str(copy))
         if copy.stat().st_size != size:
             raise OSError(f"{path}: {copy.stat().st_size} of {size} bytes came")
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"decode.fetch_folder: {folder} cannot be made: {error.strerror}; name another") from None
 
 
 def _locked_folder(parent: Path) -> tuple[Path, int]:

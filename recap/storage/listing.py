@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import posixpath
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,10 +15,17 @@ LISTERS = 16
 
 
 def stored_files(folder: Location, pattern: str, trust_size: bool = False) -> dict[str, str]:
-    """Names below `folder` that match the glob `pattern`, in their order, each with its source version."""
+    """Names below `folder` that match the glob `pattern`, in their order, each with its source version.
+
+    Raises ValueError for an object whose name no path has.
+    """
+    root = f"{folder.path.rstrip('/')}/"
     with store_errors(folder):
-        found = folder.fs.glob(f"{folder.path}/{pattern}", detail=True)
-    files = {posixpath.relpath(name, folder.path): about for name, about in found.items() if about["type"] == "file"}
+        found = folder.fs.glob(glob.escape(root) + pattern, detail=True)
+    files = {name.removeprefix(root): about for name, about in found.items() if about["type"] == "file"}
+    for name in files:
+        if name != posixpath.normpath(name):
+            raise ValueError(f"{root}{name}: no file could have this object's name; give it another one")
     return {name: _version(files[name], trust_size) for name in sorted(files)}
 
 

@@ -42,6 +42,19 @@ def source(path: Location) -> Path | pa.BufferReader:
     return pa.BufferReader(read_bytes(path))
 
 
+def is_cut_off(folder: Location) -> bool:
+    """Whether nothing is to be seen of a folder where files were: its disk is not mounted, its store is silent."""
+    try:
+        if is_store(folder):
+            return not is_folder(folder)
+        with os.scandir(folder) as found:
+            return not any(found)
+    except PermissionError:
+        return is_store(folder)  # a local folder that may not be listed may hold files that can be read
+    except OSError:
+        return True
+
+
 def is_folder(path: Location) -> bool:
     """Whether there is a folder; in a store, an object below the prefix."""
     if not is_store(path):

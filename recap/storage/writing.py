@@ -6,6 +6,7 @@ nothing can be seen before its end.
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import tempfile
@@ -29,12 +30,16 @@ def write_atomically(path: Location, data: bytes) -> None:
 
 @contextmanager
 def written(path: Location) -> Iterator[Path]:
-    """A local file to fill: `path` holds what it does when the context ends well, and else what it held before."""
-    if is_store(path):
+    """A local file to fill: `path` holds what it does when the context ends well, and else what it held before.
+
+    What a link leads to is replaced, not the link; a pipe or a device is written to.
+    """
+    if is_store(path) or _is_device(path):
         with tempfile.TemporaryDirectory() as folder:
             yield (file := Path(folder, path.name))
             upload(file, path)
         return
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -55,8 +60,15 @@ def create(path: Location, data: bytes) -> None:
         path.fs.pipe_file(path.path, data, mode="create")
 
 
+def _is_device(path: Path) -> bool:
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
 def upload(file: Path, path: Location) -> None:
-    """Let the object `path` hold what the local `file` does."""
+    """Let the object `path` hold what the local `file` does, or give that to a pipe or device."""
+    if not is_store(path):
+        path.write_bytes(file.read_bytes())
+        return
     with store_errors(path):
         path.fs.put_file(str(file), path.path)
 
@@ -83,17 +95,25 @@ def remove_tree(folder: Location) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     elif folder.exists():
         with store_errors(folder):
-            folder.fs.rm(folder.path, recursive=True)
+            _remove_objects(folder)
+
+
+def _remove_objects(folder: Location) -> None:
+    if not glob.has_magic(folder.path):
+        folder.fs.rm(folder.path, recursive=True)
+        return
+    for name in folder.fs.find(folder.path):  # `rm` would take the folder's own name for a pattern
+        folder.fs.rm_file(name)
 
 
 def abort_uploads(folder: Location) -> None:
     """End the multipart uploads that a killed process left open below `folder`: they cost, and nobody sees them."""
     if not hasattr(folder.fs, "list_multipart_uploads"):
         return
-    bucket, _, prefix = folder.path.partition("/")
+    bucket, _, prefix = f"{folder.path.rstrip('/')}/".partition("/")
     with store_errors(folder):
         for open_upload in folder.fs.list_multipart_uploads(bucket):
-            if open_upload["Key"].startswith(f"{prefix}/"):
+            if open_upload["Key"].startswith(prefix):
                 folder.fs.call_s3(
                     "abort_multipart_upload", Bucket=bucket, Key=open_upload["Key"], UploadId=open_upload["UploadId"]
                 )

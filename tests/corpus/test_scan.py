@@ -23,6 +23,22 @@ def test_a_folder_lists_its_videos_in_order_of_name(tmp_path):
     assert only["uri"].to_pylist() == ["a/d.webm"]
 
 
+def test_a_folder_that_may_not_be_read_is_told(tmp_path, monkeypatch, caplog):
+    (tmp_path / "closed").mkdir()
+    for name in ("a.mp4", "closed/b.mp4"):
+        (tmp_path / name).touch()
+    real = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))  # a mode of 000 does not stop root
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert scan(CorpusSettings(str(tmp_path)))["uri"].to_pylist() == ["a.mp4"]
+    assert "cannot be read, nor their clips be seen: 1; the first: " in caplog.text and "closed" in caplog.text
+
+
 def test_an_id_knows_the_address_and_the_span_and_nothing_else():
     assert clip_id("é.mp4") == clip_id(unicodedata.normalize("NFD", "é.mp4"))
     assert len({clip_id("a"), clip_id("b"), clip_id("a", 0), clip_id("a", 0, 1), clip_id("a", None, 1)}) == 5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from recap import jobs
+from recap.corpus import CorpusSettings, scan
 from recap.corpus.root import root_of
 from recap.graph.nodes import Landmarks, look
 from recap.records import ClipError
@@ -20,8 +22,10 @@ from recap.storage import (
     address,
     children,
     create,
+    is_cut_off,
     is_store,
     location,
+    remove_tree,
     rename,
     stored_files,
     write_atomically,
@@ -35,10 +39,14 @@ def test_addresses():
     assert location("a/b") == Path("a/b") and location(Path("/x")) == Path("/x")
     assert location("file:///tmp/a%20b") == Path("/tmp/a b")
     assert location("/odd/s3://name") == Path("/odd/s3://name")
+    assert location("~/x") == Path.home() / "x" and location("file://localhost/a#b?c") == Path("/a#b?c")
     stored = location("s3://bucket/a/b/")
     assert str(stored) == "s3://bucket/a/b" and is_store(stored) and not is_store(Path("a"))
     with pytest.raises(ValueError, match="storage ftp:// is not known"):
         location("ftp://host/x")
+    for wrong in ("file://clips", "file://", "~nobody-of-that-name/x"):
+        with pytest.raises(ValueError, match=wrong):
+            location(wrong)
 
 
 @pytest.mark.parametrize("scheme", ["s3", "gs"])
@@ -63,6 +71,52 @@ def test_names_of_objects_may_hold_anything(bucket):
     assert list(stored_files(bucket / "folder", "**/*")) == [path.name]
     rename(path, path.with_name("b.torn"))
     assert [child.name for child in children(bucket / "folder")] == ["b.torn"]
+
+
+def test_a_folder_whose_name_looks_like_a_pattern_is_that_folder(bucket):
+    for name in ("run[1]/a.mp4", "run[1]/b/c.mp4", "run1/a.mp4", "run1/d.mp4"):
+        put(bucket / name, b"1")
+    assert list(stored_files(bucket / "run[1]", "**/*")) == ["a.mp4", "b/c.mp4"]
+    remove_tree(bucket / "run[1]")
+    assert list(stored_files(bucket, "**/*")) == ["run1/a.mp4", "run1/d.mp4"]
+    remove_tree(bucket / "run1")
+    assert not stored_files(bucket, "**/*")
+
+
+def test_a_name_that_no_path_has_is_refused(bucket):
+    put(bucket / "x", b"1")
+    bucket.fs.pipe_file(f"{bucket.path}/x//a.mp4", b"1")
+    with pytest.raises(ValueError, match=r"x//a\.mp4: no file could have"):
+        stored_files(bucket, "**/*")
+
+
+@pytest.mark.parametrize("pattern", ["**", "v/**", "v/*", "./v//*", "**/*.mp4"])
+def test_a_pattern_means_the_same_on_a_disk_and_in_a_store(bucket, tmp_path, pattern):
+    for name in ("a.mp4", "v/b.mp4", "v/w/c.mp4"):
+        put(bucket / name, b"1")
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_bytes(b"1")
+    disk, store = (scan(CorpusSettings(str(root), pattern=pattern))["uri"].to_pylist() for root in (tmp_path, bucket))
+    assert disk == store != []
+
+
+def test_a_store_that_is_gone_is_out_of_sight(hasty, bucket, proxy):
+    put(bucket / "v/a.mp4", b"1")
+    assert not is_cut_off(bucket / "v") and is_cut_off(bucket / "w")
+    proxy.behave(busy=1000)
+    assert is_cut_off(bucket / "v")
+
+
+def test_a_link_is_followed_and_a_pipe_is_written_to(tmp_path):
+    (tmp_path / "real").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("real")
+    write_atomically(tmp_path / "link", b"new")
+    assert (tmp_path / "real").read_bytes() == b"new" and (tmp_path / "link").is_symlink()
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE) as reader:
+        write_atomically(tmp_path / "pipe", b"through")
+        assert reader.stdout.read() == b"through"
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_an_object_is_created_once(bucket):
@@ -104,10 +158,25 @@ def test_a_copy_is_there_while_it_is_read_and_then_gone(bucket, tmp_path):
     with fetcher.local(str(bucket / "a.MP4")) as file:
         assert Path(file).read_bytes() == b"123" and Path(file).suffix == ".MP4"
     assert not Path(file).exists()
-    with fetcher.local("/local/a.mp4") as file:
-        assert file == "/local/a.mp4"
+    with fetcher.local("/local/a.mp4") as local:
+        assert local == "/local/a.mp4"
+    Path(file).parent.rmdir()  # as something that cleans up may do
+    with fetcher.local(str(bucket / "a.MP4")) as file:
+        assert Path(file).read_bytes() == b"123"
     fetcher.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_object_with_a_long_suffix_is_fetched_like_any_other(bucket, tmp_path):
+    put(bucket / f"a.{300 * 'x'}", b"123")
+    with Fetcher(str(tmp_path)).local(str(bucket / f"a.{300 * 'x'}")) as file:
+        assert Path(file).read_bytes() == b"123"
+
+
+def test_a_folder_for_copies_that_is_none_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"decode\.fetch_folder: .*file cannot be made: File exists"):
+        Fetcher(str(tmp_path / "file"))
 
 
 def test_what_cannot_be_fetched_is_an_error_of_the_clip(hasty, bucket, tmp_path, proxy):
