@@ -67,8 +67,7 @@ def _tell_of_closed_folders(folder: Path) -> None:
     for _ in os.walk(folder, onerror=closed.append):
         pass
     if closed:
-        count, first = len(closed), closed[0]
-        log.warning("folders of the corpus that cannot be read, nor their clips be seen: %d; the first: %s", count, first)
+        log.warning("folders that cannot be read, nor their clips be seen: %d; the first: %s", len(closed), closed[0])
 
 
 def _require_utf8(name: str) -> str:
