@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
+from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from recap import engines, ledger, shards
 from recap.cluster import joined, machine_of
@@ -22,7 +24,7 @@ from recap.pipeline import Pipeline
 from recap.planning import check, check_view, derive_keys, work_plan
 from recap.records import Clip, ClipError
 from recap.report.speed import engines_apart, narrowest
-from recap.storage import resolved
+from recap.storage import is_store, resolved
 from recap.timing import Calibration
 from recap.translation import TranslationSettings
 
@@ -93,7 +95,8 @@ def forecast(pipeline: Pipeline, clips: int, *, probe: int) -> Forecast:
     model = engines.fetch(pipeline.model, pipeline.engine)
     actors = caption_actors(pipeline.engine, machine, engines.fetched_bytes(model, pipeline.engine), clips)
     pipeline = replace(pipeline, engine=replace(pipeline.engine, actors=actors))
-    return project(pipeline, found, machine, clips, _read_bytes(chosen) / len(chosen))
+    clip_bytes = _clip_bytes(chosen, scanned, are_fetched=is_store(corpus_root(pipeline.corpus)))
+    return project(pipeline, found, machine, clips, clip_bytes)
 
 
 def _checked(pipeline: Pipeline) -> pa.Table:
@@ -199,7 +202,12 @@ def _paces(probe: Probe, machine: Machine, apart: int) -> list[float]:
     return paces
 
 
-def _read_bytes(chosen: pa.Table) -> int:
-    """Of the clips' files, as their source versions tell."""
+def _clip_bytes(chosen: pa.Table, scanned: pa.Table, *, are_fetched: bool) -> float:
+    """What is read for a clip, as source versions tell: spans share a file, but an object is fetched for each."""
+    clips_of = Counter()
+    if not are_fetched:
+        is_same = pc.is_in(scanned["uri"], chosen["uri"].combine_chunks())
+        clips_of.update(scanned["uri"].filter(is_same).to_pylist())
     sizes = (version.split("-")[0] for version in chosen["source_version"].to_pylist())
-    return sum(int(size) for size in sizes if size.isdigit())
+    read = zip(sizes, chosen["uri"].to_pylist(), strict=True)
+    return sum(int(size) / max(1, clips_of[uri]) for size, uri in read if size.isdigit()) / len(chosen)

@@ -5,12 +5,13 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from rich.console import Console
 
 from recap.engines import RehearsalEngine
 from recap.engines.front import RehearsalFront
-from recap.forecast import RAY_START_S, Forecast, Probe, forecast, foresee, project
+from recap.forecast import RAY_START_S, Forecast, Probe, _clip_bytes, forecast, foresee, project
 from recap.graph import calibration
 from recap.graph.sizing import Machine
 from recap.records import ClipError
@@ -35,6 +36,12 @@ def test_clips_are_probed_and_nothing_is_written(rehearsal, tmp_path):
     assert expected == pytest.approx(1000 / foreseen.clips_per_s, abs=RAY_START_S + 60)
     assert foreseen.read_bytes > 1000 * 1000 and foreseen.written_bytes > 1000 * 100
     assert not (tmp_path / "out").exists()
+
+
+def test_spans_of_a_file_share_it_and_an_object_is_fetched_for_each():
+    scanned = pa.table({"uri": ["a", "a", "b", "a"], "source_version": ["90-1", "90-1", "50-2", "90-1"]})
+    assert _clip_bytes(scanned.slice(1, 2), scanned, are_fetched=False) == (30 + 50) / 2
+    assert _clip_bytes(scanned.slice(1, 2), scanned, are_fetched=True) == (90 + 50) / 2
 
 
 def test_the_bottleneck_is_named_with_the_cores_that_would_mend_it(rehearsal):
