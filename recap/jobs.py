@@ -21,7 +21,7 @@ from recap.graph.reviewing import contexts
 from recap.graph.sizing import caption_actors
 from recap.graph.stopping import RayLost
 from recap.pipeline import Pipeline, from_recipe
-from recap.planning import check, check_view, derive_keys, work_plan
+from recap.planning import check, check_recipe, check_view, derive_keys, work_plan
 from recap.records import CAPTIONED, FILTERED, QUARANTINED
 from recap.report.log_file import log_file
 from recap.report.progress import Progress
@@ -139,10 +139,13 @@ def retry(
     """Caption again what was quarantined for `reason` (a stage, a kind, or `stage/kind`), and `clip_ids`.
 
     Runs with the settings of the output's recipe. Dying on the way undoes nothing: the clips are marked
-    first, and any later run goes on. Raises ValueError when there is no such clip, or no such run can start.
+    first, and any later run goes on. Raises ValueError when there is no such clip, no such run can start, or the
+    recipe's settings would now caption every clip anew.
     """
-    pipeline = from_recipe(ledger.read_recipe(output)["settings"], output)
+    recipe = ledger.read_recipe(output)
+    pipeline = from_recipe(recipe["settings"], output)
     check(pipeline)
+    check_recipe(recipe, pipeline)
     with ledger.lease(output) as epoch:
         _mark(output, epoch, reason, clip_ids)
     return run(pipeline, runner=runner, progress=progress)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -64,9 +64,7 @@ def plan(pipeline: Pipeline, *, limit: int | None = None) -> Plan:
     not count here.
     """
     scanned = check_corpus(pipeline)
-    model = engines.fetch(pipeline.model, pipeline.engine, weights=False)
-    translation = fetch_translator(pipeline.translation, weights=False)
-    keys = derive_keys(pipeline, model, frame_request(pipeline, model), translation)
+    keys = _keys_today(pipeline)
     output = location(pipeline.output.path)
     snapshot, growth = ledger.foresee_snapshot(output, scanned)
     committed = ledger.observe(snapshot, ledger.fragment_folder(output, keys.values["caption_key"]))
@@ -89,12 +87,27 @@ def _against_last(output: Location, keys: ledger.Keys, pipeline: Pipeline) -> di
     recipe = ledger.read_document(output, "recipe.json")
     if recipe is None:
         return {"stale": {}, "settings": {}}
-    changed = [name for name, value in keys.values.items() if recipe["keys"].get(name, value) != value]
-    before = recipe["key_settings"]
     return {
-        "stale": {name: ledger.differences(before.get(name, {}), keys.settings[name]) for name in changed},
+        "stale": _stale(recipe, keys),
         "settings": ledger.differences(recipe["settings"], pipeline.as_dict()),
     }
+
+
+def _stale(recipe: Mapping[str, Any], keys: ledger.Keys) -> dict[str, dict[str, tuple[Any, Any]]]:
+    changed = [name for name, value in keys.values.items() if recipe["keys"].get(name, value) != value]
+    before = recipe["key_settings"]
+    return {name: ledger.differences(before.get(name, {}), keys.settings[name]) for name in changed}
+
+
+def check_recipe(recipe: Mapping[str, Any], pipeline: Pipeline) -> None:
+    """Raise ValueError where `pipeline`, made from `recipe`, would caption every clip anew."""
+    stale = _stale(recipe, _keys_today(pipeline))
+    if "caption_key" in stale:
+        names = ", ".join(name for key in ("view_key", "caption_key") for name in stale.get(key, ()))
+        raise ValueError(
+            f"{pipeline.output.path}: its recipe.json no longer gives what its captions were made with ({names}): "
+            "first `recap run` the pipeline's own YAML (`recap plan` says what that captions again), then retry"
+        )
 
 
 def check(pipeline: Pipeline) -> pa.Table:
@@ -175,6 +188,13 @@ def check_view(pipeline: Pipeline) -> FrameRequest:
 def frame_request(pipeline: Pipeline, model: engines.ModelSettings) -> FrameRequest:
     """What a fetched model wants to see of a clip."""
     return engines.frame_request(model, pipeline.engine, pipeline.frames.count, pipeline.frames.view)
+
+
+def _keys_today(pipeline: Pipeline) -> ledger.Keys:
+    """`derive_keys`, with no weights downloaded."""
+    model = engines.fetch(pipeline.model, pipeline.engine, weights=False)
+    translation = fetch_translator(pipeline.translation, weights=False)
+    return derive_keys(pipeline, model, frame_request(pipeline, model), translation)
 
 
 def derive_keys(

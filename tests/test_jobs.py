@@ -370,6 +370,30 @@ def test_a_retry_of_nothing_is_refused_and_marks_nothing(rehearsal, corpus, tmp_
     assert not list((tmp_path / "out").rglob("*.retry"))
 
 
+PROMPTS = "prompt.instruction={main: Say what happens here., brief: Say it in one line.}"
+
+
+def test_a_retry_asks_the_prompts_in_their_order(rehearsal, corpus, tmp_path):
+    (corpus / "zero.mp4").touch()
+    run(rehearsal(PROMPTS))
+    summary = jobs.retry(tmp_path / "out", reason="probe", runner="loop")
+    assert (summary.captioned, summary.captioned_now) == (6, 0)
+    rows = records(tmp_path / "out").values()
+    assert {row["captions"][0]["prompt"] for row in rows if row["captions"]} == {"main"}
+
+
+def test_a_retry_that_would_caption_every_clip_anew_is_refused(rehearsal, corpus, tmp_path):
+    (corpus / "zero.mp4").touch()
+    run(rehearsal(PROMPTS))
+    recipe = tmp_path / "out/recipe.json"
+    recipe.write_text(json.dumps(json.loads(recipe.read_text()), sort_keys=True))
+    with pytest.raises(ValueError, match=r"\(prompts\): first `recap run`"):
+        jobs.retry(tmp_path / "out", reason="probe", runner="loop")
+    assert not list((tmp_path / "out").rglob("*.retry"))
+    assert run(rehearsal(PROMPTS)).captioned_now == 0
+    assert jobs.retry(tmp_path / "out", reason="probe", runner="loop").captioned_now == 0
+
+
 def test_a_truncated_clip_is_captioned_when_the_settings_say_so(rehearsal, corpus, tmp_path, home):
     make_truncated(corpus / "cut.mkv", home)
     assert run(rehearsal()).quarantined == 1

@@ -41,8 +41,8 @@ def output_errors() -> Iterator[None]:
 
 
 def write_json(path: Location, document: Any) -> None:
-    """Canonical, human-readable JSON: the same document is the same bytes."""
-    text = json.dumps(document, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+    """Human-readable JSON: the same document, in the same order, is the same bytes."""
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     write_atomically(path, text.encode())
 
 

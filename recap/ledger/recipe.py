@@ -96,12 +96,13 @@ def write_recipe(output: Location, corpus: str, keys: Keys, settings: Mapping[st
         "settings": dict(settings),
     }
     for folder in (output, fragment_folder(output, keys.values["caption_key"])):
-        if not _holds(folder / "recipe.json", json.loads(json.dumps(recipe))):
+        if not _holds(folder / "recipe.json", recipe):
             write_json(folder / "recipe.json", recipe)
 
 
-def _holds(path: Location, written: dict[str, Any]) -> bool:
+def _holds(path: Location, recipe: dict[str, Any]) -> bool:
+    """In that order too: the first prompt is the primary one."""
     try:
-        return read_json(path) == written
+        return json.dumps(read_json(path)) == json.dumps(recipe)
     except Damaged:
         return False
