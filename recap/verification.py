@@ -60,9 +60,19 @@ def _delivery(output: Location, manifest: dict[str, Any], snapshot: ledger.Snaps
     captions = Layer(committed, ledger.observe(snapshot, ledger.overlay_folder(output, key)))
     translations = {
         language: Layer(*(ledger.observe(snapshot, ledger.overlay_folder(output, k)) for k in _keys(each["key"], key)))
-        for language, each in manifest["translations"].items()
+        for language, each in _translations(output, manifest)
     }
     return Delivery(captions, translations, ReviewSettings(**settings), key)
+
+
+def _translations(output: Location, manifest: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """In the order of the settings, as shards have them; earlier manifests were sorted."""
+    try:
+        order = ledger.read_recipe(output)["settings"]["translation"]["languages"]
+    except ValueError:
+        order = []
+    places = {language: place for place, language in enumerate(order)}
+    return sorted(manifest["translations"].items(), key=lambda item: places.get(item[0], len(order)))
 
 
 def _keys(translation_key: str, review_key: str) -> tuple[str, str]:

@@ -48,6 +48,14 @@ def test_every_caption_has_its_translation_behind_it(run, tmp_path):
         assert row["caption"] == row["captions"][0]["text"]
 
 
+def test_languages_stand_in_the_order_of_the_settings(run, tmp_path):
+    _, rows = run("translation.languages=[zh, fr]", *CHINESE[1:])
+    assert {tuple(caption["language"] for caption in row["captions"]) for row in rows.values()} == {("en", "zh", "fr")}
+    manifest = tmp_path / "out/manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()), sort_keys=True))
+    assert verify(tmp_path / "out") == []
+
+
 def test_tars_hold_them_as_utf_8_under_their_language(run, tmp_path):
     summary, rows = run(*CHINESE)
     tars = [tmp_path / "out" / shard["path"] for shard in summary.shards if shard["kind"] == "webdataset"]
