@@ -12,6 +12,17 @@ from typing import Any
 import yaml
 
 VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+TIMESTAMP = "tag:yaml.org,2002:timestamp"
+UNREADABLE = (yaml.YAMLError, ValueError, RecursionError)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a date is a text."""
+
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != TIMESTAMP]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -33,32 +44,49 @@ class SettingsSource:
 def read_source(path: Path, overrides: Sequence[str] = ()) -> SettingsSource:
     """Read a YAML file. `${NAME}` and `${NAME:-default}` are taken from the environment.
 
-    Raises ValueError for a file that is missing or no YAML mapping, for an environment variable
-    without a value, and for an override that is not `key=value`.
+    Raises ValueError for a file that is missing, no YAML mapping or says a key twice, for an environment
+    variable without a value, and for an override that is not `key=value`.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        node, sections = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
+        node, sections = _parsed(path.read_text(encoding="utf-8"))
+        keys = list(_keys(node, ()))
     except FileNotFoundError:
         raise ValueError(f"there is no pipeline {path}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+    except (*UNREADABLE, OSError) as error:
         raise ValueError(f"{path} cannot be read as YAML: {error}") from None
     if not isinstance(node, yaml.MappingNode):
         raise ValueError(f"{path} must be a mapping of sections, such as corpus: and output:")
-    lines = dict(_lines(node, ()))
+    lines = _lines(path, keys)
     settings = {name: _expand(section) for name, section in sections.items() if section is not None}
     for override in overrides:
         dotted = _apply(settings, override)
-        lines.pop(dotted, None)
+        lines = {key: line for key, line in lines.items() if key[: len(dotted)] != dotted}
     return SettingsSource(str(path), settings, lines)
 
 
-def _lines(node: yaml.Node, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int]]:
+def _parsed(text: str) -> tuple[yaml.Node | None, Any]:
+    """What stands where, and its values."""
+    return yaml.compose(text, Loader=_Loader), yaml.load(text, Loader=_Loader)
+
+
+def _keys(node: yaml.Node | None, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int]]:
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             inner = (*path, str(key.value))
             yield inner, key.start_mark.line + 1
-            yield from _lines(value, inner)
+            yield from _keys(value, inner)
+    elif isinstance(node, yaml.SequenceNode):
+        for number, value in enumerate(node.value):
+            yield from _keys(value, (*path, str(number)))
+
+
+def _lines(path: Path, keys: list[tuple[tuple[str, ...], int]]) -> dict[tuple[str, ...], int]:
+    lines: dict[tuple[str, ...], int] = {}
+    for key, line in keys:
+        if key in lines:
+            raise ValueError(f"{path} says {'.'.join(key)} twice, on lines {lines[key]} and {line}: leave one out")
+        lines[key] = line
+    return lines
 
 
 def _expand(value: Any) -> Any:
@@ -83,16 +111,20 @@ def _apply(settings: dict[str, Any], override: str) -> tuple[str, ...]:
         raise ValueError(f"the override {override!r} is not of the form section.key=value")
     path = tuple(dotted.split("."))
     for depth, name in enumerate(path[:-1], start=1):
-        inner = settings.setdefault(name, {})
-        if not isinstance(inner, dict):
+        if settings.get(name) is None:
+            settings[name] = {}
+        settings = settings[name]
+        if not isinstance(settings, dict):
             raise ValueError(f"the override {override!r} goes below {'.'.join(path[:depth])}, which is no section")
-        settings = inner
     settings[path[-1]] = _expand(_value(text))
     return path
 
 
 def _value(text: str) -> Any:
+    """As YAML has it where that is all of the text: a glob, or a sentence with ` #` or `: ` in it, is its own value."""
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:  # a bare glob such as *.mp4
+        node, value = _parsed(text)
+    except UNREADABLE:
         return text
+    is_plain = isinstance(node, yaml.ScalarNode) and node.value == text.strip()
+    return value if is_plain or not text.strip() or text.lstrip()[0] in "[{'\"" else text

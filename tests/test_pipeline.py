@@ -54,10 +54,48 @@ def test_mistakes_are_named_with_their_line(tmp_path, text, message):
         load_pipeline(write(tmp_path, MINIMAL + text))
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model:\n  dtype: float32\n", r"says model twice, on lines 5 and 7"),
+        ("frames:\n  count: 8\n  view: pad\n  count: 4\n", r"says frames\.count twice, on lines 8 and 10"),
+        ("review:\n  words: {dense: [3, 9], dense: [4, 9]}\n", r"says review\.words\.dense twice, on lines 8 and 8"),
+        ("data:\n  sets:\n  - {path: a, path: b}\n", r"says data\.sets\.0\.path twice, on lines 9 and 9"),
+    ],
+)
+def test_what_is_said_twice_is_refused(tmp_path, text, message):
+    with pytest.raises(ValueError, match=message):
+        load_pipeline(write(tmp_path, MINIMAL + text))
+
+
 def test_all_mistakes_come_at_once(tmp_path):
     with pytest.raises(ValueError) as error:
         load_pipeline(write(tmp_path, MINIMAL + "frames:\n  cuont: 8\n  view: round\n"))
     assert "frames.cuont" in str(error.value) and "frames.view" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("prompt.instruction=Count the # of people", "Count the # of people"),
+        ("prompt.instruction=describe: what moves", "describe: what moves"),
+        ("prompt.instruction='describe: what moves'", "describe: what moves"),
+        ("prompt.instruction=- say it short", "- say it short"),
+        ("prompt.instruction=# of people", "# of people"),
+        ("prompt.instruction={main: Say it., brief: dense}", {"main": "Say it.", "brief": "dense"}),
+        ("output.path=2024-05-01", "2024-05-01"),
+        ("output.path=2024-13-45", "2024-13-45"),
+        ("output.path= out ", "out"),
+        ("corpus.pattern=[ab]*.mp4", "[ab]*.mp4"),
+        ("corpus.root=", None),
+        ("review.words.dense=[3, 9]", (3, 9)),
+    ],
+)
+def test_an_override_is_taken_whole(tmp_path, override, value):
+    value_of = load_pipeline(write(tmp_path, MINIMAL), ["review.words=", override])
+    for name in override.partition("=")[0].split("."):
+        value_of = value_of[name] if isinstance(value_of, dict) else getattr(value_of, name)
+    assert value_of == value
 
 
 @pytest.mark.parametrize("override", ["frames.count", "=3", "corpus.path.x=3"])
@@ -75,6 +113,10 @@ def test_what_is_no_yaml_mapping_is_refused(tmp_path):
         load_pipeline(write(tmp_path, "a: [b\n"))
     with pytest.raises(ValueError, match="YAML"):
         load_pipeline(write(tmp_path, "corpus: !python/object:os.system {}\n"))
+    with pytest.raises(ValueError, match=r"YAML: .*recursion"):
+        load_pipeline(write(tmp_path, "a: &a {b: *a}\n"))
+    with pytest.raises(ValueError, match=r"YAML: .*digits"):
+        load_pipeline(write(tmp_path, f"a: {'9' * 5000}\n"))
     with pytest.raises(ValueError, match=r"output\.formats is empty"):
         load_pipeline(write(tmp_path, MINIMAL.replace("path: out", "path: out\n  formats: []")))
     with pytest.raises(ValueError, match=r"output.*missing"):
