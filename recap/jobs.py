@@ -20,7 +20,7 @@ from recap.delivery import Delivery, Layer, verdict_key
 from recap.graph.reviewing import contexts
 from recap.graph.sizing import caption_actors
 from recap.graph.stopping import RayLost
-from recap.pipeline import Pipeline, from_recipe
+from recap.pipeline import Pipeline, absolute, from_recipe
 from recap.planning import check, check_recipe, check_view, derive_keys, work_plan
 from recap.records import CAPTIONED, FILTERED, QUARANTINED
 from recap.report.log_file import log_file
@@ -99,7 +99,7 @@ def run(
         log.info("run %d: captions are filed under %s", epoch, keys.values["caption_key"])
         ledger.check_owner(output, corpus_identity(pipeline.corpus))  # fetching may have taken hours
         ledger.sweep(output)
-        ledger.write_recipe(output, corpus_identity(pipeline.corpus), keys, pipeline.as_dict())
+        ledger.write_recipe(output, corpus_identity(pipeline.corpus), keys, absolute(pipeline.as_dict()))
         snapshot, _ = ledger.update_snapshot(output, scanned)
         del scanned  # from here on the snapshot's few bytes a clip are all that is held
         plan = work_plan(pipeline, model, request, translation, keys, epoch)

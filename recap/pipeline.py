@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,11 @@ from typing import Any
 from recap.corpus.settings import CorpusSettings
 from recap.engines.settings import EngineSettings, ModelSettings, PromptSettings
 from recap.graph.settings import RaySettings
+from recap.pllava.hub import absolute_name
 from recap.review.settings import ReviewSettings
 from recap.shards.settings import OutputSettings
 from recap.source import SettingsSource
-from recap.storage import Location
+from recap.storage import Location, is_store, location
 from recap.translation.settings import TranslationSettings
 from recap.typed import Typed
 from recap.video.settings import DecodeSettings, FramesSettings
@@ -74,6 +76,30 @@ def load_pipeline(path: str | Path, overrides: Sequence[str] = ()) -> Pipeline:
     Raises ValueError that names every problem with its line in the file.
     """
     return _TYPED.load(path, overrides)
+
+
+def _absolute_address(address: str) -> str:
+    place = location(address)
+    return str(place) if is_store(place) else os.path.abspath(place)
+
+
+_PLACES: dict[tuple[str, str], Callable[[str], str | None]] = {
+    ("corpus", "path"): _absolute_address,
+    ("corpus", "root"): _absolute_address,
+    ("output", "path"): _absolute_address,
+    ("model", "checkpoint"): absolute_name,
+    ("model", "base"): absolute_name,
+    ("translation", "checkpoint"): absolute_name,
+}
+
+
+def absolute(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The same effective settings for a process that works in another folder."""
+    named = {section: dict(values) for section, values in settings.items()}
+    for (section, name), named_anywhere in _PLACES.items():
+        if value := named.get(section, {}).get(name):
+            named[section][name] = named_anywhere(value)
+    return named
 
 
 def from_recipe(settings: Mapping[str, Any], output: Location) -> Pipeline:

@@ -13,7 +13,7 @@ from recap.corpus import caller_columns, corpus_identity, scan
 from recap.graph.plan import WorkPlan
 from recap.graph.sizing import local_machine, size_pools, translator_cpus
 from recap.graph.translating import TranslationPlan
-from recap.pipeline import Pipeline
+from recap.pipeline import Pipeline, absolute
 from recap.records import STATUSES, FrameRequest
 from recap.storage import Location, is_store, location, resolved
 from recap.translation import TranslationSettings, fetch_translator, translator_digest, translator_name
@@ -89,7 +89,7 @@ def _against_last(output: Location, keys: ledger.Keys, pipeline: Pipeline) -> di
         return {"stale": {}, "settings": {}}
     return {
         "stale": _stale(recipe, keys),
-        "settings": ledger.differences(recipe["settings"], pipeline.as_dict()),
+        "settings": ledger.differences(absolute(recipe["settings"]), absolute(pipeline.as_dict())),
     }
 
 

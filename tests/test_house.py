@@ -80,6 +80,7 @@ LAW = {
         "corpus",
         "engines",
         "graph",
+        "pllava",
         "review",
         "shards",
         "source",

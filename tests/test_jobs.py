@@ -394,6 +394,16 @@ def test_a_retry_that_would_caption_every_clip_anew_is_refused(rehearsal, corpus
     assert jobs.retry(tmp_path / "out", reason="probe", runner="loop").captioned_now == 0
 
 
+def test_an_output_finds_its_corpus_from_any_folder(rehearsal, corpus, tmp_path, monkeypatch):
+    (corpus / "zero.mp4").touch()
+    (tmp_path / "elsewhere/clips").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    run(rehearsal("corpus.path=clips", "output.path=out"))
+    monkeypatch.chdir("elsewhere")
+    assert jobs.root_of(tmp_path / "out") == corpus
+    assert jobs.retry(tmp_path / "out", reason="probe", runner="loop").quarantined == 1
+
+
 def test_a_truncated_clip_is_captioned_when_the_settings_say_so(rehearsal, corpus, tmp_path, home):
     make_truncated(corpus / "cut.mkv", home)
     assert run(rehearsal()).quarantined == 1

@@ -83,6 +83,15 @@ def test_settings_in_no_key_rerun_nothing(rehearsal):
     assert "since the last run" not in shown(plan(rehearsal()))
 
 
+def test_a_relative_path_is_no_other_setting(rehearsal, home, tmp_path, monkeypatch):
+    checkpoint = home / "pipelines/demo/random-pllava"
+    monkeypatch.chdir(tmp_path)
+    relative = f"model.checkpoint={os.path.relpath(checkpoint)}"
+    jobs.run(rehearsal("corpus.path=clips", "output.path=out", relative), runner="loop")
+    planned = plan(rehearsal(f"model.checkpoint={checkpoint}"))
+    assert (planned.stale, planned.settings) == ({}, {})
+
+
 def test_what_a_run_would_refuse_is_refused(rehearsal, corpus):
     jobs.run(rehearsal(), runner="loop")
     shutil.copytree(corpus, corpus.parent / "other")

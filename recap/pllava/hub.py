@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,13 @@ _SHIPPED = {"pocket": _POCKET / "checkpoint", "pocket-en-zh": _POCKET / "transla
 def named_folder(checkpoint: str | Path) -> Path:
     """The folder that `checkpoint` means where it is no hub id; it need not exist."""
     return _SHIPPED.get(str(checkpoint)) or Path(checkpoint).expanduser()
+
+
+def absolute_name(name: str | None) -> str | None:
+    """`name` for a process that works in another folder: a hub id, or the name of something shipped, stays as it is."""
+    if not name or name in _SHIPPED or not Path(name).expanduser().exists():
+        return name
+    return os.path.abspath(Path(name).expanduser())
 
 
 def resolve_checkpoint(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from recap.pllava.hub import absolute_name
 from recap.training.settings import (
     DataSettings,
     StartSettings,
@@ -54,20 +55,15 @@ def absolute(recipe: Recipe) -> Recipe:
     sets = tuple(
         replace(each, path=_resolved(each.path), root=each.root and _resolved(each.root)) for each in recipe.data.sets
     )
-    model = replace(recipe.model, checkpoint=_here(recipe.model.checkpoint), base=_here(recipe.model.base))
+    model, base = recipe.model, absolute_name(recipe.model.base)
     return replace(
         recipe,
-        model=model,
+        model=replace(model, checkpoint=absolute_name(model.checkpoint), base=base),
         data=replace(recipe.data, sets=sets),
-        train=replace(recipe.train, deepspeed=_here(recipe.train.deepspeed)),
+        train=replace(recipe.train, deepspeed=absolute_name(recipe.train.deepspeed)),
         output=replace(recipe.output, path=_resolved(recipe.output.path)),
     )
 
 
 def _resolved(path: str) -> str:
     return str(Path(path).expanduser().resolve())
-
-
-def _here(path: str | None) -> str | None:
-    """A hub id or the name of a shipped file stays what it is."""
-    return _resolved(path) if path and Path(path).expanduser().exists() else path
