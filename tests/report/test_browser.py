@@ -182,6 +182,16 @@ def test_frames_are_drawn_and_provenance_unfolds(page):
     assert "probe/empty_file the file is empty" in error.inner_text() and not error.locator("img").count()
 
 
+def test_what_is_not_known_of_a_file_is_left_out(opened, tmp_path, monkeypatch):
+    filmed(monkeypatch)
+    unknown = {"duration_s": None, "coverage": None, "end_s": 1.5}
+    output = write_output(tmp_path / "out", [row(0, status=QUARANTINED, error_stage="decode", **unknown)])
+    page = opened(write_page(output, tmp_path, output / "report/index.html", rows=100, strips=100))
+    page.click("summary")
+    assert page.locator(".facts dt:text-is('file') + dd").inner_text() == "1920×1080, h264, 25 fps"
+    assert "start to 1.5 s" in page.locator("article").inner_text()
+
+
 def test_a_callers_column_hides_nothing_of_ours(opened, tmp_path, monkeypatch):
     filmed(monkeypatch)
     said = (caption("A cat.", model="ours"),)

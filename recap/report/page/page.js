@@ -13,6 +13,7 @@ function make(tag, kind, ...inner) {
 
 const whole = (number) => number.toLocaleString("en");
 const rounded = (number, digits = 2) => number.toLocaleString("en", {maximumFractionDigits: digits});
+const measured = (number, unit) => number === null ? "" : `${rounded(number, 3)} ${unit}`;
 const percent = (share) => `${Math.round(100 * share)} %`;
 const plain = (name) => name.replaceAll("_", " ");
 
@@ -146,7 +147,7 @@ function text(caption) {
 
 function span({start_s: start, end_s: end}) {
   if (start === null && end === null) return null;
-  return make("span", "quiet", `${start === null ? "start" : `${rounded(start, 3)} s`} to ${end === null ? "end" : `${rounded(end, 3)} s`}`);
+  return make("span", "quiet", `${measured(start, "s") || "start"} to ${measured(end, "s") || "end"}`);
 }
 
 function facts(entry) {
@@ -155,7 +156,8 @@ function facts(entry) {
     clip: entry.clip_id, ordinal: entry.ordinal,
     model: [...new Set(texts.map((each) => `${each.model} (${each.language})`))].join(", "),
     ended: texts.map((each) => `${each.language} ${each.finish_reason} after ${each.output_tokens} tokens`).join(", "),
-    file: entry.width ? `${entry.width}×${entry.height}, ${entry.codec}, ${rounded(entry.fps, 3)} fps, ${rounded(entry.duration_s, 3)} s` : "",
+    file: [entry.width && `${entry.width}×${entry.height}`, entry.codec, measured(entry.fps, "fps"), measured(entry.duration_s, "s")]
+      .filter(Boolean).join(", "),
     decoder: entry.decoder, coverage: entry.coverage === null ? "" : percent(entry.coverage),
     "frame times (s)": entry.frame_times_s.map((time) => rounded(time, 3)).join("  "),
     caption_key: entry.caption_key, review_key: entry.review_key,
