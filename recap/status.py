@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any
 
 from recap import ledger
@@ -20,7 +21,8 @@ class Status:
     `state` is `running` (somebody holds the lease), `died` (its holder never gave it back), `stopped`
     (clips remain, or lack one of their languages) or `complete`. `untranslated` counts captioned clips
     without a language, where there are any. `holder` has epoch, pid, host and since. `last_commit_s` is how many
-    seconds ago the newest fragment was written, `generation` what readers see; None where there is none.
+    seconds ago the newest fragment of captions or translations was written, `generation` what readers see; None where
+    there is none.
     """
 
     output: str
@@ -38,13 +40,14 @@ def status(output: Location) -> Status:
     recipe = ledger.read_recipe(output)
     who, is_held = ledger.holder(output)
     folder = ledger.fragment_folder(output, recipe["keys"]["caption_key"])
+    overlays = ledger.translation_folders(output, recipe["keys"])
     snapshot = ledger.read_snapshot(output)
     committed = None if snapshot is None else ledger.observe(snapshot, folder)
     manifest = ledger.read_document(output, "manifest.json")
     cut = manifest["reconciliation"] if manifest and manifest["caption_key"] == recipe["keys"]["caption_key"] else {}
     books, lacking = _books(committed, cut), {}
     if committed is not None:
-        lacking = ledger.untranslated(committed, ledger.translation_folders(output, recipe["keys"]))
+        lacking = ledger.untranslated(committed, overlays)
     return Status(
         output=str(output),
         state=_state(who is not None, is_held, books, lacking),
@@ -52,7 +55,7 @@ def status(output: Location) -> Status:
         books=books,
         untranslated={language: clips for language, clips in lacking.items() if clips},
         reasons={} if committed is None else dict(sorted(committed.reasons().items())),
-        last_commit_s=_last_commit_s(folder),
+        last_commit_s=_last_commit_s((folder, *overlays.values())),
         generation=None if manifest is None else manifest["generation"],
     )
 
@@ -75,9 +78,9 @@ def _state(has_holder: bool, is_held: bool, books: Mapping[str, int], lacking: M
     return "complete" if is_complete else "stopped"
 
 
-def _last_commit_s(folder: Location) -> float | None:
+def _last_commit_s(folders: Iterable[Location]) -> float | None:
     times = []
-    for path in children(folder):
+    for path in chain.from_iterable(map(children, folders)):
         if path.suffix != ".parquet":
             continue
         with suppress(FileNotFoundError):  # merged away meanwhile

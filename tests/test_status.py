@@ -60,6 +60,15 @@ def test_the_age_of_the_last_commit(rehearsal, tmp_path):
     assert 499 < status(tmp_path / "out").last_commit_s < 560
 
 
+def test_translations_are_commits_too(rehearsal, tmp_path):
+    jobs.run(rehearsal("translation.languages=[zh]", "translation.engine=rehearsal"), runner="loop")
+    captions, translations = ((tmp_path / "out").glob(f"{folder}/*/*.parquet") for folder in ("fragments", "overlays"))
+    for age, fragments in ((900, captions), (500, translations)):
+        for fragment in fragments:
+            os.utime(fragment, (time.time() - age,) * 2)
+    assert 499 < status(tmp_path / "out").last_commit_s < 560
+
+
 def test_a_run_that_has_only_begun_has_empty_books(tmp_path):
     with pytest.raises(ValueError, match="no run has begun"):
         status(tmp_path)
