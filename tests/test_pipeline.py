@@ -68,6 +68,26 @@ def test_what_is_said_twice_is_refused(tmp_path, text, message):
         load_pipeline(write(tmp_path, MINIMAL + text))
 
 
+@pytest.mark.parametrize(
+    "override",
+    [
+        "decode.timeout_s=.inf",
+        "decode.timeout_s=1e+10",
+        "decode.memory_gb=.nan",
+        "decode.memory_gb=1e+10",
+        "decode.fetch_gb=.inf",
+        "output.commit_every_s=1e+10",
+        "output.grace_s=.nan",
+        "review.compression_ratio=.inf",
+        "review.length_ratio=[0.5, .inf]",
+    ],
+)
+def test_numbers_that_no_machine_can_keep_are_refused(tmp_path, override):
+    name = override.partition("=")[0]
+    with pytest.raises(ValueError, match=name):
+        load_pipeline(write(tmp_path, MINIMAL), [override])
+
+
 def test_all_mistakes_come_at_once(tmp_path):
     with pytest.raises(ValueError) as error:
         load_pipeline(write(tmp_path, MINIMAL + "frames:\n  cuont: 8\n  view: round\n"))

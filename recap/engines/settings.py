@@ -14,7 +14,7 @@ _NAME = re.compile("[a-z0-9][a-z0-9_-]*")
 class ModelSettings:
     """Which PLLaVA captions the clips."""
 
-    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
+    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True, "allow_inf_nan": False}
 
     checkpoint: str = ""
     """A folder, a hub id, or `pocket`, the small model that ships with recap and knows a world of moving shapes.
@@ -81,7 +81,7 @@ class PromptSettings:
 class EngineSettings:
     """What runs the model, and how captions are decoded."""
 
-    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
+    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True, "allow_inf_nan": False}
 
     kind: Literal["transformers", "vllm", "rehearsal"] = "transformers"
     """`vllm` wants the extra of that name installed; `rehearsal` writes made-up captions with no model, to try out

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 class RaySettings:
     """Where the work runs."""
 
-    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
+    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True, "allow_inf_nan": False}
 
     address: str | None = None
     """A running cluster (`auto`, or `host:port`); without it a local session is started."""

@@ -42,7 +42,7 @@ def output_errors() -> Iterator[None]:
 
 def write_json(path: Location, document: Any) -> None:
     """Human-readable JSON: the same document, in the same order, is the same bytes."""
-    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     write_atomically(path, text.encode())
 
 

@@ -12,7 +12,7 @@ from recap.typed import Typed
 class LearnSettings:
     """How long and how fast something learns."""
 
-    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
+    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True, "allow_inf_nan": False}
 
     steps: int
     """Batches that are learnt from."""

@@ -30,7 +30,7 @@ WORDS_OF_OTHERS = (3, 600)
 class ReviewSettings:
     """Which captions are fit to train on, and what happens to the others."""
 
-    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
+    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True, "allow_inf_nan": False}
 
     repair: bool = True
     """Ask the model once more, decoding differently, for a caption that fails; the better one is kept."""
@@ -50,7 +50,8 @@ class ReviewSettings:
     repeated_share: float = 0.2
     """The share of a caption's words that may lie in sentences already said."""
     compression_ratio: float = 3.0
-    """How many times smaller zlib may make a caption; one that packs better says the same again and again."""
+    """How many times smaller zlib may make a caption; one that packs better says the same again and again. No caption
+    reaches 1000."""
     echo_words: int = 8
     """This many of the prompt's words in a row are an echo."""
     foreign_letters: int = 0

@@ -10,7 +10,7 @@ from typing import Literal
 class OutputSettings:
     """What is delivered, and where."""
 
-    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
+    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True, "allow_inf_nan": False}
 
     path: str
     """The output folder: a local path, `file://`, `s3://` or `gs://`. It belongs to one corpus; run again to go on."""
@@ -30,8 +30,8 @@ class OutputSettings:
             raise ValueError("output.rows_per_shard must be at least 1")
         if not self.formats:
             raise ValueError("output.formats is empty: name parquet, webdataset or both")
-        if self.commit_every_s <= 0:
-            raise ValueError("output.commit_every_s must be above 0")
+        if not 0 < self.commit_every_s <= 1e6:
+            raise ValueError("output.commit_every_s must be above 0, up to a million")
         if self.grace_s < 0:
             raise ValueError("output.grace_s must be 0 or more")
         if self.include_video and "webdataset" not in self.formats:

@@ -44,7 +44,7 @@ class ScratchSettings:
 class StartSettings:
     """What training starts from."""
 
-    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
+    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True, "allow_inf_nan": False}
 
     checkpoint: str = ""
     """A folder or hub id: an image LLaVA, or a PLLaVA to go on from."""
@@ -68,7 +68,7 @@ class StartSettings:
 class DataSet:
     """Conversations, and the folder that their media lie in."""
 
-    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
+    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True, "allow_inf_nan": False}
 
     path: str
     """A JSON list of `{video or image, QA: [{i, q, a}], optional start, end}`, or a folder with such files at any
@@ -87,7 +87,7 @@ class DataSet:
 class DataSettings:
     """What is learnt from."""
 
-    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
+    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True, "allow_inf_nan": False}
 
     sets: tuple[DataSet, ...]
     """The files of conversations, each with its weight."""
@@ -111,7 +111,7 @@ class DataSettings:
 class LoraSettings:
     """The low-rank update that is trained on the frozen language model."""
 
-    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
+    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True, "allow_inf_nan": False}
 
     rank: int = 128
     """Columns of its two factors."""
@@ -131,7 +131,7 @@ class LoraSettings:
 class TrainSettings:
     """How it is learnt; the defaults are those of the paper."""
 
-    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
+    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True, "allow_inf_nan": False}
 
     trainable: tuple[Part, ...] = ("projector", "lora")
     """What learns; everything else is frozen."""
@@ -182,7 +182,7 @@ class TrainSettings:
 class TrainOutputSettings:
     """Where the result goes."""
 
-    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
+    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True, "allow_inf_nan": False}
 
     path: str
     """The folder for `full/` and `adapter/`, the loss curve and the states to go on from."""
@@ -201,7 +201,7 @@ class TrainOutputSettings:
 class TrainRaySettings:
     """Training on a Ray cluster."""
 
-    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
+    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True, "allow_inf_nan": False}
 
     workers: int = 0
     """Training processes on the cluster; 0 trains here (one process, or those that `torchrun` starts)."""

@@ -14,7 +14,7 @@ _CODE = re.compile("[a-z]{2,3}")
 class TranslationSettings:
     """Which languages captions are put into, and by what."""
 
-    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
+    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True, "allow_inf_nan": False}
 
     languages: tuple[str, ...] = ()
     """Two-letter codes, such as `zh`; none translates nothing. They can be added to a finished output."""

@@ -28,7 +28,7 @@ class FramesSettings:
 class DecodeSettings:
     """How clips are read, and what happens to bad files."""
 
-    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
+    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True, "allow_inf_nan": False}
 
     workers: int | Literal["auto"] = "auto"
     """Decoding processes. `auto` takes the cores that engines leave, and where engines compute on the CPU one for each
@@ -64,12 +64,9 @@ class DecodeSettings:
     def __post_init__(self) -> None:
         if self.workers != "auto" and self.workers < 1:
             raise ValueError(f"decode.workers is {self.workers}; say 'auto' or a number from 1")
-        if self.memory_gb <= 0:
-            raise ValueError(f"decode.memory_gb is {self.memory_gb}; it must be positive")
-        if self.fetch_gb <= 0:
-            raise ValueError(f"decode.fetch_gb is {self.fetch_gb}; it must be positive")
-        if self.timeout_s <= 0:
-            raise ValueError(f"decode.timeout_s is {self.timeout_s}; it must be positive")
+        for name in ("memory_gb", "timeout_s", "fetch_gb"):
+            if not 0 < getattr(self, name) <= 1e6:  # far above it the system's own limits and clocks overflow
+                raise ValueError(f"decode.{name} is {getattr(self, name)}; it must be above 0, up to a million")
 
     @property
     def fetch_bytes(self) -> int:
