@@ -49,13 +49,20 @@ def _on_output(command: Callable[..., None]) -> Callable[..., None]:
 
 
 class _Group(click.Group):
-    """Turns ValueError, which is how recap reports a user's mistake, into a message and exit 2."""
+    """Turns ValueError, which is how recap reports a user's mistake, into a message and exit 2.
+
+    So it does, with exit 1, for a file that the system does not let be read or written.
+    """
 
     def invoke(self, ctx: click.Context):
         try:
             return super().invoke(ctx)
         except ValueError as error:
             raise click.UsageError(str(error)) from error
+        except OSError as error:
+            if error.filename is None:
+                raise
+            raise click.ClickException(f"{error.strerror} ({error.filename2 or error.filename})") from error
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

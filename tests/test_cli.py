@@ -110,6 +110,22 @@ def test_mistakes_are_usage_errors(pipeline, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_file_that_cannot_be_written_or_named_is_a_message(rehearsal, pipeline, tmp_path):
+    jobs.run(rehearsal(), runner="loop")
+    folder, file, long = tmp_path / "folder", tmp_path / "file", tmp_path / ("x" * 300)
+    folder.mkdir()
+    file.touch()
+    for arguments, message in [
+        (("export", tmp_path / "out", folder), f"Is a directory ({folder})"),
+        (("export", tmp_path / "out", file / "x.csv"), f"File exists ({file})"),
+        (("view", tmp_path / "out", "--page", folder), f"Is a directory ({folder})"),
+        (("run", pipeline, f"corpus.path={long}"), f"File name too long ({long})"),
+        (("plan", pipeline, f"output.path={long}"), f"File name too long ({long}/recipe.json)"),
+    ]:
+        result = invoke(*arguments)
+        assert result.exit_code == 1 and f"Error: {message}" in result.stderr, result.output
+
+
 def test_config_commands(pipeline):
     import yaml
 
