@@ -62,6 +62,17 @@ def test_the_settings_that_make_captions_stale_are_named(rehearsal, override, ke
     assert f"{keys[0]} changed ({setting})" in text and "captioned again" in text
 
 
+@pytest.mark.parametrize("change", ["frames.count=8", "prompt.instruction=short", "translation.max_new_tokens=9"])
+def test_going_back_to_earlier_settings_is_told_from_a_change(rehearsal, change):
+    chinese = ("translation.languages=[zh]", "translation.engine=rehearsal")
+    jobs.run(rehearsal(*chinese), runner="loop")
+    jobs.run(rehearsal(*chinese, change), runner="loop")
+    planned = plan(rehearsal(*chinese))
+    assert (planned.to_do, planned.to_translate) == (0, {"zh": 0}) and planned.stale
+    text = shown(planned)
+    assert "had a run before" in text and "captioned again" not in text and "translated again" not in text
+
+
 def test_quantised_captions_are_others_and_cards_are_not(corpus, tmp_path):
     def caption_key(*overrides):
         path = tmp_path / "pipeline.yaml"

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.markup import escape
 
-from recap.records import QUARANTINED
+from recap.records import CAPTIONED, QUARANTINED
 from recap.report.listing import print_listing
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ RERUNS = {
     "translation_key": "stored captions are translated again, and none is made",
     "review_key": "stored captions are judged again, and none is made",
 }
+RETURNS = "these settings had a run before: what it made counts and is not made again"
 SHOWN = 60
 
 
@@ -57,9 +58,17 @@ def _changes(plan: Plan) -> Iterator[str]:
         yield f"  {name}: {_short(before)} → {_short(after)}"
     for key, settings in plan.stale.items():
         if settings:
-            yield f"{key} changed ({', '.join(settings)}): {RERUNS[key.split('/')[0]]}"
+            consequence = RETURNS if _had_a_run(plan, key) else RERUNS[key.split("/")[0]]
+            yield f"{key} changed ({', '.join(settings)}): {consequence}"
     if not plan.stale:
         yield "no key changed: nothing is captioned again for these settings"
+
+
+def _had_a_run(plan: Plan, key: str) -> bool:
+    name, _, language = key.partition("/")
+    if name == "translation_key":
+        return plan.to_translate[language] < plan.done[CAPTIONED] + plan.to_do
+    return name != "review_key" and any(plan.done.values())
 
 
 def print_forecast(forecast: Forecast | str, console: Console) -> None:
