@@ -28,7 +28,8 @@ def print_captions(output: Location, rows: int, console: Console) -> None:
     for record in islice(read_rows(output, manifest, COLUMNS), rows):
         table.add_row(escape(record["uri"]), "\n".join(_lines(record)))
     console.print(table, highlight=False)
-    console.print(f"{output}/shards/{manifest['generation']} holds them all", highlight=False, soft_wrap=True)
+    where = f"{output}/shards/{manifest['generation']}"
+    console.print(f"{where} holds them all", markup=False, highlight=False, soft_wrap=True)
 
 
 def _lines(record: Mapping[str, Any]) -> Iterator[str]:

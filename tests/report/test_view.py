@@ -28,6 +28,11 @@ def test_translations_stand_below_their_caption(tmp_path):
     assert not any("Cat." in line for line in rest)
 
 
+def test_an_outputs_path_is_printed_as_it_is(tmp_path):
+    *_, last = shown(tmp_path / "o[/x]", row(0, (caption("A cat."),)))
+    assert last == f"{tmp_path}/o[/x]/out/shards/abc holds them all"
+
+
 def test_wide_signs_keep_the_columns(tmp_path):
     long = "一只猫在浅色背景上慢慢地向右移动，" * 6
     lines = shown(tmp_path, row(0, (caption(long),), uri="猫猫.mp4"), row(1, (caption("Cat."),), uri="a-cat.mp4"))
