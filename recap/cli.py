@@ -217,6 +217,7 @@ def plan(pipeline: Path, overrides: tuple[str, ...], limit: int | None, probe: i
     from recap.planning import plan
     from recap.report.plan import print_forecast, print_plan
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the folder of what is probed goes
     settings = load_pipeline(pipeline, overrides)
     planned = plan(settings, limit=limit)
     forecast = foresee(settings, planned.to_do, probe)
@@ -413,12 +414,13 @@ def schema(training: bool) -> None:
 @PIPELINE
 @OVERRIDES
 def validate(pipeline: Path, overrides: tuple[str, ...]) -> None:
-    """Check the settings of PIPELINE, and its prompts against a checkpoint that is here."""
+    """Check the settings of PIPELINE and its prompts, which are measured against a checkpoint that is here."""
     from recap.pipeline import load_pipeline
-    from recap.planning import check_view
+    from recap.planning import check_prompts, check_view
     from recap.pllava.hub import named_folder
 
     settings = load_pipeline(pipeline, overrides)
+    check_prompts(settings)
     if named_folder(settings.model.checkpoint).is_dir():
         check_view(settings)
     click.echo(f"{pipeline} is valid")

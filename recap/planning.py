@@ -174,6 +174,11 @@ def _translator_problem(settings: TranslationSettings) -> str | None:
     return None
 
 
+def check_prompts(pipeline: Pipeline) -> None:
+    """Raise ValueError for a template that is not known, or a text that it has no place for. Needs no checkpoint."""
+    engines.prompt_texts(pipeline.prompt)
+
+
 def check_view(pipeline: Pipeline) -> FrameRequest:
     """What the model wants to see of a clip; ValueError when prompt, video and answer exceed its context.
 

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from recap import jobs
+from recap import forecast, jobs
 from recap.cli import _finish, main
 
 RECAP = str(Path(sys.executable).with_name("recap"))
@@ -96,6 +99,17 @@ def test_plan_prints_what_a_run_would_do(pipeline, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_plan_that_is_terminated_leaves_nothing(pipeline, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(forecast, "_probe", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        assert invoke("plan", pipeline).exit_code == 143
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert not list(tmp_path.glob("recap-plan-*"))
+
+
 def test_mistakes_are_usage_errors(pipeline, tmp_path):
     for arguments, message in [
         (("run", tmp_path / "none.yaml"), "no pipeline"),
@@ -133,6 +147,9 @@ def test_config_commands(pipeline):
     assert shown["frames"]["count"] == 8 and shown["output"]["rows_per_shard"] == 10_000
     assert json.loads(invoke("config", "schema").stdout)["properties"]["corpus"]
     assert "is valid" in invoke("config", "validate", pipeline).stdout
+    for model in ("engine.kind=rehearsal", "engine.kind=transformers"):
+        result = invoke("config", "validate", pipeline, model, "model.checkpoint=a/b", "prompt.template=plan")
+        assert result.exit_code == 2 and "did you mean 'plain'" in result.stderr
 
 
 def test_validate_measures_the_prompt_against_the_model(pipeline, home):
