@@ -133,9 +133,9 @@ class Work:
 
     def _translate(self, translate: RunGraph, plan: TranslationPlan, bars: Progress, stop: Stop) -> None:
         before = None
-        for _ in range(self.plan.ray.rounds):
+        for number in range(self.plan.ray.rounds):
             ordinals = self.untranslated(plan.language)
-            if stop or not len(ordinals) or len(ordinals) == before:
+            if stop or not len(ordinals) or (number > 1 and len(ordinals) == before):
                 return
             before = len(ordinals)
             bars.start_translating(before, plan.language)
@@ -144,6 +144,8 @@ class Work:
                 if stop:
                     break
                 clips = list(self._captioned(ordinals[start : start + step]))
+                if number % 2:
+                    clips.reverse()  # a graph ends where a translator dies again and again; this comes from behind
                 with self._losses(stop):
                     for done in translate(clips):
                         bars.add_translated(done)

@@ -105,6 +105,19 @@ def test_a_language_that_is_lacking_is_told_before_and_meanwhile(run, rehearsal,
     assert (status(tmp_path / "out").state, status(tmp_path / "out").untranslated) == ("complete", {})
 
 
+def test_a_clip_that_every_translator_dies_of_holds_up_no_other(run, rehearsal, monkeypatch):
+    _, rows = run("review.repair=false")
+    first, translate = min(row["ordinal"] for row in rows.values()), translating.TranslateStage.translate
+
+    def dies(stage, clips):
+        if any(clip.ordinal == first for clip, _ in clips):
+            raise WorkerLost("it died")
+        return translate(stage, clips)
+
+    monkeypatch.setattr(translating.TranslateStage, "translate", dies)
+    assert jobs.run(rehearsal(*CHINESE), runner="loop").untranslated == {"zh": 1}
+
+
 def test_a_stop_begins_no_further_graph(run, rehearsal, monkeypatch):
     run("review.repair=false")
     monkeypatch.setattr(work, "CLIPS_AN_ACTOR", 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
@@ -13,9 +14,11 @@ from recap.ledger import FragmentWriter
 from recap.records import CAPTIONED, Caption, Clip, Record
 from recap.review import ReviewSettings
 from recap.storage import Location
-from recap.translation import TranslationSettings, open_translator, translate_captions
+from recap.translation import TranslationSettings, open_translator, translate_captions, untranslated
 
+log = logging.getLogger(__name__)
 BLOCK_CLIPS = 256  # what a crash may cost; each block is a fragment
+PLAIN = "A dog runs across a field."  # a translator that fails on this one is broken, or does not know the language
 Captioned = tuple[Clip, tuple[Caption, ...]]
 
 
@@ -47,13 +50,28 @@ class TranslateStage:
     def translate(self, clips: Sequence[Captioned]) -> int:
         """How many clips have their translations; they are committed when this returns."""
         plan = self.plan
-        flat = [caption for _, captions in clips for caption in captions]
-        done = iter(translate_captions(flat, plan.language, self.translator, plan.translator_name, plan.review))
+        done = iter(self._translations([(clip, caption) for clip, captions in clips for caption in captions]))
         for clip, captions in clips:
             texts = tuple(next(done) for _ in captions)
             self.writer.append(Record(clip, CAPTIONED, plan.caption_key, plan.review_key, texts))
         self.writer.flush()
         return len(clips)
+
+    def _translations(self, sources: Sequence[tuple[Clip, Caption]]) -> list[Caption]:
+        """In order; in halves where the translator fails on all together, and empty for a caption it fails on alone."""
+        plan = self.plan
+        captions = [caption for _, caption in sources]
+        try:
+            return translate_captions(captions, plan.language, self.translator, plan.translator_name, plan.review)
+        except Exception as error:
+            said = repr(error)
+        self.translator.translate([PLAIN], plan.language)
+        if len(sources) > 1:
+            half = len(sources) // 2
+            return self._translations(sources[:half]) + self._translations(sources[half:])
+        ((clip, caption),) = sources
+        log.warning("%s has no %s translation of its caption %s: %s", clip.uri, plan.language, caption.prompt, said)
+        return [untranslated(caption, plan.language, plan.translator_name, plan.review)]
 
     def close(self) -> None:
         """Let the model go."""

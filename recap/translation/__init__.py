@@ -4,7 +4,7 @@ from recap.translation.base import Translation, Translator
 from recap.translation.opening import fetch_translator, open_translator, translator_digest, translator_name
 from recap.translation.settings import TranslationSettings
 from recap.translation.text import typeset
-from recap.translation.translating import source_sha, translate_captions
+from recap.translation.translating import source_sha, translate_captions, untranslated
 
 __all__ = [
     "Translation",
@@ -17,4 +17,5 @@ __all__ = [
     "translator_digest",
     "translator_name",
     "typeset",
+    "untranslated",
 ]

@@ -10,6 +10,8 @@ from recap.review import FAIL, Context, ReviewSettings, keep_better, review_tran
 from recap.translation.base import Translation, Translator
 from recap.translation.text import typeset
 
+SILENCE = Translation("", "stop", 0)
+
 
 def source_sha(text: str) -> str:
     """What links a translation to the caption that it renders: sha256 of its UTF-8 text, in hex."""
@@ -33,6 +35,11 @@ def translate_captions(
     return attempts
 
 
+def untranslated(source: Caption, language: str, model: str, settings: ReviewSettings) -> Caption:
+    """What stands for the translation of a caption that the translator fails on: an empty one, flagged as that."""
+    return _caption(source, SILENCE, language, model, Context(settings))
+
+
 def _attempt(
     captions: Sequence[Caption],
     language: str,
@@ -44,8 +51,7 @@ def _attempt(
     spoken = [place for place, caption in enumerate(captions) if caption.text]
     found = translator.translate([captions[place].text for place in spoken], language, second=second) if spoken else []
     texts = dict(zip(spoken, found, strict=True))
-    silence = Translation("", "stop", 0)
-    return [_caption(c, texts.get(place, silence), language, model, context) for place, c in enumerate(captions)]
+    return [_caption(c, texts.get(place, SILENCE), language, model, context) for place, c in enumerate(captions)]
 
 
 def _caption(source: Caption, said: Translation, language: str, model: str, context: Context) -> Caption:
