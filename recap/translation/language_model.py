@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from functools import partial
 
-from recap.engines import UNWATCHED, Request, complete
+from recap.engines import UNWATCHED, Completion, Request, complete
 from recap.engines.settings import ModelSettings
 from recap.engines.transformers_engine import TransformersEngine
 from recap.pllava.checkpoint import load_language_model
-from recap.pllava.prompts import render_text_prompt
+from recap.pllava.prompts import IMAGE, render_text_prompt
 from recap.translation.base import Translation
 from recap.translation.names import language_name
 from recap.translation.settings import TranslationSettings
@@ -37,15 +37,20 @@ class LanguageModelTranslator:
             device="cuda" if settings.gpus_per_actor else "cpu",
         )
         self._positions = language_model.config.max_position_embeddings
-        self._engine = TransformersEngine(
-            language_model, end_token_ids=config.eos_token_ids, batch_size=settings.batch_size
+        self._open = partial(
+            TransformersEngine, language_model, end_token_ids=config.eos_token_ids, batch_size=settings.batch_size
         )
+        self._engine = self._open()
 
     def translate(self, texts: Sequence[str], language: str, *, second: bool = False) -> list[Translation]:
         penalty = SECOND_PENALTY if second else 1.0
         requests = [self._request(str(place), text, language, penalty) for place, text in enumerate(texts)]
-        done = {each.request_id: each for each in complete(self._engine, requests, self._watch)}
-        return [self._translation(done[request.request_id]) for request in requests]
+        try:
+            done = {each.request_id: each for each in complete(self._engine, filter(None, requests), self._watch)}
+        except Exception:
+            self._engine = self._open()  # this one still has the other texts
+            raise
+        return [self._translation(done.get(str(place))) for place in range(len(texts))]
 
     def instruction(self, language: str) -> str:
         return self._settings.instruction.replace("{language}", language_name(language)).replace("{text}", "").strip()
@@ -53,13 +58,17 @@ class LanguageModelTranslator:
     def close(self) -> None:
         self._engine.close()
 
-    def _request(self, name: str, text: str, language: str, penalty: float) -> Request:
-        asked = self._settings.instruction.replace("{language}", language_name(language)).replace("{text}", text)
+    def _request(self, name: str, text: str, language: str, penalty: float) -> Request | None:
+        """None where the model's context has no room for an answer."""
+        shown = text.replace(IMAGE, " ")  # there is none here
+        asked = self._settings.instruction.replace("{language}", language_name(language)).replace("{text}", shown)
         ids = self._tokenizer(render_text_prompt(self._template, asked))["input_ids"]
-        room = max(1, min(self._settings.max_new_tokens, self._positions - len(ids)))
-        return Request(name, room, token_ids=tuple(ids), repetition_penalty=penalty)
+        room = min(self._settings.max_new_tokens, self._positions - len(ids))
+        return Request(name, room, token_ids=tuple(ids), repetition_penalty=penalty) if room > 0 else None
 
-    def _translation(self, completion: Any) -> Translation:
+    def _translation(self, completion: Completion | None) -> Translation:
+        if completion is None:
+            return Translation("", "length", 0)
         text = self._tokenizer.decode(completion.token_ids, skip_special_tokens=True).strip()
         is_whole = completion.finish_reason == "stop"
         return Translation(text, "stop" if is_whole else "length", len(completion.token_ids))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -33,6 +34,7 @@ class Seq2SeqTranslator:
         self._model = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=self._dtype()).to(self._device).eval()
         self._model.generation_config.max_length = None  # else it warns at every call that ours counts
         self._kind = self._model.config.model_type
+        self._positions = getattr(self._model.config, "max_position_embeddings", sys.maxsize)
 
     def _dtype(self) -> str:
         is_auto = self._settings.dtype == "auto"
@@ -73,7 +75,7 @@ class Seq2SeqTranslator:
 
     @torch.inference_mode()
     def _batch(self, texts: list[str], extra: dict[str, Any], second: bool) -> Iterator[Translation]:
-        limit = self._settings.max_new_tokens
+        limit = min(self._settings.max_new_tokens, self._positions)
         asked = self._tokenizer(texts, return_tensors="pt", padding=True, truncation=True).to(self._device)
         search = SECOND if second else {"num_beams": self._settings.beams}
         rows = self._model.generate(**asked, do_sample=False, max_new_tokens=limit, **search, **extra)

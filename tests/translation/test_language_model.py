@@ -7,7 +7,7 @@ from recap.engines import ModelSettings
 from recap.pllava import load_pllava
 from recap.pllava.prompts import render_text_prompt
 from recap.pllava.random_checkpoint import write_random_checkpoint
-from recap.translation import TranslationSettings
+from recap.translation import Translation, TranslationSettings
 from recap.translation.language_model import LanguageModelTranslator
 
 TEXTS = ["A bird crosses the river.", "A red boat lies on the water, and a dog looks at it."]
@@ -38,6 +38,32 @@ def test_no_more_is_asked_for_than_the_context_holds(checkpoint):
     translator = LanguageModelTranslator(ModelSettings(str(checkpoint), dtype="float32"), "plain", settings)
     request = translator._request("0", TEXTS[0], "zh", 1.0)
     assert request.length + request.max_new_tokens == translator._positions
+    translator.close()
+
+
+def test_what_has_no_room_in_the_context_stays_empty_and_holds_up_no_other(checkpoint):
+    settings = TranslationSettings(("zh",), "llm", max_new_tokens=4)
+    translator = LanguageModelTranslator(ModelSettings(str(checkpoint), dtype="float32"), "plain", settings)
+    long, short = translator.translate(["word " * translator._positions, TEXTS[0]], "zh")
+    assert long == Translation("", "length", 0) and short == translator.translate(TEXTS[:1], "zh")[0]
+    translator.close()
+
+
+def test_a_caption_that_holds_the_image_token_is_asked_about_without_it(checkpoint):
+    settings = TranslationSettings(("zh",), "llm", max_new_tokens=4)
+    translator = LanguageModelTranslator(ModelSettings(str(checkpoint), dtype="float32"), "plain", settings)
+    assert translator.translate(["A bird <image>."], "zh") == translator.translate(["A bird  ."], "zh")
+    translator.close()
+
+
+def test_a_text_that_the_engine_fails_on_leaves_nothing_behind(checkpoint, monkeypatch):
+    settings = TranslationSettings(("zh",), "llm", max_new_tokens=4)
+    translator = LanguageModelTranslator(ModelSettings(str(checkpoint), dtype="float32"), "plain", settings)
+    alone = translator.translate(TEXTS[1:], "zh")
+    monkeypatch.setattr(translator._engine, "step", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        translator.translate(TEXTS, "zh")
+    assert translator.translate(TEXTS[1:], "zh") == alone
     translator.close()
 
 

@@ -67,6 +67,14 @@ def test_a_second_attempt_searches_otherwise(marian, monkeypatch):
     assert [how["num_beams"] for how in asked] == [1, 4] and "no_repeat_ngram_size" in asked[1]
 
 
+def test_no_more_is_written_than_the_decoder_has_positions_for(marian, monkeypatch):
+    opened = Seq2SeqTranslator(marian(), TranslationSettings(checkpoint="here", max_new_tokens=100))
+    monkeypatch.setattr(opened._model.generation_config, "eos_token_id", None)
+    opened._model.final_logits_bias[0, 5] = 1e4  # the same piece for ever
+    (found,) = opened.translate(TEXTS[:1], "zh")
+    assert (found.finish_reason, found.output_tokens) == ("length", 64)
+
+
 def test_models_for_several_targets_are_told_which(marian):
     opened = translator(marian("cmn_Hans", "jpn"))
     assert opened._target("zh") == (">>cmn_Hans<< ", {})
