@@ -60,8 +60,8 @@ def _parts(run: str) -> list[str]:
 
 
 def numeral(run: str) -> float:
-    """The value of a Chinese numeral below a hundred million."""
-    total = section = digit = 0
+    """The value of a Chinese numeral below a hundred million; of one that goes on and on, infinity."""
+    total, section, digit = 0.0, 0, 0
     for sign in run:
         if sign in _DIGITS:
             digit = _DIGITS[sign]
@@ -69,4 +69,4 @@ def numeral(run: str) -> float:
             total, section, digit = (total + section + digit) * 10_000, 0, 0
         else:
             section, digit = section + (digit or 1) * _UNITS[sign], 0
-    return float(total + section + digit)
+    return total + section + digit

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from recap.review.facts import COLOURS, figures, lost_colours, lost_numbers, numeral
@@ -16,6 +18,7 @@ from recap.review.facts import COLOURS, figures, lost_colours, lost_numbers, num
         ("两百零四", 204),
         ("一千", 1000),
         ("三万二千", 32000),
+        ("千万" * 100, math.inf),
     ],
 )
 def test_chinese_numerals(run, value):
