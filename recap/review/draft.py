@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
 
 from recap.records import Caption
 
 _EAST = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-_WORD = re.compile(rf"[{_EAST}]|[^\W_{_EAST}]+(?:['’-][^\W_{_EAST}]+)*")
+_LETTERS = rf"[^\W_{_EAST}]+"
+# Vowels and the like within a word, from Hebrew to Sinhala. Thai has no spaces: a mark stands for the end of a word.
+_MARKS = "".join(sign for sign in map(chr, range(0x590, 0xE00)) if unicodedata.category(sign) in ("Mn", "Mc"))
+_WORD = re.compile(rf"[{_EAST}]|{_LETTERS}(?:['’-]{_LETTERS}|[{_MARKS}\u200c\u200d]+(?:{_LETTERS})?)*")
+STOPS = ".!?।॥۔؟։።။។"  # those with a space behind them
 _EASTERN = re.compile(f"[{_EAST}]")
 _SENTENCE_END = re.compile(
-    r"(?<=[.!?][\"'”’)])\s+|(?<=[.!?])\s+|(?<=[。！？；][”’」』）])|(?<=[。！？；])(?![”’」』）])|\n+"
+    rf"(?<=[{STOPS}][\"'”’)])\s+|(?<=[{STOPS}])\s+|(?<=[。！？；][”’」』）])|(?<=[。！？；])(?![”’」』）])|\n+"
 )
 _QUOTED = re.compile(
-    r"\"[^\"]*\"|“[^”]*”|‘[^’]*’|「[^」]*」|『[^』]*』|《[^》]*》|«[^»]*»|(?<!\w)'(?:[^'\n]|(?<=\w)'(?=\w))+'(?!\w)"
+    r"\"[^\"]*\"|„[^“”]*[“”]|“[^”]*”|‘[^’]*’|「[^」]*」|『[^』]*』|《[^》]*》|«[^»]*»|(?<!\w)'(?:[^'\n]|(?<=\w)'(?=\w))+'(?!\w)"
 )
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 
 from recap.review.context import Context
-from recap.review.draft import Draft
+from recap.review.draft import STOPS, Draft
+from recap.review.language import reads_english
 
 _LEFTOVERS = re.compile(
     r"<[^<>]{0,20}>|\[/?[A-Z]{2,8}\]|\b(?:user|assistant|human|system|answer|caption|description|output|response)\s*:"
     r"|\b(?:n/?a|none|null|nan|nil|undefined|empty|unknown|no caption|no description)\b|(?:无|暂无描述|空)(?=\W*$)",
     re.I,
 )
-_FINAL = re.compile(r"[.!?。！？]$")
+_FINAL = re.compile(f"[{STOPS}。！？]$")
+_WITHOUT_STOPS = {"lo", "th"}
 _TRAILING_OFF = re.compile(r"(?:\.{2,}|…|[,，、;；:：\-–—(（\[“‘「&/])$")
-_SYMBOLS = re.compile("[\\s\u2190-\u2bff\ufe0f\U0001f000-\U0001faff]{1,16}$")
+_SYMBOLS = re.compile("(?:[\\s\u200b-\u200f\u2190-\u2bff\ufe0f\U0001f000-\U0001faff]|[0-9#*]\ufe0f?\u20e3){1,16}$")
+_LOW_QUOTED = re.compile("„([^“”]*)[“”]")
 _INCHES = re.compile(r"\d\"")
 _CLOSERS = "\"'”’」』》»)）]*_`"
 _OPEN_AND_CLOSE = ("“”", "「」", "『』", "《》", "()", "（）", "[]")
@@ -38,17 +41,18 @@ def is_truncated(draft: Draft, context: Context) -> bool:
 
 def is_finished(draft: Draft) -> bool:
     """The text ends as a sentence, a closed quotation, a list or a short title does."""
-    text = _SYMBOLS.sub("", draft.text.strip()).rstrip("*_`")
+    text = _LOW_QUOTED.sub(r"“\1”", _SYMBOLS.sub("", draft.text.strip()).rstrip("*_`"))
+    language = draft.caption.language
     bare = text.rstrip(_CLOSERS).rstrip()
     quoted_end = len(bare) < len(text)
     if _TRAILING_OFF.search(bare):
         return quoted_end and _balanced(text)
-    last = draft.words[-1] if draft.words else ""
+    last = draft.words[-1] if draft.words and reads_english(language) else ""
     if _FINAL.search(bare):
         return last not in _DANGLING_ALWAYS and _balanced(text)
     if quoted_end:
         return _balanced(text)
-    return last not in _DANGLING and _needs_no_stop(draft)
+    return language in _WITHOUT_STOPS or (last not in _DANGLING and _needs_no_stop(draft))
 
 
 def _needs_no_stop(draft: Draft) -> bool:

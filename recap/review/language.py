@@ -19,15 +19,21 @@ SCRIPTS = {
     "devanagari": "\u0904-\u0963",
     "thai": "\u0e01-\u0e4e",
 }
+_IN_LATIN = (
+    "af az bs ca ceb cs cy da de en es et eu fi fr ga gl ha hr hu id is it jv lt lv ms mt nb nl nn no pl pt ro sk sl so"
+    " sq sv sw tl tr vi xh yo zu"
+)
 _WRITTEN_IN = {
+    **dict.fromkeys(_IN_LATIN.split(), ("latin",)),
     **dict.fromkeys(("zh", "yue"), ("han",)),
-    **dict.fromkeys(("ru", "uk", "bg", "be", "mk", "kk"), ("cyrillic",)),
+    **dict.fromkeys(("ru", "uk", "bg", "be", "mk", "kk", "ky", "mn"), ("cyrillic",)),
     **dict.fromkeys(("ar", "fa", "ur"), ("arabic",)),
     **dict.fromkeys(("hi", "mr", "ne"), ("devanagari",)),
     "ja": ("han", "kana"),
     "ko": ("hangul", "han"),
     "el": ("greek",),
     "he": ("hebrew",),
+    "sr": ("cyrillic", "latin"),
     "th": ("thai",),
 }
 _LETTERS = {name: re.compile(f"[{ranges}]") for name, ranges in SCRIPTS.items()}
@@ -75,7 +81,7 @@ def has_mixed_scripts(draft: Draft, context: Context) -> bool:
     """Letters of another script outside quotation marks and brackets, in a text that is mostly in its own."""
     expected = scripts_of(draft.caption.language)
     text = draft.unquoted
-    if text.isascii() and "latin" in expected:
+    if not expected or (text.isascii() and "latin" in expected):
         return False
     counts = script_counts(_INTRODUCED.sub(" ", _BRACKETED.sub(" ", text)))
     own = sum(counts[script] for script in expected)
@@ -92,12 +98,16 @@ def _latin_prose(text: str, own: int, context: Context) -> bool:
 
 
 def own_share(text: str, language: str) -> float:
-    """The part of a text's words that are in the language's scripts; five Chinese characters weigh three words."""
-    if text.isascii():
-        return float("latin" in scripts_of(language) or not _LATIN_WORD.search(text))
+    """The part of a text's words that are in the language's scripts, all where it has none that is known.
+
+    Five Chinese characters weigh three words.
+    """
+    scripts = scripts_of(language)
+    if not scripts or text.isascii():
+        return float(not scripts or "latin" in scripts or not _LATIN_WORD.search(text))
     weights = {name: len(pattern.findall(text)) for name, pattern in _WORDS.items()}
     total = sum(weight * _EASTERN_WEIGHT.get(name, 1) for name, weight in weights.items())
-    own = sum(weights[name] * _EASTERN_WEIGHT.get(name, 1) for name in scripts_of(language))
+    own = sum(weights[name] * _EASTERN_WEIGHT.get(name, 1) for name in scripts)
     return own / total if total else 1.0
 
 
@@ -107,5 +117,11 @@ def script_counts(text: str) -> dict[str, int]:
 
 
 def scripts_of(language: str) -> tuple[str, ...]:
-    """The scripts that a language is written in; Latin for one that is not listed."""
-    return _WRITTEN_IN.get(language, ("latin",))
+    """The scripts that a language is written in; none for one that is not listed."""
+    return _WRITTEN_IN.get(language, ())
+
+
+def reads_english(language: str) -> bool:
+    """English words in a text mean what they do in English: it is that, or is written in another script."""
+    scripts = scripts_of(language)
+    return language == "en" or bool(scripts and "latin" not in scripts)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from recap.review.context import Context
 from recap.review.draft import Draft, words
+from recap.review.language import reads_english
 
 _SEEN = r"(?:video|image|picture|clip|footage|frame|file|media|content|attachment|visual)s?"
 _DONE = (
@@ -80,7 +81,11 @@ _SHOP_SHARE = 0.2
 def is_refusal(draft: Draft, context: Context) -> bool:
     """Outside quotation marks there is a narrator or a listener, or the talk is of a model or of a failure."""
     text = draft.unquoted
-    if _SPEAKS.search(text) or says_i(text) or (not text.isascii() and _SPEAKS_CHINESE.search(text)):
+    if not text.isascii() and _SPEAKS_CHINESE.search(text):
+        return True
+    if not reads_english(draft.caption.language):
+        return False
+    if _SPEAKS.search(text) or says_i(text):
         return True
     own = draft.own_sentences
     return any(talks_shop(words(sentence)) for sentence in {*own[:1], *own[-1:]})

@@ -6,11 +6,13 @@ from recap.review.draft import sentences, word_count, words
 def test_words_are_lower_case_and_chinese_ones_single_characters():
     assert words("The dog's ball, at 3.5 km: RED-HOT!") == ("the", "dog's", "ball", "at", "3", "5", "km", "red-hot")
     assert words("一只cat跑") == ("一", "只", "cat", "跑")
+    assert words("लकड़ी का घर है।") == ("लकड़ी", "का", "घर", "है")
 
 
 def test_sentences_end_at_either_kind_of_full_stop_and_at_line_ends():
     assert sentences('He says "Go." Then he goes.\n- one\n') == ('He says "Go."', "Then he goes.", "- one")
     assert sentences("他走了。“再见！”她说。") == ("他走了。", "“再见！”", "她说。")
+    assert sentences("वह चला। वह रुका।") == ("वह चला।", "वह रुका।")
     assert sentences(" \n") == ()
 
 

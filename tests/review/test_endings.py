@@ -44,6 +44,7 @@ def test_sentences_that_break_off(draft, text):
         "He nods (and smiles).",
         "**A man walks.**",
         "The dog sleeps. 😴",
+        "The dog sleeps. 👨\u200d👩\u200d👧 1\ufe0f\u20e3\u200b",
         'A 5" nail. It bends.',
         "一名男子走过街道。",
         "墙上写着“欢迎”",

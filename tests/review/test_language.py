@@ -78,6 +78,7 @@ def test_scripts_are_counted_by_letter_and_weighed_by_word():
     assert own_share("three long words 五个汉字呢", "en") == pytest.approx(0.5)
     assert own_share("12 + 3", "zh") == 1
     assert own_share("only latin", "zh") == 0
+    assert own_share("улаан хоёр", "tt") == own_share("latin", "tt") == 1  # whose script is not listed
 
 
 def test_the_identifier_names_the_likeliest_first():

@@ -60,3 +60,45 @@ def test_other_languages_are_compared_by_length_alone():
     assert review_translation(ENGLISH, translation, Context()).flags == ("off_length",)
     generous = Context(ReviewSettings(length_ratio=(0.1, 2.0)))
     assert review_translation(ENGLISH, translation, generous).flags == ()
+
+
+SNOW = Caption(
+    "dense",
+    "Two children in red jackets run across a snowy field. In the background there are tall trees and a wooden house.",
+)
+
+
+@pytest.mark.parametrize(
+    "language, text",
+    [
+        ("bn", "লাল জ্যাকেট পরা দুটি শিশু তুষারময় মাঠ জুড়ে দৌড়াচ্ছে। পটভূমিতে লম্বা গাছ এবং একটি কাঠের বাড়ি রয়েছে।"),
+        ("cs", "Dvě děti v červených bundách běží přes zasněžené pole. Na ceduli na dřevěném domě stojí „Pozor“."),
+        ("de", "Zwei Kinder in roten Jacken laufen über ein Feld. Ein Mann vor dem Holzhaus zieht seine Jacke an."),
+        ("de", "Zwei Kinder in roten Jacken laufen über ein Feld. Auf dem Holzhaus im Hintergrund steht „Vorsicht.“"),
+        ("hi", "लाल जैकेट पहने दो बच्चे बर्फीले मैदान में दौड़ रहे हैं। पृष्ठभूमि में ऊँचे पेड़ और लकड़ी का एक घर है।"),
+        ("it", "I bambini con le giacche rosse corrono sulla neve. I cani marroni sono vicino a una casa di legno."),
+        ("mn", "Улаан хүрэмтэй хоёр хүүхэд цастай талбайгаар гүйж байна. Ард нь өндөр модод, модон байшин харагдана."),
+        ("sv", "Två barn i röda jackor springer över ett snöigt fält. I bakgrunden finns höga träd och ett trähus."),
+        ("th", "เด็กสองคนสวมแจ็คเก็ตสีแดงวิ่งข้ามทุ่งหิมะ ด้านหลังมีต้นไม้สูงและบ้านไม้"),
+        ("ur", "سرخ جیکٹ پہنے دو بچے برفیلے میدان میں دوڑ رہے ہیں۔ پس منظر میں اونچے درخت اور لکڑی کا ایک گھر ہے۔"),
+    ],
+)
+def test_a_good_translation_passes_in_its_language(language, text):
+    assert review_translation(SNOW, Caption("dense", text, language=language), Context()).flags == ()
+
+
+@pytest.mark.parametrize(
+    "language, text, flags",
+    [
+        (
+            "de",
+            "Zwei Kinder in roten Jacken laufen über ein verschneites Feld. Im Hintergrund stehen hohe",
+            ("truncated",),
+        ),
+        ("hi", "लाल जैकेट पहने दो बच्चे बर्फीले मैदान में दौड़ रहे हैं। पृष्ठभूमि में ऊँचे पेड़ और लकड़ी का", ("truncated",)),
+        ("sv", SNOW.text, ("wrong_language",)),
+        ("hi", SNOW.text, ("wrong_language",)),
+    ],
+)
+def test_and_a_bad_one_fails_in_it(language, text, flags):
+    assert review_translation(SNOW, Caption("dense", text, language=language), Context()).flags == flags
