@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from recap.review import sentences
 from recap.translation.names import NO_SPACES
 
 _HAN = r"\u3400-\u9fff\uf900-\ufaff"
 _WIDE = r"\u3000-\u303f\uff00-\uffef"
-_FULL_WIDTH = {",": "，", ";": "；", ":": "：", "?": "？", "!": "！", "(": "（", ")": "）"}
-_MARK = re.compile(r"[,;:?!()]")
+_FULL_WIDTH = {",": "，", ";": "；", ":": "：", "?": "？", "!": "！"}
+_MARK = re.compile(r"[,;:?!]")
+_BRACKETS = re.compile(r"\(([^()]*)\)")
+_CHINESE = re.compile(rf"[{_HAN}{_WIDE}]")
 _STRAY_SPACE = re.compile(rf"(?<=[{_HAN}{_WIDE}])[ \t]+(?=[{_HAN}{_WIDE}“”‘’])|(?<=[“”‘’])[ \t]+(?=[{_HAN}])")
 _FULL_STOP = re.compile(rf"(?<=[{_HAN}{_WIDE}”’]) ?\.(?=\s|$|[{_HAN}“])")
 _ELLIPSIS = re.compile(r"\.{3,}|…+")
@@ -44,12 +47,23 @@ def typeset(text: str, language: str) -> str:
 def _chinese(text: str) -> str:
     text = _ELLIPSIS.sub("……", text)
     text = _STRAY_SPACE.sub("", text)
-    text = _MARK.sub(lambda match: _full_width(match, text), text)
+    text = _BRACKETS.sub(partial(_wide_brackets, text), text)
+    text = _MARK.sub(partial(_full_width, text), text)
     text = _FULL_STOP.sub("。", text)
     return _STRAY_SPACE.sub("", re.sub(rf"(?<=[{_WIDE}]) +| +(?=[{_WIDE}])", "", text))
 
 
-def _full_width(match: re.Match[str], text: str) -> str:
+def _wide_brackets(text: str, match: re.Match[str]) -> str:
+    """Both of a pair where either has a Chinese sign beside it."""
+    inside = match[1].strip()
+    beside = _beside(text, match) + inside[:1] + inside[-1:]
+    return f"（{inside}）" if _CHINESE.search(beside) else match[0]
+
+
+def _full_width(text: str, match: re.Match[str]) -> str:
     """Marks beside Chinese signs; those within numbers and foreign words stay."""
-    beside = text[: match.start()].rstrip()[-1:] + text[match.end() :].lstrip()[:1]
-    return _FULL_WIDTH[match[0]] if re.search(rf"[{_HAN}{_WIDE}]", beside) else match[0]
+    return _FULL_WIDTH[match[0]] if _CHINESE.search(_beside(text, match)) else match[0]
+
+
+def _beside(text: str, match: re.Match[str]) -> str:
+    return text[: match.start()].rstrip()[-1:] + text[match.end() :].lstrip()[:1]

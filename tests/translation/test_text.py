@@ -29,6 +29,9 @@ def test_pieces_are_joined_as_the_language_writes():
         ("招牌(写着 OPEN 24)很亮...", "招牌（写着 OPEN 24）很亮……"),
         ("时间是 10:30, 比分 3.5", "时间是 10:30，比分 3.5"),
         ("1,000 人在 St. Louis, Missouri 的街上", "1,000 人在 St. Louis, Missouri 的街上"),
+        ("背景中有一座木屋 (Chalet).", "背景中有一座木屋（Chalet）。"),
+        ("(A) 一只狗 (B-2), 一只猫", "（A）一只狗（B-2），一只猫"),
+        ("1,000 人在 St. Louis (MO), Missouri 的街上", "1,000 人在 St. Louis (MO), Missouri 的街上"),
         ("cafe\u0301 在左侧。", "café 在左侧。"),
     ],
 )
