@@ -53,7 +53,13 @@ class Pipeline:
             raise ValueError(
                 "model.checkpoint is missing: name a folder or a hub id (or engine.kind: rehearsal to try without one)"
             )
-
+        prompts = self.prompt.instructions
+        for name in prompts if len(prompts) > 1 else ():
+            if name in self.translation.languages:
+                raise ValueError(
+                    f"prompt.instruction: the name {name!r} is in translation.languages too, and the texts of both "
+                    f"would be <clip_id>.{name}.txt; give the prompt another name"
+                )
         if self.translation.languages and self.translation.engine == "llm" and self.engine.kind == "rehearsal":
             raise ValueError(
                 "translation.engine llm asks the captioner's own model, and engine.kind rehearsal has none"

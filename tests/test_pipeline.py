@@ -46,6 +46,10 @@ def test_overrides_and_environment(tmp_path, monkeypatch):
         ("frames:\n  view: round\n", r"line 8: frames\.view: .*'crop'"),
         ("frames:\n  count: many\n", r"line 8: frames\.count: .*not 'many'"),
         ("engine:\n  max_new_tokens: 0\n", r"engine\.max_new_tokens"),
+        (
+            "prompt:\n  instruction: {dense: dense, zh: short}\ntranslation:\n  {languages: [zh], engine: llm}\n",
+            r"the texts of both would be <clip_id>\.zh\.txt",
+        ),
         ("engine:\n  kind: ${NO_SUCH_VARIABLE}\n", "NO_SUCH_VARIABLE is not set"),
     ],
 )
