@@ -85,9 +85,9 @@ def run(
     budget.seconds(_with_actors(pipeline, 1))  # refuses what it must
     scanned = check(pipeline)
     request = check_view(pipeline)
+    translation = fetch_translator(pipeline.translation)
     model = engines.fetch(pipeline.model, pipeline.engine)
     engines.check_fetched(model, pipeline.engine)
-    translation = fetch_translator(pipeline.translation)
     keys = derive_keys(pipeline, model, request, translation)
     output = location(pipeline.output.path)
     with (

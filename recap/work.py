@@ -228,7 +228,8 @@ def _graphs(runner: Runner, plan: WorkPlan, clip: Clip) -> Iterator[_Graphs]:
 
         with ray_session(plan.ray.address):
             if plan.ray.address is not None:
-                checkpoints = filter(None, (plan.model.checkpoint, plan.model.base))
+                translators = {each.settings.checkpoint for each in plan.translations if each.settings.has_model}
+                checkpoints = filter(None, (plan.model.checkpoint, plan.model.base, *translators))
                 needs = {
                     "needs_vllm": plan.engine.kind == "vllm",
                     "needs_nvdec": plan.decode.hardware == "nvdec",

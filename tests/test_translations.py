@@ -182,6 +182,7 @@ def test_on_ray_it_is_the_same(run, rehearsal, ray_session, tmp_path):
         (("translation.languages=[english]", "translation.engine=llm"), "no code of another language"),
         (("translation.languages=[zh]", "translation.engine=llm"), "rehearsal has none"),
         (("translation.languages=[zh]", "translation.checkpoint=nowhere"), "no checkpoint folder"),
+        (("translation.languages=[de]", "translation.checkpoint=pocket"), "the model has one target, zh, not de"),
         ((*CHINESE, "translation.gpus_per_actor=1000"), "need 1000 GPUs"),
     ],
 )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 NAMES = {
     "ar": "Arabic",
     "de": "German",
@@ -47,8 +50,24 @@ NLLB = {
 # Models with several targets want a sign before the text, in their own codes.
 MARIAN = {"zh": ("cmn_Hans", "zho_Hans", "zho", "zh"), "pt": ("por", "pt"), "es": ("spa", "es"), "fr": ("fra", "fr")}
 NO_SPACES = {"ja", "th", "zh"}
+SIGN = re.compile(r">>\w+<<|<2\w+>|__[a-z]{2,3}__|[a-z]{3}_[A-Z][a-z]{3}")  # MarianMT's, MADLAD's, M2M-100's, NLLB's
 
 
 def language_name(code: str) -> str:
     """English name of a language, for prompts; the code itself where it is not known."""
     return NAMES.get(code, code)
+
+
+def sign_of(language: str, vocabulary: Iterable[str]) -> str:
+    """The word of a model's vocabulary that stands for a language; ValueError where there is none."""
+    codes = (*MARIAN.get(language, ()), language)
+    asked = [*(f">>{code}<<" for code in codes), f"<2{language}>", f"__{language}__", NLLB.get(language)]
+    signs = set(filter(SIGN.fullmatch, vocabulary))
+    for sign in asked:
+        if sign in signs:
+            return sign
+    known = ", ".join(sorted(signs)[:40]) or "no language that it names"
+    raise ValueError(
+        f"translation.languages: the model translates into {known}, not into {language}; "
+        "choose another translation.checkpoint"
+    )

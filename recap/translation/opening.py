@@ -12,6 +12,7 @@ from recap.pllava.hub import resolve_checkpoint
 from recap.translation.base import Translator
 from recap.translation.rehearsal import RehearsalTranslator
 from recap.translation.settings import TranslationSettings
+from recap.translation.targets import check_targets
 
 POCKET = "pocket"
 PIECES = ("*.spm", "*.model", "vocab.json")  # a tokenizer's, which the digest of weights does not know
@@ -39,12 +40,17 @@ def open_translator(
 
 
 def fetch_translator(settings: TranslationSettings, *, weights: bool = True) -> TranslationSettings:
-    """`settings` with a folder for a checkpoint, fetched from the hub where it is not here."""
-    if settings.engine != "seq2seq" or not settings.languages:
+    """`settings` with a folder for a checkpoint, fetched from the hub where it is not here.
+
+    Raises ValueError for what is neither, and for a model that does not know the languages.
+    """
+    if not settings.has_model:
         return settings
     name = SHIPPED if settings.checkpoint == POCKET else settings.checkpoint
     also = (*PIECES, "pytorch_model.bin") if weights else PIECES
-    return replace(settings, checkpoint=str(resolve_checkpoint(name, settings.revision, weights=weights, also=also)))
+    folder = resolve_checkpoint(name, settings.revision, weights=weights, also=also).resolve()
+    check_targets(folder, settings.languages)
+    return replace(settings, checkpoint=str(folder))
 
 
 def translator_name(settings: TranslationSettings, model: ModelSettings) -> str:
@@ -62,7 +68,7 @@ def translator_digest(settings: TranslationSettings) -> str:
     """Which weights a fetched translation model has; empty where none of its own is used."""
     from recap.pllava import weight_digest
 
-    if settings.engine != "seq2seq" or not settings.languages:
+    if not settings.has_model:
         return ""
     folder = Path(settings.checkpoint)
     pieces = sha256(b"".join(path.read_bytes() for name in PIECES for path in sorted(folder.glob(name))))

@@ -16,7 +16,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from recap.engines import UNWATCHED
 from recap.translation.base import Translation
-from recap.translation.names import MARIAN, NLLB
+from recap.translation.names import NLLB, sign_of
 from recap.translation.settings import TranslationSettings
 from recap.translation.text import joined, pieces
 
@@ -87,22 +87,14 @@ class Seq2SeqTranslator:
 
     def _target(self, language: str) -> tuple[str, dict[str, Any]]:
         """What stands before a text, and what `generate` is told, so that it comes out in `language`."""
-        if self._kind == "marian":
-            return _marian_sign(self._tokenizer, language), {}
-        if self._kind == "t5":
-            return self._known(f"<2{language}>") + " ", {}
-        self._tokenizer.src_lang = NLLB["en"] if self._is_nllb else "en"
-        name = NLLB.get(language, language) if self._is_nllb else f"__{language}__"
-        return "", {"forced_bos_token_id": self._tokenizer.convert_tokens_to_ids(self._known(name))}
-
-    @property
-    def _is_nllb(self) -> bool:
-        return NLLB["en"] in self._tokenizer.get_vocab()
-
-    def _known(self, sign: str) -> str:
-        if sign not in self._tokenizer.get_vocab():
-            raise ValueError(f"translation.languages: the model has no {sign}; choose another translation.checkpoint")
-        return sign
+        vocabulary = self._tokenizer.get_vocab()
+        if self._kind == "marian" and not self._tokenizer.supported_language_codes:
+            return "", {}  # it has one target
+        sign = sign_of(language, vocabulary)
+        if self._kind in ("marian", "t5"):
+            return f"{sign} ", {}
+        self._tokenizer.src_lang = NLLB["en"] if NLLB["en"] in vocabulary else "en"
+        return "", {"forced_bos_token_id": self._tokenizer.convert_tokens_to_ids(sign)}
 
 
 def _tokenizer(folder: Path) -> Any:
@@ -112,20 +104,6 @@ def _tokenizer(folder: Path) -> Any:
         return AutoTokenizer.from_pretrained(folder)
     except (ImportError, ValueError, OSError) as error:
         raise ValueError(f"translation.checkpoint: the tokenizer in {folder} cannot be opened: {error}") from None
-
-
-def _marian_sign(tokenizer: Any, language: str) -> str:
-    """OPUS models for several targets know their signs; those for one take none."""
-    signs = set(tokenizer.supported_language_codes)
-    if not signs:
-        return ""
-    for code in (*MARIAN.get(language, ()), language):
-        if f">>{code}<<" in signs:
-            return f">>{code}<< "
-    raise ValueError(
-        f"translation.languages: the model translates into {', '.join(sorted(signs))}, not into {language}; "
-        "choose another translation.checkpoint"
-    )
 
 
 def _whole(parts: list[Translation], language: str) -> Translation:

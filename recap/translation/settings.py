@@ -67,3 +67,8 @@ class TranslationSettings:
             raise ValueError(f"translation.gpus_per_actor above 1 must be whole, not {self.gpus_per_actor:g}")
         if "{text}" not in self.instruction:
             raise ValueError("translation.instruction must hold {text}, where the caption goes")
+
+    @property
+    def has_model(self) -> bool:
+        """A translation model of its own is used, `checkpoint`."""
+        return self.engine == "seq2seq" and bool(self.languages)

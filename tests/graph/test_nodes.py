@@ -6,13 +6,17 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import recap
 from recap.graph.nodes import Landmarks, look
+from recap.translation import TranslationSettings
+from recap.work import _graphs
 
 # Ray takes a node's word for its GPUs, and a rehearsal does not miss them.
 CLUSTER = """
@@ -46,6 +50,20 @@ def test_a_node_without_vllm_is_named_where_it_is_needed(landmarks, monkeypatch)
 
 def test_a_node_that_sees_everything_has_nothing_to_say(landmarks):
     assert look(landmarks, "n1") == []
+
+
+def test_a_translators_folder_is_among_what_nodes_look_for(monkeypatch):
+    looked = []
+    monkeypatch.setattr(
+        "recap.graph.nodes.check_nodes", lambda output, clip, checkpoints, **needs: looked.extend(checkpoints)
+    )
+    monkeypatch.setattr("recap.graph.session.ray_session", lambda address: nullcontext())
+    engines = {"engine": SimpleNamespace(kind="transformers"), "decode": SimpleNamespace(hardware="none")}
+    model, ray = SimpleNamespace(checkpoint="/pllava", base=None), SimpleNamespace(address="auto")
+    spoken = [SimpleNamespace(settings=TranslationSettings(("zh", "de"), checkpoint="/opus"))] * 2
+    plan = SimpleNamespace(ray=ray, model=model, translations=spoken, fragments=Path("/out/fragments/k"), **engines)
+    with _graphs("ray", plan, SimpleNamespace(location="/a.mp4")):
+        assert looked == ["/pllava", "/opus"]
 
 
 @pytest.mark.parametrize(

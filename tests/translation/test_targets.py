@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from recap.translation import TranslationSettings, fetch_translator
+from recap.translation.targets import check_targets
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A function that writes a translator's small files."""
+
+    def write(kind: str, **files):
+        for name, content in {"config": {"model_type": kind}, **files}.items():
+            (tmp_path / f"{name}.json").write_text(json.dumps(content))
+        return tmp_path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("kind", "files"),
+    [
+        ("marian", {"vocab": {">>cmn_Hans<<": 2, ">>deu<<": 3, ">>de<<": 4, "the": 5}}),
+        ("m2m_100", {"special_tokens_map": {"additional_special_tokens": ["__de__", "__zh__"]}}),
+        ("m2m_100", {"tokenizer": {"added_tokens": [{"content": "deu_Latn"}, {"content": "zho_Hans"}]}}),
+        ("t5", {"tokenizer": {"model": {"vocab": [["<2de>", 0.0], ["<2zh>", 0.0]]}}}),
+    ],
+)
+def test_models_for_several_targets_name_them(folder, kind, files):
+    check_targets(folder(kind, **files), ("zh", "de"))
+    with pytest.raises(ValueError, match=r"translates into .*, not into fi"):
+        check_targets(folder(kind, **files), ("zh", "fi"))
+
+
+@pytest.mark.parametrize("target", ["de", "deu"])
+def test_a_model_for_one_target_is_for_that_one(folder, target):
+    single = folder("marian", vocab={"the": 1}, tokenizer_config={"target_lang": target})
+    check_targets(single, ("de",))
+    for languages in (("zh",), ("de", "zh")):
+        with pytest.raises(ValueError, match=r"the model has one target, de, not .*zh"):
+            check_targets(single, languages)
+    check_targets(folder("marian", tokenizer_config={"target_lang": "xyz"}), ("fi",))  # who knows
+
+
+def test_what_is_no_translation_model_is_refused(folder, tmp_path):
+    for kind in ("llava", None):
+        with pytest.raises(ValueError, match=r"translation\.checkpoint: .* holds no translation model"):
+            check_targets(folder(kind), ("zh",))
+
+
+def test_a_relative_folder_is_the_same_from_wherever_it_is_opened(folder, monkeypatch):
+    where = folder("marian", tokenizer_config={"target_lang": "zh"})
+    monkeypatch.chdir(where.parent)
+    fetched = fetch_translator(TranslationSettings(("zh",), checkpoint=where.name))
+    assert fetched.checkpoint == str(where.resolve())
