@@ -35,6 +35,7 @@ class Seq2SeqTranslator:
         self._model.generation_config.max_length = None  # else it warns at every call that ours counts
         self._kind = self._model.config.model_type
         self._positions = getattr(self._model.config, "max_position_embeddings", sys.maxsize)
+        self._most = min(self._positions, self._tokenizer.model_max_length)  # tokens of a source text
 
     def _dtype(self) -> str:
         is_auto = self._settings.dtype == "auto"
@@ -42,7 +43,8 @@ class Seq2SeqTranslator:
 
     def translate(self, texts: Sequence[str], language: str, *, second: bool = False) -> list[Translation]:
         prefix, extra = self._target(language)
-        cut = [pieces(text, self._length, self._settings.piece_tokens) for text in texts]
+        limit = self._most - self._length(prefix)
+        cut = [pieces(text, self._length, min(self._settings.piece_tokens, limit), limit) for text in texts]
         flat = [prefix + piece for of_text in cut for piece in of_text]
         order = sorted(range(len(flat)), key=lambda place: -len(flat[place]))
         size, done = self._settings.batch_size, dict[int, Translation]()
@@ -76,14 +78,16 @@ class Seq2SeqTranslator:
     @torch.inference_mode()
     def _batch(self, texts: list[str], extra: dict[str, Any], second: bool) -> Iterator[Translation]:
         limit = min(self._settings.max_new_tokens, self._positions)
-        asked = self._tokenizer(texts, return_tensors="pt", padding=True, truncation=True).to(self._device)
+        how = {"return_tensors": "pt", "padding": True, "truncation": True, "max_length": self._most}
+        asked = self._tokenizer(texts, **how).to(self._device)
         search = SECOND if second else {"num_beams": self._settings.beams}
         rows = self._model.generate(**asked, do_sample=False, max_new_tokens=limit, **search, **extra)
         end, pad = self._model.generation_config.eos_token_id, self._model.generation_config.pad_token_id
-        for row in rows.tolist():
+        for source, row in zip(texts, rows.tolist(), strict=True):
             tokens = [token for token in row[1:] if token != pad]
             text = self._tokenizer.decode(row, skip_special_tokens=True).strip()
-            yield Translation(text, "stop" if end in tokens else "length", len(tokens))
+            is_whole = end in tokens and self._length(source) <= self._most
+            yield Translation(text, "stop" if is_whole else "length", len(tokens))
 
     def _target(self, language: str) -> tuple[str, dict[str, Any]]:
         """What stands before a text, and what `generate` is told, so that it comes out in `language`."""

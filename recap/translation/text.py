@@ -21,16 +21,30 @@ _FULL_STOP = re.compile(rf"(?<=[{_HAN}{_WIDE}”’]) ?\.(?=\s|$|[{_HAN}“])")
 _ELLIPSIS = re.compile(r"\.{3,}|…+")
 
 
-def pieces(text: str, length: Callable[[str], int], most: int) -> list[str]:
-    """`text` in pieces of whole sentences, each as long as `most` allows; a longer sentence is a piece of its own."""
+def pieces(text: str, length: Callable[[str], int], most: int, limit: int) -> list[str]:
+    """`text` in pieces of whole sentences, each as long as `most` allows.
+
+    A longer sentence is a piece of its own, and one beyond `limit` is parted.
+    """
     packed: list[str] = []
-    for sentence in sentences(text):
+    for sentence in (part for whole in sentences(text) for part in _parted(whole, length, limit)):
         joined = f"{packed[-1]} {sentence}" if packed else sentence
         if packed and length(joined) <= most:
             packed[-1] = joined
         else:
             packed.append(sentence)
     return packed
+
+
+def _parted(sentence: str, length: Callable[[str], int], limit: int) -> list[str]:
+    """In two where it is too long, and again: behind a comma near the middle, or else between words."""
+    words = sentence.split()
+    if length(sentence) <= limit or len(words) == 1:
+        return [sentence]
+    commas = [place for place in range(1, len(words)) if words[place - 1].endswith((",", ";", ":"))]
+    middle = min(commas or range(1, len(words)), key=lambda place: abs(2 * place - len(words)))
+    halves = " ".join(words[:middle]), " ".join(words[middle:])
+    return [part for half in halves for part in _parted(half, length, limit)]
 
 
 def joined(parts: Iterable[str], language: str) -> str:

@@ -75,6 +75,18 @@ def test_no_more_is_written_than_the_decoder_has_positions_for(marian, monkeypat
     assert (found.finish_reason, found.output_tokens) == ("length", 64)
 
 
+def test_long_sentences_go_in_parts_and_what_cannot_be_parted_is_known_to_be_cut(marian, monkeypatch):
+    opened = translator(marian(), piece_tokens=2000)
+    seen, generate = [], opened._model.generate
+    monkeypatch.setattr(opened._model, "generate", lambda **how: seen.append(how["input_ids"]) or generate(**how))
+    monkeypatch.setattr(opened._model.generation_config, "forced_eos_token_id", 0)
+    assert opened.translate(["A bird, " * 60 + "a boat."], "zh")[0].text
+    assert all(ids.shape[1] <= 64 for ids in seen) and sum(map(torch.numel, seen)) > 128
+    monkeypatch.setattr(opened._model, "generate", lambda **how: torch.tensor([[0, 5, 0]]))
+    found = opened.translate(["red" * 100], "zh"), opened.translate(["red"], "zh")
+    assert [each.finish_reason for (each,) in found] == ["length", "stop"]
+
+
 def test_models_for_several_targets_are_told_which(marian):
     opened = translator(marian("cmn_Hans", "jpn"))
     assert opened._target("zh") == (">>cmn_Hans<< ", {})

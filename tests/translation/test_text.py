@@ -11,8 +11,13 @@ def words(text: str) -> int:
 
 def test_pieces_are_whole_sentences_as_long_as_there_is_room():
     text = "One two three. Four five. Six seven eight nine ten eleven. Twelve."
-    assert pieces(text, words, 5) == ["One two three. Four five.", "Six seven eight nine ten eleven.", "Twelve."]
-    assert pieces(text, words, 100) == [text] and pieces("", words, 5) == []
+    assert pieces(text, words, 5, 9) == ["One two three. Four five.", "Six seven eight nine ten eleven.", "Twelve."]
+    assert pieces(text, words, 100, 100) == [text] and pieces("", words, 5, 9) == []
+
+
+def test_a_sentence_beyond_the_limit_is_parted_behind_commas_and_then_between_words():
+    assert pieces("One two, three four five six seven.", words, 3, 4) == ["One two,", "three four", "five six seven."]
+    assert pieces("Unparted", len, 3, 4) == ["Unparted"]
 
 
 def test_pieces_are_joined_as_the_language_writes():
