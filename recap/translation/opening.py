@@ -16,6 +16,8 @@ from recap.translation.targets import check_targets
 
 POCKET = "pocket"
 PIECES = ("*.spm", "*.model", "vocab.json")  # a tokenizer's, which the digest of weights does not know
+PICKLES = "pytorch_model*.bin"  # most OPUS models have no other weights; transformers runs no code of theirs
+TAIL_BYTES = 1 << 20
 SHIPPED = "pocket-en-zh"
 
 
@@ -47,7 +49,7 @@ def fetch_translator(settings: TranslationSettings, *, weights: bool = True) -> 
     if not settings.has_model:
         return settings
     name = SHIPPED if settings.checkpoint == POCKET else settings.checkpoint
-    also = (*PIECES, "pytorch_model.bin") if weights else PIECES
+    also = (*PIECES, PICKLES) if weights else PIECES
     folder = resolve_checkpoint(name, settings.revision, weights=weights, also=also).resolve()
     check_targets(folder, settings.languages)
     return replace(settings, checkpoint=str(folder))
@@ -66,13 +68,30 @@ def translator_name(settings: TranslationSettings, model: ModelSettings) -> str:
 
 def translator_digest(settings: TranslationSettings) -> str:
     """Which weights a fetched translation model has; empty where none of its own is used."""
-    from recap.pllava import weight_digest
-
     if not settings.has_model:
         return ""
     folder = Path(settings.checkpoint)
     pieces = sha256(b"".join(path.read_bytes() for name in PIECES for path in sorted(folder.glob(name))))
-    return f"{weight_digest(folder)}-{pieces.hexdigest()[:16]}"
+    return f"{_weights(folder)}-{pieces.hexdigest()[:16]}"
+
+
+def _weights(folder: Path) -> str:
+    """`weight_digest`, or that of the ends of a folder's pickles, where torch writes a checksum of every tensor."""
+    from recap.pllava import weight_digest
+
+    pickles = [] if any(folder.glob("*.safetensors")) else sorted(folder.glob(PICKLES))
+    try:
+        return weight_digest(folder)
+    except ValueError:
+        if not pickles:
+            raise
+    digest = sha256(b"".join(path.read_bytes() for path in sorted(folder.glob("*config.json"))))
+    for path in pickles:
+        digest.update(f"{path.name} {path.stat().st_size}\n".encode())
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+            digest.update(file.read())
+    return digest.hexdigest()[:40]
 
 
 def _prepare_gpu(settings: TranslationSettings) -> None:
