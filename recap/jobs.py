@@ -27,7 +27,6 @@ from recap.report.log_file import log_file
 from recap.report.progress import Progress
 from recap.report.speed import SpeedAccount, Wall, speed_account
 from recap.rereview import judge_captions, judge_translations, review_again
-from recap.review import Context
 from recap.storage import Location, children, location, resolved
 from recap.translation import fetch_translator
 from recap.work import Runner, Stops, Work
@@ -225,7 +224,7 @@ def _delivery(output: Location, work: Work) -> Delivery:
     captions = Layer(committed, review_again(committed, folder, plan.review_key, judge, plan.epoch))
     translations = {}
     for each in plan.translations:
-        texts, judge = work.translated[each.language], judge_translations(committed, Context(plan.review))
+        texts, judge = work.translated[each.language], judge_translations(committed, each.context)
         folder = ledger.overlay_folder(output, verdict_key(plan.review_key, each.key))
         translations[each.language] = Layer(texts, review_again(texts, folder, plan.review_key, judge, plan.epoch))
     return Delivery(captions, translations, plan.review, plan.review_key)

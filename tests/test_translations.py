@@ -14,7 +14,8 @@ from recap.graph import stages, translating
 from recap.graph.stages import WorkerLost
 from recap.planning import plan
 from recap.status import status
-from recap.translation import source_sha
+from recap.translation import Translation, TranslationSettings, source_sha
+from recap.translation.rehearsal import RehearsalTranslator
 from recap.verification import verify
 
 CHINESE = ("translation.languages=[zh]", "translation.engine=rehearsal", "review.repair=false")
@@ -166,6 +167,15 @@ def test_translations_are_judged_anew_too_and_follow_a_retried_caption(run, tmp_
     assert after <= before
     clip = next(iter(rows.values()))["clip_id"]
     assert jobs.retry(tmp_path / "out", clip_ids=[clip], runner="loop").generation == loose.generation
+
+
+def test_what_a_translator_was_asked_is_looked_for_in_every_judgement(run, monkeypatch):
+    asked = "Translate it into German and answer with the translation alone."
+    monkeypatch.setattr(TranslationSettings, "asked", lambda settings, language, text="": asked)
+    monkeypatch.setattr(RehearsalTranslator, "_one", lambda *_: Translation(f"Hund. {asked}", "stop", 9))
+    for judged in ((), ("review.loop_words=7",)):
+        _, rows = run(*CHINESE, *judged)
+        assert all("echo" in row["captions"][1]["flags"] for row in rows.values())
 
 
 @pytest.mark.ray

@@ -12,7 +12,7 @@ from recap.engines import UNWATCHED, ModelSettings
 from recap.graph.stopping import Stop
 from recap.ledger import FragmentWriter
 from recap.records import CAPTIONED, Caption, Clip, Record
-from recap.review import ReviewSettings
+from recap.review import Context, ReviewSettings
 from recap.storage import Location
 from recap.translation import TranslationSettings, open_translator, translate_captions, untranslated
 
@@ -38,6 +38,11 @@ class TranslationPlan:
     caption_key: str
     review_key: str
 
+    @property
+    def context(self) -> Context:
+        """What translations are judged against."""
+        return Context(self.review, self.settings.asked(self.language))
+
 
 class TranslateStage:
     """Captions in, committed records that hold their translations out."""
@@ -62,7 +67,7 @@ class TranslateStage:
         plan = self.plan
         captions = [caption for _, caption in sources]
         try:
-            return translate_captions(captions, plan.language, self.translator, plan.translator_name, plan.review)
+            return translate_captions(captions, plan.language, self.translator, plan.translator_name, plan.context)
         except Exception as error:
             said = repr(error)
         self.translator.translate([PLAIN], plan.language)
@@ -71,7 +76,7 @@ class TranslateStage:
             return self._translations(sources[:half]) + self._translations(sources[half:])
         ((clip, caption),) = sources
         log.warning("%s has no %s translation of its caption %s: %s", clip.uri, plan.language, caption.prompt, said)
-        return [untranslated(caption, plan.language, plan.translator_name, plan.review)]
+        return [untranslated(caption, plan.language, plan.translator_name, plan.context)]
 
     def close(self) -> None:
         """Let the model go."""

@@ -25,8 +25,5 @@ class Translator(Protocol):
         Raises ValueError for a language that the model does not know.
         """
 
-    def instruction(self, language: str) -> str:
-        """The words that the model is asked in, empty where it is not asked."""
-
     def close(self) -> None:
         """Let the model go."""

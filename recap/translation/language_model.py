@@ -12,7 +12,6 @@ from recap.engines.transformers_engine import TransformersEngine
 from recap.pllava.checkpoint import load_language_model
 from recap.pllava.prompts import IMAGE, render_text_prompt
 from recap.translation.base import Translation
-from recap.translation.names import language_name
 from recap.translation.settings import TranslationSettings
 
 SECOND_PENALTY = 1.15
@@ -52,17 +51,14 @@ class LanguageModelTranslator:
             raise
         return [self._translation(done.get(str(place))) for place in range(len(texts))]
 
-    def instruction(self, language: str) -> str:
-        return self._settings.instruction.replace("{language}", language_name(language)).replace("{text}", "").strip()
-
     def close(self) -> None:
         self._engine.close()
 
     def _request(self, name: str, text: str, language: str, penalty: float) -> Request | None:
         """None where the model's context has no room for an answer."""
         shown = text.replace(IMAGE, " ")  # there is none here
-        asked = self._settings.instruction.replace("{language}", language_name(language)).replace("{text}", shown)
-        ids = self._tokenizer(render_text_prompt(self._template, asked))["input_ids"]
+        prompt = render_text_prompt(self._template, self._settings.asked(language, shown))
+        ids = self._tokenizer(prompt)["input_ids"]
         room = min(self._settings.max_new_tokens, self._positions - len(ids))
         return Request(name, room, token_ids=tuple(ids), repetition_penalty=penalty) if room > 0 else None
 

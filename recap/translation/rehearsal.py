@@ -24,9 +24,6 @@ class RehearsalTranslator:
         with self._watch:
             return [self._one(text, language, second) for text in texts]
 
-    def instruction(self, language: str) -> str:
-        return ""
-
     def close(self) -> None:
         """There is nothing to let go."""
 

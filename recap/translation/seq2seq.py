@@ -54,9 +54,6 @@ class Seq2SeqTranslator:
         answers = iter([done[place] for place in range(len(flat))])
         return [_whole(list(islice(answers, len(of_text))), language) for of_text in cut]
 
-    def instruction(self, language: str) -> str:
-        return ""
-
     def close(self) -> None:
         del self._model
 

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from recap.translation.names import language_name
+
 _CODE = re.compile("[a-z]{2,3}")
 
 
@@ -67,6 +69,12 @@ class TranslationSettings:
             raise ValueError(f"translation.gpus_per_actor above 1 must be whole, not {self.gpus_per_actor:g}")
         if "{text}" not in self.instruction:
             raise ValueError("translation.instruction must hold {text}, where the caption goes")
+
+    def asked(self, language: str, text: str = "") -> str:
+        """What `llm` is asked about a text, empty where no language model is asked."""
+        if self.engine != "llm":
+            return ""
+        return self.instruction.replace("{language}", language_name(language)).replace("{text}", text)
 
     @property
     def has_model(self) -> bool:

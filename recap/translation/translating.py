@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 from recap.records import Caption
-from recap.review import FAIL, Context, ReviewSettings, keep_better, review_translation
+from recap.review import FAIL, Context, keep_better, review_translation
 from recap.translation.base import Translation, Translator
 from recap.translation.text import typeset
 
@@ -19,15 +19,15 @@ def source_sha(text: str) -> str:
 
 
 def translate_captions(
-    captions: Sequence[Caption], language: str, translator: Translator, model: str, settings: ReviewSettings
+    captions: Sequence[Caption], language: str, translator: Translator, model: str, context: Context
 ) -> list[Caption]:
     """`captions` in `language`, in order, with flags, verdict and score; `model` is the translator's name.
 
-    An empty caption stays empty. With `review.repair` what fails is translated once more and the better one kept.
+    They are judged in `context`. An empty caption stays empty. With `review.repair` what fails is translated once more
+    and the better one kept.
     """
-    context = Context(settings, translator.instruction(language))
     attempts = _attempt(captions, language, translator, model, context)
-    if settings.repair:
+    if context.settings.repair:
         failed = [place for place, each in enumerate(attempts) if each.verdict == FAIL and captions[place].text]
         again = _attempt([captions[place] for place in failed], language, translator, model, context, second=True)
         for place, second in zip(failed, again, strict=True):
@@ -35,9 +35,9 @@ def translate_captions(
     return attempts
 
 
-def untranslated(source: Caption, language: str, model: str, settings: ReviewSettings) -> Caption:
+def untranslated(source: Caption, language: str, model: str, context: Context) -> Caption:
     """What stands for the translation of a caption that the translator fails on: an empty one, flagged as that."""
-    return _caption(source, SILENCE, language, model, Context(settings))
+    return _caption(source, SILENCE, language, model, context)
 
 
 def _attempt(

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from recap.records import Caption
-from recap.review import ReviewSettings
+from recap.review import Context, ReviewSettings
 from recap.translation import Translation, source_sha, translate_captions
 
 ENGLISH = "Two red birds cross the river and then they sit on a small boat."
@@ -18,15 +18,14 @@ class Scripted:
         self.asked.append((list(texts), language, second))
         return [Translation(self.said[second], "stop", 9) for _ in texts]
 
-    def instruction(self, language):
-        return ""
-
     def close(self):
         """Nothing is held."""
 
 
 def translated(translator, text=ENGLISH, **settings):
-    (found,) = translate_captions([Caption("dense", text)], "zh", translator, "opus@1", ReviewSettings(**settings))
+    (found,) = translate_captions(
+        [Caption("dense", text)], "zh", translator, "opus@1", Context(ReviewSettings(**settings))
+    )
     return found
 
 
