@@ -16,7 +16,13 @@ from recap.graph.translating import TranslationPlan
 from recap.pipeline import Pipeline, absolute
 from recap.records import STATUSES, FrameRequest
 from recap.storage import Location, is_store, location, resolved
-from recap.translation import TranslationSettings, fetch_translator, translator_digest, translator_name
+from recap.translation import (
+    TranslationSettings,
+    fetch_translator,
+    translator_digest,
+    translator_name,
+    translator_problems,
+)
 from recap.video import missing_nvdec
 
 PIXELS = ("truncated", "fallback", "decoder", "hardware")
@@ -118,6 +124,7 @@ def check(pipeline: Pipeline) -> pa.Table:
     problems = engines.problems(
         pipeline.model, pipeline.prompt, pipeline.engine, on_cluster=pipeline.ray.address is not None
     )
+    problems += translator_problems(pipeline.translation, pipeline.model)
     scanned = None
     if pipeline.ray.address is None:
         problems += _local_problems(pipeline)
@@ -299,4 +306,5 @@ def _translation_plans(
             epoch=epoch,
             caption_key=keys.values["caption_key"],
             review_key=keys.values["review_key"],
+            cuda_graphs=pipeline.engine.cuda_graphs,
         )

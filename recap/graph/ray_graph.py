@@ -69,6 +69,11 @@ def joined_machine() -> Machine:
     return Machine(have.get("CPU", 0), have.get("GPU", 0), have.get("memory", 0), nodes)
 
 
+def copies_a_node(actors: int) -> int:
+    """How many of a pool's actors may share a machine of the joined cluster."""
+    return math.ceil(actors / len(joined_machine().node_gpus))
+
+
 def ray_round(
     clips: Sequence[Clip], watcher: Watcher, stop: Stop, *, plan: WorkPlan, journal: Journal
 ) -> Iterator[Receipt]:
@@ -228,7 +233,7 @@ class _Caption:
         self.name = uuid4().hex
         if crashed := note_crashes(_note(), self.name):
             ray.get(counter.crashed.remote(crashed))
-        copies = math.ceil(plan.engine.actors / len(joined_machine().node_gpus))
+        copies = copies_a_node(plan.engine.actors)
         self.opened = Opened(lambda: CaptionStage(plan, self.name, copies=copies))
 
     async def __call__(self, block: pa.Table) -> Iterator[pa.Table]:

@@ -22,6 +22,7 @@ from recap.graph.opened import Opened
 from recap.graph.ray_graph import (
     blocks_of,
     bounded_retries,
+    copies_a_node,
     joined_machine,
     pass_on,
     prepare,
@@ -86,7 +87,8 @@ class _Translate:
         end_with_raylet()
         self.name, self.counter, self.stall_s = uuid4().hex, counter, plan.settings.stall_s
         watch = Watchdog(self.stall_s, self._leave)
-        self.opened = Opened(lambda: TranslateStage(plan, self.name, watch))
+        copies = copies_a_node(plan.settings.actors)
+        self.opened = Opened(lambda: TranslateStage(plan, self.name, watch, copies))
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         stage = self.opened.stage

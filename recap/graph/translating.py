@@ -37,6 +37,7 @@ class TranslationPlan:
     epoch: int
     caption_key: str
     review_key: str
+    cuda_graphs: bool = True
 
     @property
     def context(self) -> Context:
@@ -45,11 +46,12 @@ class TranslationPlan:
 
 
 class TranslateStage:
-    """Captions in, committed records that hold their translations out."""
+    """Captions in, committed records that hold their translations out. So many `copies` of it may share a machine."""
 
-    def __init__(self, plan: TranslationPlan, writer: str, watch: AbstractContextManager = UNWATCHED):
+    def __init__(self, plan: TranslationPlan, writer: str, watch: AbstractContextManager = UNWATCHED, copies: int = 1):
         self.plan = plan
-        self.translator = open_translator(plan.settings, plan.model, plan.template, watch)
+        engine = {"copies": copies, "cuda_graphs": plan.cuda_graphs}
+        self.translator = open_translator(plan.settings, plan.model, plan.template, watch, **engine)
         self.writer = FragmentWriter(plan.fragments, plan.epoch, writer, flush_s=30.0)
 
     def translate(self, clips: Sequence[Captioned]) -> int:

@@ -1,7 +1,13 @@
 """The second language: captions rendered, examined, and linked to what they render. Importing this needs no torch."""
 
 from recap.translation.base import Translation, Translator
-from recap.translation.opening import fetch_translator, open_translator, translator_digest, translator_name
+from recap.translation.opening import (
+    fetch_translator,
+    open_translator,
+    translator_digest,
+    translator_name,
+    translator_problems,
+)
 from recap.translation.settings import TranslationSettings
 from recap.translation.text import typeset
 from recap.translation.translating import source_sha, translate_captions, untranslated
@@ -16,6 +22,7 @@ __all__ = [
     "translate_captions",
     "translator_digest",
     "translator_name",
+    "translator_problems",
     "typeset",
     "untranslated",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import partial
+from typing import Any
 
 from recap.engines import UNWATCHED, Completion, Request, complete
 from recap.engines.settings import ModelSettings
@@ -26,6 +27,7 @@ class LanguageModelTranslator:
         template: str,
         settings: TranslationSettings,
         watch: AbstractContextManager = UNWATCHED,
+        **engine: Any,
     ):
         self._settings, self._template, self._watch = settings, template, watch
         language_model, self._tokenizer, config = load_language_model(
@@ -37,7 +39,11 @@ class LanguageModelTranslator:
         )
         self._positions = language_model.config.max_position_embeddings
         self._open = partial(
-            TransformersEngine, language_model, end_token_ids=config.eos_token_ids, batch_size=settings.batch_size
+            TransformersEngine,
+            language_model,
+            end_token_ids=config.eos_token_ids,
+            batch_size=settings.batch_size,
+            **engine,
         )
         self._engine = self._open()
 

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from recap.engines import UNWATCHED, ModelSettings, model_name
 from recap.pllava.hub import resolve_checkpoint
@@ -19,14 +20,24 @@ PIECES = ("*.spm", "*.model", "vocab.json")  # a tokenizer's, which the digest o
 PICKLES = "pytorch_model*.bin"  # most OPUS models have no other weights; transformers runs no code of theirs
 TAIL_BYTES = 1 << 20
 SHIPPED = "pocket-en-zh"
+ONE_CARD = "translation.gpus_per_actor {:g}: a translator takes one GPU, and the others would stand idle: set it to 1"
+NO_MAP = (
+    "model.device_map: translation.engine llm has the language model on one device: add the languages in a run without "
+    "the map, which captions nothing again, or take translation.engine: seq2seq"
+)
 
 
 def open_translator(
-    settings: TranslationSettings, model: ModelSettings, template: str, watch: AbstractContextManager = UNWATCHED
+    settings: TranslationSettings,
+    model: ModelSettings,
+    template: str,
+    watch: AbstractContextManager = UNWATCHED,
+    **engine: Any,
 ) -> Translator:
     """Load what fetched settings name; torch is imported only where there is a model.
 
-    `model` and `template` are the captioner's; each step is taken within `watch`. Raises `ValueError` for what does
+    `model` and `template` are the captioner's; each step is taken within `watch`. `engine` is `copies` and
+    `cuda_graphs` of the engine that `llm` works with. Raises `ValueError` for what does
     not fit, and for a GPU that is not there.
     """
     if settings.engine == "rehearsal":
@@ -35,10 +46,20 @@ def open_translator(
     if settings.engine == "llm":
         from recap.translation.language_model import LanguageModelTranslator
 
-        return LanguageModelTranslator(model, template, settings, watch)
+        return LanguageModelTranslator(model, template, settings, watch, **engine)
     from recap.translation.seq2seq import Seq2SeqTranslator
 
     return Seq2SeqTranslator(Path(settings.checkpoint), settings, watch)
+
+
+def translator_problems(settings: TranslationSettings, model: ModelSettings) -> list[str]:
+    """What would have a translator compute elsewhere than the settings say, in words for the user."""
+    found = []
+    if settings.languages and settings.engine != "rehearsal" and settings.gpus_per_actor > 1:
+        found.append(ONE_CARD.format(settings.gpus_per_actor))
+    if settings.languages and settings.engine == "llm" and model.device_map:
+        found.append(NO_MAP)
+    return found
 
 
 def fetch_translator(settings: TranslationSettings, *, weights: bool = True) -> TranslationSettings:

@@ -7,7 +7,7 @@ from recap.engines import ModelSettings
 from recap.pllava import load_pllava
 from recap.pllava.prompts import render_text_prompt
 from recap.pllava.random_checkpoint import write_random_checkpoint
-from recap.translation import Translation, TranslationSettings
+from recap.translation import Translation, TranslationSettings, language_model, open_translator
 from recap.translation.language_model import LanguageModelTranslator
 
 TEXTS = ["A bird crosses the river.", "A red boat lies on the water, and a dog looks at it."]
@@ -82,3 +82,11 @@ def test_text_prompts_show_no_picture(template):
     prompt = render_text_prompt(template, "Translate this.")
     assert "<image>" not in prompt and prompt.count("Translate this.") == 1
     assert prompt.count("USER") + prompt.count("user") == 1
+
+
+def test_the_captioners_engine_settings_are_the_translators_too(checkpoint, monkeypatch):
+    asked = []
+    monkeypatch.setattr(language_model, "TransformersEngine", lambda model, **how: asked.append(how))
+    settings = TranslationSettings(("zh",), "llm")
+    open_translator(settings, ModelSettings(str(checkpoint)), "plain", copies=3, cuda_graphs=False)
+    assert (asked[0]["copies"], asked[0]["cuda_graphs"]) == (3, False)

@@ -7,8 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from recap.engines import ModelSettings
 from recap.pllava.hub import named_folder
-from recap.translation import TranslationSettings, fetch_translator, translator_digest
+from recap.translation import TranslationSettings, fetch_translator, translator_digest, translator_problems
 from recap.translation.opening import SHIPPED
 from recap.translation.seq2seq import Seq2SeqTranslator
 
@@ -50,3 +51,13 @@ def test_every_part_of_weights_in_pickles_is_fetched(monkeypatch, tmp_path):
     fetch_translator(TranslationSettings(("zh",), checkpoint="some/translator"))
     for name in ("pytorch_model-00001-of-00003.bin", "pytorch_model.bin", "source.spm"):
         assert any(fnmatch(name, pattern) for pattern in asked)
+
+
+def test_settings_that_a_translator_does_not_keep_are_refused():
+    spread, plain = ModelSettings("here", device_map={"": 0}), ModelSettings("here")
+    (problem,) = translator_problems(TranslationSettings(("zh",), "llm", gpus_per_actor=2), plain)
+    assert "translation.gpus_per_actor 2: a translator takes one GPU" in problem
+    (problem,) = translator_problems(TranslationSettings(("zh",), "llm"), spread)
+    assert problem.startswith("model.device_map: translation.engine llm")
+    for fine in (TranslationSettings(("zh",), "rehearsal"), TranslationSettings((), "llm", gpus_per_actor=2)):
+        assert translator_problems(fine, spread) == []
