@@ -42,7 +42,7 @@ def open_translator(
     """
     if settings.engine == "rehearsal":
         return RehearsalTranslator(settings, watch)
-    _prepare_gpu(settings)
+    _prepare(settings)
     if settings.engine == "llm":
         from recap.translation.language_model import LanguageModelTranslator
 
@@ -115,7 +115,7 @@ def _weights(folder: Path) -> str:
     return digest.hexdigest()[:40]
 
 
-def _prepare_gpu(settings: TranslationSettings) -> None:
+def _prepare(settings: TranslationSettings) -> None:
     import torch
 
     from recap.engines.memory import keep_to_share
@@ -125,4 +125,6 @@ def _prepare_gpu(settings: TranslationSettings) -> None:
             f"translation.gpus_per_actor is {settings.gpus_per_actor}, but torch sees no GPU here: set it to 0, or "
             "install the torch build for this machine's GPU"
         )
+    if not settings.gpus_per_actor:
+        torch.set_num_threads(settings.threads)
     keep_to_share(settings.gpus_per_actor)

@@ -38,6 +38,8 @@ class TranslationSettings:
     """Copies of the translator, each in a process of its own."""
     gpus_per_actor: float = 0
     """GPUs that each copy takes; 0 computes on the CPU."""
+    threads: int = 1
+    """On a CPU, threads that each copy computes with. More are for models of which memory holds no second copy."""
     batch_size: int = 16
     """Texts that one copy translates together."""
     beams: int = 1
@@ -58,7 +60,7 @@ class TranslationSettings:
             raise ValueError("translation.languages names a language twice")
         if self.languages and self.engine == "seq2seq" and not self.checkpoint:
             raise ValueError("translation.checkpoint is missing: name a folder or a hub id, or translation.engine: llm")
-        for name in ("actors", "batch_size", "beams", "piece_tokens", "max_new_tokens"):
+        for name in ("actors", "threads", "batch_size", "beams", "piece_tokens", "max_new_tokens"):
             if getattr(self, name) < 1:
                 raise ValueError(f"translation.{name} must be at least 1, not {getattr(self, name)}")
         if self.gpus_per_actor < 0:

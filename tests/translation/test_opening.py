@@ -9,7 +9,13 @@ from safetensors.torch import load_file
 
 from recap.engines import ModelSettings
 from recap.pllava.hub import named_folder
-from recap.translation import TranslationSettings, fetch_translator, translator_digest, translator_problems
+from recap.translation import (
+    TranslationSettings,
+    fetch_translator,
+    open_translator,
+    translator_digest,
+    translator_problems,
+)
 from recap.translation.opening import SHIPPED
 from recap.translation.seq2seq import Seq2SeqTranslator
 
@@ -61,3 +67,17 @@ def test_settings_that_a_translator_does_not_keep_are_refused():
     assert problem.startswith("model.device_map: translation.engine llm")
     for fine in (TranslationSettings(("zh",), "rehearsal"), TranslationSettings((), "llm", gpus_per_actor=2)):
         assert translator_problems(fine, spread) == []
+
+
+def test_a_translator_on_the_cpu_has_the_threads_that_it_is_given():
+    before = torch.get_num_threads()
+    try:
+        for threads in (2, 1):
+            open_translator(
+                fetch_translator(TranslationSettings(("zh",), checkpoint="pocket", threads=threads)),
+                ModelSettings(),
+                "plain",
+            )
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
