@@ -67,9 +67,9 @@ class Delivery:
     def batches(self) -> Iterator[pa.Table]:
         """The rows in order of ordinal, some thousand at a time."""
         self._reset()
-        doubles = self._doubles()
+        is_double = self._doubles()
         for batch in self.committed.batches():
-            rows = self._edited(batch, doubles)
+            rows = self._edited(batch, is_double)
             rows = self._filtered(rows) if self.settings.on_fail == "filter" else rows
             self._count(rows)
             yield rows
@@ -81,9 +81,9 @@ class Delivery:
         assert books["clips"] == sum(books[name] for name in (*STATUSES, "remaining")), (books, committed)
         return books
 
-    def _edited(self, batch: pa.Table, doubles: np.ndarray) -> pa.Table:
+    def _edited(self, batch: pa.Table, is_double: np.ndarray) -> pa.Table:
         ordinals = batch["ordinal"].to_numpy()
-        is_touched = (self.layer.verdicts.where[ordinals] >= 0) | np.isin(ordinals, doubles)
+        is_touched = (self.layer.verdicts.where[ordinals] >= 0) | is_double[ordinals]
         for layer in self.translations.values():
             is_touched |= layer.committed.where[ordinals] >= 0
         if self.settings.trim_openings:
@@ -91,17 +91,17 @@ class Delivery:
         if not is_touched.any():
             return batch
         captions = batch["captions"].to_pylist()
-        edited = self._captions(ordinals[is_touched], doubles)
+        edited = self._captions(ordinals[is_touched], is_double)
         for place, now in zip(np.flatnonzero(is_touched), edited, strict=True):
             captions[place] = now
         return self._with_captions(batch, captions, is_touched)
 
-    def _captions(self, ordinals: np.ndarray, doubles: np.ndarray) -> Iterator[Captions]:
+    def _captions(self, ordinals: np.ndarray, is_double: np.ndarray) -> Iterator[Captions]:
         own = self.layer.captions(ordinals)
         others = [layer.captions(ordinals) for layer in self.translations.values()]
-        for ordinal, is_double in zip(ordinals.tolist(), np.isin(ordinals, doubles).tolist(), strict=True):
+        for ordinal in ordinals.tolist():
             captions = own[ordinal]
-            if is_double:
+            if is_double[ordinal]:
                 (primary,) = ledger.captions_of(captions[:1])
                 captions = [asdict(mark_near_duplicate(primary, self.settings)), *captions[1:]]
             yield self._linked(captions, [each for other in others for each in other.get(ordinal, ())])
@@ -134,12 +134,13 @@ class Delivery:
         return batch.set_column(batch.column_names.index("status"), batch.schema.field("status"), pa.array(status))
 
     def _doubles(self) -> np.ndarray:
-        """Ordinals of captioned clips whose caption an earlier clip has, nearly."""
-        if not self.settings.duplicate_similarity:
-            return np.zeros(0, np.int64)
-        ordinals: list[np.ndarray] = [np.zeros(0, np.int64)]
-        earlier = near_duplicates(self._texts(ordinals), self.settings.duplicate_similarity)
-        return np.concatenate(ordinals)[earlier >= 0]
+        """By ordinal, whether an earlier clip has the clip's caption, nearly."""
+        is_double = np.zeros(len(self.committed.where), bool)
+        if self.settings.duplicate_similarity:
+            ordinals: list[np.ndarray] = [np.zeros(0, np.int64)]
+            earlier = near_duplicates(self._texts(ordinals), self.settings.duplicate_similarity)
+            is_double[np.concatenate(ordinals)[earlier >= 0]] = True
+        return is_double
 
     def _texts(self, seen: list[np.ndarray]) -> Iterator[str]:
         for ordinals, rows in self.committed.records(self.committed.done, ["status", "caption"]):
