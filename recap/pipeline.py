@@ -60,6 +60,9 @@ class Pipeline:
                     f"prompt.instruction: the name {name!r} is in translation.languages too, and the texts of both "
                     f"would be <clip_id>.{name}.txt; give the prompt another name"
                 )
+        for name in self.review.words or {}:
+            if name not in prompts:
+                raise ValueError(f"review.words: there is no prompt {name!r}; there are {', '.join(prompts)}")
         if self.translation.languages and self.translation.engine == "llm" and self.engine.kind == "rehearsal":
             raise ValueError(
                 "translation.engine llm asks the captioner's own model, and engine.kind rehearsal has none"

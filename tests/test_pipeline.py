@@ -50,6 +50,7 @@ def test_overrides_and_environment(tmp_path, monkeypatch):
             "prompt:\n  instruction: {dense: dense, zh: short}\ntranslation:\n  {languages: [zh], engine: llm}\n",
             r"the texts of both would be <clip_id>\.zh\.txt",
         ),
+        ("review:\n  words: {dens: [1, 2]}\n", r"review\.words: there is no prompt 'dens'; there are dense"),
         ("engine:\n  kind: ${NO_SUCH_VARIABLE}\n", "NO_SUCH_VARIABLE is not set"),
     ],
 )

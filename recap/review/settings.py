@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
@@ -88,6 +89,9 @@ class ReviewSettings:
         _require(self.foreign_letters >= 0, "foreign_letters", "0 or more", self.foreign_letters)
         _require(1 <= self.repair_penalty <= 10, "repair_penalty", "between 1 and 10", self.repair_penalty)
         _require(1 <= self.repair_length <= 8, "repair_length", "between 1 and 8", self.repair_length)
+        unknown = set(re.findall(r"{\w+}", self.repair_instruction)) - {"{instruction}", "{language}"}
+        where = "words that hold nothing to be replaced but {instruction} and {language}"
+        _require(not unknown, "repair_instruction", where, self.repair_instruction)
         least, most = self.length_ratio
         _require(0 < least < most, "length_ratio", "the least and the most", list(self.length_ratio))
         for prompt, (least, most) in (self.words or {}).items():

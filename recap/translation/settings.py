@@ -71,6 +71,9 @@ class TranslationSettings:
             raise ValueError(f"translation.gpus_per_actor above 1 must be whole, not {self.gpus_per_actor:g}")
         if "{text}" not in self.instruction:
             raise ValueError("translation.instruction must hold {text}, where the caption goes")
+        for word in re.findall(r"{\w+}|<image>", self.instruction):
+            if word not in ("{language}", "{text}"):
+                raise ValueError(f"translation.instruction holds {word}: nothing stands for that; take it out")
 
     def asked(self, language: str, text: str = "") -> str:
         """What `llm` is asked about a text, empty where no language model is asked."""

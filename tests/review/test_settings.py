@@ -31,6 +31,7 @@ def test_they_can_be_written_in_yaml():
         ("repair_penalty", 0),
         ("repair_length", 0.5),
         ("length_ratio", (2.0, 1.0)),
+        ("repair_instruction", "{instuction} Answer."),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_name(name, value):

@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+import pytest
+
+from recap.translation import TranslationSettings
+
+
+@pytest.mark.parametrize("instruction", ["{text} {langauge}", "<image> {text}", "Translate."])
+def test_an_instruction_holds_the_caption_and_no_other_place(instruction):
+    with pytest.raises(ValueError, match=r"translation\.instruction"):
+        TranslationSettings(instruction=instruction)
+
+
+def test_braces_that_are_no_place_are_left_alone():
+    assert TranslationSettings(instruction='Answer as {"zh": …} {text}').instruction
