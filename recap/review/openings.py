@@ -18,13 +18,15 @@ _VERB = (
     r"|includes|provides|takes place|is of|appears to (?:show|be|depict|feature)"
     r"|(?:begins|starts|opens|commences|kicks off)(?: with| by showing| on)?)"
 )
-_ON_A_SCREEN = r"(?![^.]{0,60}\b(?:plays|runs|is (?:shown|projected)) on\b)"
+_ON_A_SCREEN = r"(?:plays|runs|is (?:shown|projected)) on"
+_ON_A_WALL = r"(?:hangs|is (?:hung|painted)) (?:on|in|above|over|from|behind)|covers (?:the|a|one|most)"
+_THAT_IS_SEEN = rf"(?![^.]{{0,60}}\b(?:{_ON_A_SCREEN}|{_ON_A_WALL})\b)"
 _ENGLISH = (
     rf"(?:the|this) {_THING},? (?:that )?{_VERB}",
     rf"in (?:the|this) {_THING}(?: shows?)?,(?: (?:we (?:can )?see|you (?:can )?see|there (?:is|are)|it shows))?",
     rf"in (?:the|this) {_THING} (?:we (?:can )?see|you (?:can )?see|there (?:is|are))",
     rf"(?:this is|here is|here's) an? {_THING} (?:of|showing|that shows|in which|featuring)",
-    rf"an? {_THING} (?:of|showing|that shows|featuring|depicting){_ON_A_SCREEN}",
+    rf"an? {_THING} (?:of|showing|that shows|featuring|depicting){_THAT_IS_SEEN}",
     r"(?:we|you) (?:can )?(?:see|are shown|observe)",
     r"(?:sure|certainly|of course|okay)[,!.]? ?(?:here(?: is|'s|’s)[^:]{0,80}:)?",
     r"here(?: is|'s|’s) (?:a|the|my)[^:.]{0,80}(?:description|caption|summary|paragraph)[^:.]{0,60}:",

@@ -29,6 +29,8 @@ def test_stock_openings_are_found_and_trimmed(draft, context, text, rest):
         "The video store on the corner has a neon sign.",
         "The image of a saint is carried by six men.",
         "A video of a wedding plays on a tablet.",
+        "A picture of a woman hangs above the fireplace in the living room.",
+        "An image of the sea covers the wall of the room.",
         "A man films a video.",
         "Footage from a race runs on a screen.",
         "The scene painter rolls grey over a canvas.",
