@@ -59,6 +59,6 @@ def trim_opening(text: str) -> str:
     """The text without its stock opening, beginning with a capital; as it is where nothing whole would remain."""
     match = _OPENING.match(text)
     rest = text[match.end() :] if match else ""
-    if len(rest) < 8 or _CANNOT_START.match(rest):
+    if len(rest) < 8 or _CANNOT_START.match(rest) or match[0].endswith(("以", "从")):
         return text
     return rest[0].upper() + rest[1:]

@@ -41,7 +41,10 @@ def test_what_is_no_opening_stays(draft, context, text):
     assert trim_opening(text) == text
 
 
-@pytest.mark.parametrize("text", ["The video shows how a knot is tied.", "The video ends.", "This video shows."])
+@pytest.mark.parametrize(
+    "text",
+    ["The video shows how a knot is tied.", "The video ends.", "This video shows.", "画面从左到右移动，一条河流进海。"],
+)
 def test_nothing_broken_is_left_over(text):
     assert trim_opening(text) == text
 
