@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel, TrainingArguments, set_seed
+from transformers import TrainingArguments
 
-from recap.pllava import Pllava, Strategy, get_strategy, load_pllava, read_sizes
-from recap.records import WINDOWS
+from recap.pllava import Strategy, read_sizes
 from recap.training.bad_log import BadLog
 from recap.training.curve import mean_loss
 from recap.training.dataset import Conversations, collate
-from recap.training.learner import Learner, make_trainable, trainable_counts
+from recap.training.learner import Learner, trainable_counts
+from recap.training.opening import open_learner
 from recap.training.recipe import Recipe
 from recap.training.samples import Sample, read_sets
 from recap.training.saving import provenance, rescaled, save_adapter, save_full
@@ -56,7 +56,7 @@ def train(recipe: Recipe) -> Trained:
     arguments = _arguments(recipe, output)
     samples, bad_log, allowed = _samples(recipe, output, arguments)
     base = _start(recipe, output, samples, arguments)
-    learner, strategy = _learner(recipe, base)
+    learner, strategy = open_learner(recipe, base)
     learns, size = trainable_counts(learner)  # before ZeRO-3 parts them
     data = _dataset(recipe, base[0], strategy, samples, learner.pllava.tokenizer, bad_log)
     watch = Watch(output, bad_log, limit=allowed)
@@ -160,36 +160,6 @@ def _start(recipe: Recipe, output: Path, samples: Sequence[Sample], arguments: T
         if arguments.process_index == 0 and not (folder / "model.safetensors").exists():
             write_untrained(folder, recipe.model.scratch, pooling, samples, recipe.train.seed)
     return [folder]
-
-
-def _learner(recipe: Recipe, base: Sequence[Path]) -> tuple[Learner, Strategy]:
-    pllava = load_pllava(
-        base[0],
-        base=base[1] if len(base) > 1 else None,
-        lora_alpha=recipe.model.lora_alpha,
-        dtype="float32" if recipe.train.precision == "fp32" else "auto",
-    )
-    if pllava.tokenizer is None:
-        raise ValueError(f"model.checkpoint: {base[0]} has no tokenizer.json; copy the one published with it")
-    set_seed(recipe.train.seed)
-    make_trainable(pllava, recipe.train.trainable, recipe.train.lora)
-    if not torch.cuda.is_available():
-        _attend_eagerly(pllava)
-    if recipe.train.gradient_checkpointing:
-        _compute_twice(pllava.language_model)
-    strategy = get_strategy("pllava", recipe.model.pooling)
-    return Learner(pllava, strategy, WINDOWS[recipe.frames.view]), strategy
-
-
-def _compute_twice(model: PreTrainedModel) -> None:
-    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
-    enable({"use_reentrant": False})
-
-
-def _attend_eagerly(pllava: Pllava) -> None:
-    """On a CPU the backward pass of SDPA took 48 % of a step of the pocket model; eager attention took 1.7× less."""
-    for config in (pllava.config.vision, pllava.config.text):
-        config._attn_implementation = "eager"
 
 
 def _dataset(

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from recap.pllava import load_pllava
+from recap.training.run import train
+from tests.training.conftest import LORA
+
+
+@pytest.fixture
+def copied(base, tmp_path) -> Path:
+    """A copy of the base that a test may change."""
+    return Path(shutil.copytree(base, tmp_path / "copied"))
+
+
+def change_config(folder, **changes):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | changes))
+
+
+def test_a_base_in_float16_is_trained_in_bfloat16(recipe, copied, clips, tmp_path):
+    halves = {key: weight.half() for key, weight in load_file(copied / "model.safetensors").items()}
+    save_file(halves, copied / "model.safetensors", metadata={"format": "pt"})
+    change_config(copied, torch_dtype="float16")
+    overrides = ("train.precision=bf16", "train.max_steps=1")
+    assert train(recipe(LORA, overrides, BASE=copied, DATA=clips, OUT=tmp_path / "out")).loss > 0
+    assert load_pllava(tmp_path / "out" / "adapter", base=copied).config.num_frames == 4
