@@ -19,10 +19,13 @@ from recap.training.recipe import Recipe
 def open_learner(recipe: Recipe, folders: Sequence[Path]) -> tuple[Learner, Strategy]:
     """Load the checkpoint in `folders`, the base last, and make trainable what `recipe` names.
 
-    ValueError for a checkpoint that cannot be loaded or has no tokenizer, and for LoRA targets it does not have.
+    ValueError for a checkpoint that cannot be loaded or has no tokenizer, for LoRA targets it does not have, and for
+    an adapter that would not be the whole of what was trained.
     """
     checkpoint, base = folders[0], folders[1] if len(folders) > 1 else None
     _, inventory = open_checkpoint(checkpoint, base)
+    if "adapter" in recipe.output.save:
+        _check_adapter(inventory)
     dtype = _dtype(recipe.train.precision, inventory)
     pllava = load_pllava(checkpoint, base=base, lora_alpha=recipe.model.lora_alpha, dtype=dtype)
     if pllava.tokenizer is None:
@@ -35,6 +38,15 @@ def open_learner(recipe: Recipe, folders: Sequence[Path]) -> tuple[Learner, Stra
         _compute_twice(pllava.language_model)
     strategy = get_strategy("pllava", recipe.model.pooling)
     return Learner(pllava, strategy, WINDOWS[recipe.frames.view]), strategy
+
+
+def _check_adapter(inventory: Inventory) -> None:
+    """Only a plain checkpoint can be named as the base of what was trained on it."""
+    if inventory.lora_rank or len(inventory.folders) > 1:
+        raise ValueError(
+            "output.save: an adapter lies over a whole model without a LoRA, and would lose what model.checkpoint "
+            f"{inventory.folders[0]} adds to such a one; save full alone"
+        )
 
 
 def _dtype(precision: str, inventory: Inventory) -> torch.dtype:

@@ -30,3 +30,11 @@ def test_a_base_in_float16_is_trained_in_bfloat16(recipe, copied, clips, tmp_pat
     overrides = ("train.precision=bf16", "train.max_steps=1")
     assert train(recipe(LORA, overrides, BASE=copied, DATA=clips, OUT=tmp_path / "out")).loss > 0
     assert load_pllava(tmp_path / "out" / "adapter", base=copied).config.num_frames == 4
+
+
+def test_no_adapter_is_saved_over_a_lora(recipe, base, clips, tmp_path):
+    first = tmp_path / "first"
+    train(recipe(LORA, ("train.max_steps=1",), BASE=base, DATA=clips, OUT=first))
+    for start in (f"model.checkpoint={first / 'full'}", f"model={{checkpoint: {first / 'adapter'}, base: {base}}}"):
+        with pytest.raises(ValueError, match=r"output\.save: .*save full alone"):
+            train(recipe(LORA, (start,), BASE=base, DATA=clips, OUT=tmp_path / "second"))
