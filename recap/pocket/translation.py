@@ -19,6 +19,7 @@ from recap.pocket.marian import untrained, write_tokenizer
 from recap.pocket.pace import pace
 from recap.pocket.recipes import LearnSettings
 from recap.pocket.sentences import draw_facts
+from recap.training.states import check_same
 
 SAVE_EVERY = 100
 TOKENIZER_SENTENCES = 4000
@@ -63,9 +64,7 @@ class _State:
         if not self.path.exists():
             return 0
         found = torch.load(self.path)
-        if found["asked"] != self._asked:
-            began = ", ".join(f"{name} {value}" for name, value in found["asked"].items())
-            raise ValueError(f"{self.path.parent} holds a training of {began}; go on with those or name a new folder")
+        check_same(self.path.parent, found["asked"], self._asked)
         self._model.load_state_dict(found["model"])
         self._optimizer.load_state_dict(found["optimizer"])
         return found["done"]

@@ -24,7 +24,7 @@ from recap.training.recipe import Recipe
 from recap.training.samples import Sample, read_sets
 from recap.training.saving import provenance, rescaled, save_adapter, save_full
 from recap.training.scratch import write_untrained
-from recap.training.states import deepspeed_file, fetch_start, last_state
+from recap.training.states import RECIPE, check_same, deepspeed_file, fetch_start, last_state, lasting_settings
 from recap.training.trainer import PllavaTrainer, SeededSteps, Watch
 
 STATES, START, BAD, SUMMARY = "states", "start", "bad_samples.jsonl", "trained.json"
@@ -55,7 +55,9 @@ def train(recipe: Recipe) -> Trained:
     output = Path(recipe.output.path).expanduser()
     arguments = _arguments(recipe, output)
     samples, bad_log, allowed = _samples(recipe, output, arguments)
-    base = _start(recipe, output, samples, arguments)
+    state = last_state(output / STATES)
+    base = _start(recipe, output, samples, arguments, state)
+    _same_training(output / RECIPE, lasting_settings(recipe, base), arguments, state)
     learner, strategy = open_learner(recipe, base)
     learns, size = trainable_counts(learner)  # before ZeRO-3 parts them
     data = _dataset(recipe, base[0], strategy, samples, learner.pllava.tokenizer, bad_log)
@@ -68,7 +70,7 @@ def train(recipe: Recipe) -> Trained:
         data_collator=partial(collate, pad_token_id=pad),
         callbacks=[SeededSteps(), watch],
     )
-    result = trainer.train(resume_from_checkpoint=last_state(output / STATES))
+    result = trainer.train(resume_from_checkpoint=state)
     folders = _save(recipe, output, trainer, learner, base, strategy)
     first = trainer.is_world_process_zero()
     loss = mean_loss(output) if first else result.training_loss  # only the first surely sees all of loss.csv
@@ -150,16 +152,26 @@ def _samples(recipe: Recipe, output: Path, arguments: TrainingArguments) -> tupl
     return samples, bad_log, allowed
 
 
-def _start(recipe: Recipe, output: Path, samples: Sequence[Sample], arguments: TrainingArguments) -> list[Path]:
-    """The folders to start from, the base last; a model from scratch is written first."""
+def _start(
+    recipe: Recipe, output: Path, samples: Sequence[Sample], arguments: TrainingArguments, state: str | None
+) -> list[Path]:
+    """The folders to start from, the base last; a model from scratch is written first, unless a `state` is of it."""
     if recipe.model.scratch is None:
         return fetch_start(recipe.model)
     folder = output / START
     pooling = recipe.model.pooling or (recipe.frames.count, 12, 12)
     with arguments.main_process_first(desc="writing the untrained model"):
-        if arguments.process_index == 0 and not (folder / "model.safetensors").exists():
+        if arguments.process_index == 0 and state is None:
             write_untrained(folder, recipe.model.scratch, pooling, samples, recipe.train.seed)
     return [folder]
+
+
+def _same_training(path: Path, asked: Mapping[str, Any], arguments: TrainingArguments, state: str | None) -> None:
+    """Write down what is asked; ValueError where there is a `state` of a training that asked for something else."""
+    if state and path.exists():
+        check_same(path.parent, json.loads(path.read_text(encoding="utf-8")), asked)
+    elif arguments.process_index == 0:
+        path.write_text(json.dumps(asked, indent=2) + "\n", encoding="utf-8")
 
 
 def _dataset(

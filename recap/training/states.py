@@ -1,15 +1,22 @@
-"""What a training finds: the checkpoint to start from, its own last state, a DeepSpeed configuration by its name."""
+"""What a training finds: the checkpoint to start from, its own last state and what that is of, a DeepSpeed file."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from transformers.trainer_utils import sort_checkpoints
 
+from recap.pllava import weight_digest
+from recap.training.recipe import Recipe, as_dict
 from recap.training.settings import StartSettings
 
+RECIPE = "recipe.json"
 _SHIPPED = Path(__file__).with_name("deepspeed")
+# What may be another where a training goes on: its length, how a batch is parted, and when something is written.
+_FREE = {"max_steps", "epochs", "batch_size", "gradient_checkpointing", "log_every_steps", "save_every_steps"}
 
 
 def fetch_start(model: StartSettings) -> list[Path]:
@@ -31,6 +38,31 @@ def _is_whole(state: Path) -> bool:
     except (OSError, ValueError):
         return False
     return True
+
+
+def lasting_settings(recipe: Recipe, folders: Sequence[Path]) -> dict[str, Any]:
+    """What every state of a training is of: settings by their dotted names, and the weights in `folders`."""
+    given = as_dict(recipe)
+    model = {name: given["model"][name] for name in ("lora_alpha", "scratch", "pooling")}
+    train = {name: value for name, value in given["train"].items() if name not in _FREE}
+    named = dict(_named({"model": model, "frames": given["frames"], "train": train}))
+    return named | {"weights": "+".join(map(weight_digest, folders))}
+
+
+def _named(settings: Mapping[str, Any], section: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from _named(value, f"{section}{name}.")
+        else:
+            yield section + name, value
+
+
+def check_same(folder: Path, began: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """ValueError that says what is another where the training in `folder` `began` with other settings than `asked`."""
+    names = [name for name in {**began, **asked} if began.get(name) != asked.get(name)]
+    if names:
+        changes = ", ".join(f"{name} {began.get(name)}, not {asked.get(name)}" for name in names)
+        raise ValueError(f"{folder} holds a training with {changes}; go on as it began or name a new folder")
 
 
 def deepspeed_file(name: str | None) -> str | None:

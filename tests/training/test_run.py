@@ -116,6 +116,35 @@ def test_a_state_that_was_being_saved_is_passed_over(trained, recipe, base, clip
     assert losses(out) == losses(whole)
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.lora.rank=8", "train.lora.rank 4, not 8"),
+        ("train.learning_rate=0.5", "train.learning_rate 0.01, not 0.5"),
+        ("model.pooling=[2,1,1]", r"model.pooling \[4, 1, 1\], not \[2, 1, 1\]"),
+        ("model.checkpoint=pocket", "weights [0-9a-f]{40}, not [0-9a-f]{40}; go on"),
+    ],
+)
+def test_a_changed_recipe_does_not_go_on_from_the_states_of_another(trained, recipe, base, clips, override, message):
+    with pytest.raises(ValueError, match=f"holds a training with .*{message}"):
+        train(recipe(LORA, (override,), BASE=base, DATA=clips, OUT=trained[0]))
+
+
+def test_what_changes_no_state_may_change(trained, recipe, base, clips, tmp_path, losses):
+    out, moved = shutil.copytree(trained[0], tmp_path / "out"), shutil.copytree(base, tmp_path / "moved")
+    overrides = ("train.max_steps=5", "train.batch_size=4", "data.workers=1", "output.save=[full]")
+    assert train(recipe(LORA, overrides, BASE=moved, DATA=clips, OUT=out)).steps == 5
+    assert losses(out)[:4] == losses(trained[0])
+
+
+def test_an_untrained_model_of_a_killed_start_is_drawn_anew(recipe, pictures, tmp_path):
+    weights = tmp_path / "start" / "model.safetensors"
+    weights.parent.mkdir()
+    weights.write_bytes(b"half")
+    train(recipe(SCRATCH, ("train.max_steps=1",), DATA=pictures, OUT=tmp_path))
+    assert load_file(weights)
+
+
 def test_a_training_shorter_than_its_log_has_a_curve(recipe, base, clips, tmp_path):
     train(recipe(LORA, ("train.log_every_steps=10",), BASE=base, DATA=clips, OUT=tmp_path))
     assert (tmp_path / "loss.csv").read_text().splitlines()[1].startswith("2,")
