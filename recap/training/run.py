@@ -101,6 +101,7 @@ def _arguments(recipe: Recipe, output: Path) -> TrainingArguments:
         ddp_find_unused_parameters=False,
         seed=train.seed,
         logging_steps=train.log_every_steps,
+        logging_nan_inf_filter=False,  # it would count such a loss as 0
         save_steps=train.save_every_steps,
         save_total_limit=recipe.output.keep_states,
         dataloader_num_workers=recipe.data.workers,

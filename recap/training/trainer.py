@@ -32,6 +32,8 @@ class PllavaTrainer(Trainer):
         state = self.model.state_dict() if state_dict is None else state_dict
         learns = {name for name, weight in self.model.named_parameters() if weight.requires_grad}
         kept = {name: state[name].contiguous().cpu() for name in sorted(learns & state.keys())}
+        for name, weight in kept.items():
+            _check_finite(name, weight, self.state.global_step)
         save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
 
     def _issue_warnings_after_load(self, load_result) -> None:
@@ -74,6 +76,8 @@ class Watch(TrainerCallback):
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict | None = None, **_
     ) -> None:
+        if logs and "loss" in logs:
+            _check_finite("the loss", torch.tensor(logs["loss"]), state.global_step)
         if self._curve and logs and "loss" in logs:
             seconds = time.monotonic() - self._started
             row = {"step": state.global_step, "epoch": round(state.epoch or 0.0, 4), "seconds": seconds}
@@ -96,3 +100,11 @@ class Watch(TrainerCallback):
                 f"data: {len(bad)} samples are bad, more than data.max_bad allows, the last {path} ({reason}); "
                 f"{self._bad_log.path} has all of them; mend them or take them out, and run this again"
             )
+
+
+def _check_finite(name: str, values: Tensor, step: int) -> None:
+    if not values.isfinite().all():
+        raise ValueError(
+            f"train: by step {step} {name} is no longer finite, and nothing of it was saved; lower "
+            "train.learning_rate or set train.max_grad_norm, and begin in a new folder"
+        )

@@ -151,6 +151,19 @@ def test_a_training_shorter_than_its_log_has_a_curve(recipe, base, clips, tmp_pa
     assert (tmp_path / "loss.png").is_file()
 
 
+@pytest.mark.parametrize(
+    ("rate", "step", "what"), [("1.0e+30", 2, "the loss"), ("1.0e+39", 1, r"pllava\.language_model\.\S+")]
+)
+def test_a_training_that_diverges_ends_and_saves_nothing_of_it(recipe, base, clips, tmp_path, rate, step, what):
+    overrides = (f"train.learning_rate={rate}", "train.warmup_ratio=0", "train.save_every_steps=1")
+    with pytest.raises(ValueError, match=rf"by step {step} {what} is no longer finite.*lower train\.learning_rate"):
+        train(recipe(LORA, overrides, BASE=base, DATA=clips, OUT=tmp_path))
+    assert not (tmp_path / "full").exists()
+    kept = list((tmp_path / "states").glob("*/model.safetensors"))
+    assert len(kept) == step - 1
+    assert all(weight.isfinite().all() for file in kept for weight in load_file(file).values())
+
+
 def test_accumulated_gradients_are_those_of_one_batch(recipe, base, clips, tmp_path, losses):
     found = []
     for size in (1, 4):
