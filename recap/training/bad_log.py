@@ -20,7 +20,7 @@ class BadLog:
     def begin(self, bad: Iterable[Bad], usable: Collection[str]) -> None:
         """Start with what is `bad` now, and with the damaged files of earlier runs that are `usable` and unchanged."""
         damaged = [row for row in self._rows() if row["path"] in usable and row.get("stamp") == _stamp(row["path"])]
-        lines = [*map(_line, bad), *(json.dumps(row, ensure_ascii=False) + "\n" for row in damaged)]
+        lines = [*map(_line, bad), *(json.dumps(row) + "\n" for row in damaged)]
         aside = self.path.with_suffix(".new")
         aside.write_text("".join(lines), encoding="utf-8")
         os.replace(aside, self.path)
@@ -40,12 +40,13 @@ class BadLog:
     def _rows(self) -> list[dict[str, Any]]:
         if not self.path.exists():
             return []
-        return [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
+        *whole, _torn = self.path.read_text(encoding="utf-8").split("\n")  # a kill may tear the last line
+        return [json.loads(line) for line in whole]
 
 
 def _line(bad: Bad) -> str:
     stamp = _stamp(bad.path) if bad.damaged else None
-    return json.dumps({"path": bad.path, "reason": bad.reason, "stamp": stamp}, ensure_ascii=False) + "\n"
+    return json.dumps({"path": bad.path, "reason": bad.reason, "stamp": stamp}) + "\n"
 
 
 def _stamp(path: str) -> list[int] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ def _fault(sample: Sample) -> str:
         return "an answer is empty"
     if any(IMAGE in text for turn in sample.turns for text in (turn.instruction, turn.question, turn.answer)):
         return f"its text holds {IMAGE}, which is put in where data.conversation wants it"
-    return "" if Path(sample.path).is_file() else "the file is missing"
+    return "" if os.path.isfile(sample.path) else "the file is missing"
 
 
 def _weighted(samples: list[Sample], weight: float, seed: int) -> list[Sample]:

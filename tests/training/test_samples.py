@@ -50,6 +50,13 @@ def test_missing_files_and_empty_answers_are_named(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("name", ["c" * 300, "\ud83d", "\0"])
+def test_names_that_no_file_can_have_are_missing(tmp_path, name):
+    (tmp_path / "x.json").write_text(json.dumps([entry(name)]))
+    samples, (bad,) = read_sets([DataSet(str(tmp_path / "x.json"))])
+    assert not samples and bad.reason == "the file is missing"
+
+
 def test_a_folder_is_every_json_file_below_it(tmp_path):
     for name in ("b", "a"):
         (tmp_path / name).mkdir()
