@@ -95,29 +95,43 @@ def merge_checkpoint(
 
 def partial_folder(out: Path) -> Path:
     """Where `merge_checkpoint` writes what becomes `out`; a killed merge leaves it behind."""
-    return out.absolute().with_name(out.name + ".partial")
+    place = out.resolve()
+    return place.with_name(place.name + ".partial")
 
 
 @contextmanager
 def _appearing(out: Path, size: int) -> Iterator[Path]:
     """A folder to fill, which becomes `out` when all is written and vanishes when not."""
+    partial = _begun(out, size)
+    try:
+        (partial / LANGUAGE_MODEL).mkdir()
+        yield partial
+        partial.replace(out.resolve())
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _begun(out: Path, size: int) -> Path:
+    """The partial folder, made. ValueError where it could not become `out`, or is another merge's."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} is not an empty folder; merge into a new one")
+    if (place := out.resolve()).is_mount() or place == Path.cwd():
+        raise ValueError(f"{out} is in use and cannot be replaced; merge into a new folder in it")
     partial = partial_folder(out)
-    if partial.exists():
-        raise ValueError(f"{partial} exists: another merge is running, or was killed; if so, delete it")
-    partial.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        partial.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"{partial.parent} cannot be made ({error.strerror}); merge into another folder") from None
     if size > (free := shutil.disk_usage(partial.parent).free):
         raise ValueError(
             f"{out} needs {size / 1e9:.1f} GB and its disk has {free / 1e9:.1f} GB left; free some or use another"
         )
     try:
-        (partial / LANGUAGE_MODEL).mkdir(parents=True)
-        yield partial
-        partial.replace(out)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+        partial.mkdir()
+    except FileExistsError:
+        raise ValueError(f"{partial} exists: another merge is running, or was killed; if so, delete it") from None
+    return partial
 
 
 def _write_weights(merge: _Merge, folder: Path) -> None:

@@ -124,5 +124,36 @@ def test_an_empty_folder_is_filled(checkpoint, tmp_path):
     assert load_pllava(merge_checkpoint(checkpoint, tmp_path / "out")).config.num_frames == 16
 
 
+def test_a_link_is_followed(checkpoint, tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    merge_checkpoint(checkpoint, tmp_path / "link")
+    assert load_pllava(tmp_path / "elsewhere").config.num_frames == 16
+
+
+def test_folders_that_cannot_be_replaced_are_refused(checkpoint, tmp_path, monkeypatch):
+    (here := tmp_path / "here").mkdir()
+    monkeypatch.chdir(here)
+    with pytest.raises(ValueError, match="is in use and cannot be replaced"):
+        merge_checkpoint(checkpoint, ".")
+    with pytest.raises(ValueError, match=r"config\.json cannot be made .*merge into another folder"):
+        merge_checkpoint(checkpoint, checkpoint / "config.json" / "out")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("pathlib.Path.is_mount", lambda path: path == here)
+    with pytest.raises(ValueError, match="is in use and cannot be replaced"):
+        merge_checkpoint(checkpoint, here)
+
+
+def test_a_second_merge_leaves_the_first_alone(checkpoint, tmp_path, monkeypatch):
+    def meanwhile(_):
+        (tmp_path / "out.partial").mkdir()
+        (tmp_path / "out.partial" / "first").touch()
+        return type("Usage", (), {"free": 1e12})
+
+    monkeypatch.setattr("shutil.disk_usage", meanwhile)
+    with pytest.raises(ValueError, match="another merge is running"):
+        merge_checkpoint(checkpoint, tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out.partial").iterdir()] == ["first"]
+
+
 def checkpoint_bytes_of(path):
     return sum(tensor.nbytes for tensor in load_file(path).values())
