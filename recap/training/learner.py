@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from peft import LoraConfig, inject_adapter_in_model
@@ -82,13 +82,24 @@ def make_trainable(pllava: Pllava, trainable: Collection[Part], lora: LoraSettin
 
 
 def _add_lora(pllava: Pllava, lora: LoraSettings) -> None:
+    _check_targets(pllava.language_model, lora.targets)
     config = LoraConfig(
         r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=list(lora.targets), bias="none"
     )
-    try:
-        inject_adapter_in_model(config, pllava.language_model)
-    except ValueError as error:
-        raise ValueError(f"train.lora.targets {', '.join(lora.targets)}: {error}") from None
+    inject_adapter_in_model(config, pllava.language_model)
+
+
+def _check_targets(model: nn.Module, targets: Iterable[str]) -> None:
+    """ValueError for a target that is not the end of the names of linear layers, and of those alone."""
+    modules = dict(model.named_modules())
+    for target in targets:
+        named = [module for name, module in modules.items() if f".{name}".endswith(f".{target}")]
+        if not named or not all(isinstance(module, nn.Linear) for module in named):
+            linear = {name.rpartition(".")[2] for name, module in modules.items() if isinstance(module, nn.Linear)}
+            raise ValueError(
+                f"train.lora.targets: {target!r} names no linear layers of the language model; "
+                f"there are {', '.join(sorted(linear))}"
+            )
 
 
 def trainable_counts(pllava: nn.Module) -> tuple[int, int]:

@@ -8,6 +8,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from recap.pllava import load_pllava
+from recap.training.opening import open_learner
 from recap.training.run import train
 from tests.training.conftest import LORA
 
@@ -38,3 +39,17 @@ def test_no_adapter_is_saved_over_a_lora(recipe, base, clips, tmp_path):
     for start in (f"model.checkpoint={first / 'full'}", f"model={{checkpoint: {first / 'adapter'}, base: {base}}}"):
         with pytest.raises(ValueError, match=r"output\.save: .*save full alone"):
             train(recipe(LORA, (start,), BASE=base, DATA=clips, OUT=tmp_path / "second"))
+
+
+@pytest.mark.parametrize("target", ["q_prok", "embed_tokens", "mlp", "proj", ""])
+def test_a_lora_is_on_linear_layers_alone(recipe, base, clips, tmp_path, target):
+    asked = recipe(LORA, (f"train.lora.targets=[q_proj, '{target}']",), BASE=base, DATA=clips, OUT=tmp_path)
+    with pytest.raises(ValueError, match=rf"'{target}' names no linear layers .*; there are down_proj, .*q_proj"):
+        open_learner(asked, [base])
+
+
+def test_a_lora_may_name_a_layer_of_one_block(recipe, base, clips, tmp_path):
+    asked = recipe(LORA, ("train.lora.targets=[1.self_attn.q_proj]",), BASE=base, DATA=clips, OUT=tmp_path)
+    learner, _ = open_learner(asked, [base])
+    learns = {name for name, weight in learner.named_parameters() if weight.requires_grad and "lora" in name}
+    assert len(learns) == 2 and all(".layers.1.self_attn.q_proj." in name for name in learns)
