@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, set_seed
 
-from recap.pllava import Pllava, Strategy, get_strategy, load_pllava
+from recap.pllava import Pllava, PllavaConfig, Strategy, get_strategy, load_pllava
 from recap.pllava.dtypes import compute_dtype
 from recap.pllava.inventory import Inventory, open_checkpoint
 from recap.records import WINDOWS
@@ -19,11 +19,13 @@ from recap.training.recipe import Recipe
 def open_learner(recipe: Recipe, folders: Sequence[Path]) -> tuple[Learner, Strategy]:
     """Load the checkpoint in `folders`, the base last, and make trainable what `recipe` names.
 
-    ValueError for a checkpoint that cannot be loaded or has no tokenizer, for LoRA targets it does not have, and for
-    an adapter that would not be the whole of what was trained.
+    ValueError for a checkpoint that cannot be loaded or has no tokenizer, for LoRA targets it does not have, for
+    texts beside which its context does not hold the visual tokens, and for an adapter that would lose some of it.
     """
     checkpoint, base = folders[0], folders[1] if len(folders) > 1 else None
     _, inventory = open_checkpoint(checkpoint, base)
+    strategy, windows = get_strategy("pllava", recipe.model.pooling), WINDOWS[recipe.frames.view]
+    _check_context(recipe, inventory.config, strategy.token_count(inventory.config, recipe.frames.count, windows))
     if "adapter" in recipe.output.save:
         _check_adapter(inventory)
     dtype = _dtype(recipe.train.precision, inventory)
@@ -36,8 +38,16 @@ def open_learner(recipe: Recipe, folders: Sequence[Path]) -> tuple[Learner, Stra
         _attend_eagerly(pllava)
     if recipe.train.gradient_checkpointing:
         _compute_twice(pllava.language_model)
-    strategy = get_strategy("pllava", recipe.model.pooling)
-    return Learner(pllava, strategy, WINDOWS[recipe.frames.view]), strategy
+    return Learner(pllava, strategy, windows), strategy
+
+
+def _check_context(recipe: Recipe, config: PllavaConfig, visual_tokens: int) -> None:
+    longest = recipe.data.max_text_tokens - 1 + visual_tokens  # `<image>` gives its place to them
+    if longest > config.max_positions:
+        raise ValueError(
+            f"data.max_text_tokens {recipe.data.max_text_tokens} and {visual_tokens} visual tokens make {longest}, but "
+            f"the model holds {config.max_positions}: lower data.max_text_tokens or choose a smaller model.pooling"
+        )
 
 
 def _check_adapter(inventory: Inventory) -> None:

@@ -157,13 +157,15 @@ def _start(
     recipe: Recipe, output: Path, samples: Sequence[Sample], arguments: TrainingArguments, state: str | None
 ) -> list[Path]:
     """The folders to start from, the base last; a model from scratch is written first, unless a `state` is of it."""
-    if recipe.model.scratch is None:
+    sizes = recipe.model.scratch
+    if sizes is None:
         return fetch_start(recipe.model)
     folder = output / START
-    pooling = recipe.model.pooling or (recipe.frames.count, 12, 12)
+    side = min(12, sizes.image_size // sizes.patch_size)  # as the published models, or what there are patches for
+    pooling = recipe.model.pooling or (recipe.frames.count, side, side)
     with arguments.main_process_first(desc="writing the untrained model"):
         if arguments.process_index == 0 and state is None:
-            write_untrained(folder, recipe.model.scratch, pooling, samples, recipe.train.seed)
+            write_untrained(folder, sizes, pooling, samples, recipe.train.seed)
     return [folder]
 
 

@@ -57,7 +57,8 @@ class StartSettings:
     scratch: ScratchSettings | None = None
     """Instead of a checkpoint: the sizes of a model with random weights."""
     pooling: tuple[int, int, int] | None = None
-    """Frames × rows × columns of visual tokens; the checkpoint's own when absent."""
+    """Frames × rows × columns of visual tokens; the checkpoint's own when absent. From scratch that is `frames.count` ×
+    12 × 12, or as many rows and columns as there are patches."""
 
     def __post_init__(self):
         if bool(self.checkpoint) == (self.scratch is not None):

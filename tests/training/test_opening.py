@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from recap.pllava import load_pllava
 from recap.training.opening import open_learner
 from recap.training.run import train
-from tests.training.conftest import LORA
+from tests.training.conftest import LORA, SCRATCH
 
 
 @pytest.fixture
@@ -53,3 +53,26 @@ def test_a_lora_may_name_a_layer_of_one_block(recipe, base, clips, tmp_path):
     learner, _ = open_learner(asked, [base])
     learns = {name for name, weight in learner.named_parameters() if weight.requires_grad and "lora" in name}
     assert len(learns) == 2 and all(".layers.1.self_attn.q_proj." in name for name in learns)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.max_text_tokens=2046", "max_text_tokens 2046 and 4 visual tokens make 2049, but the model holds 2048"),
+        ("model.pooling=[4,20,20]", "max_text_tokens 512 and 1600 visual tokens make 2111"),
+        ("frames.view=wide", "windows cannot share the 1 columns"),
+    ],
+)
+def test_what_the_context_does_not_hold_is_refused(recipe, base, clips, tmp_path, override, message):
+    asked = recipe(LORA, (override,), BASE=base, DATA=clips, OUT=tmp_path)
+    with pytest.raises(ValueError, match=message):
+        open_learner(asked, [base])
+
+
+def test_the_context_may_be_full(recipe, base, clips, tmp_path):
+    open_learner(recipe(LORA, ("data.max_text_tokens=2045",), BASE=base, DATA=clips, OUT=tmp_path), [base])
+
+
+def test_an_untrained_model_pools_no_finer_than_its_patches(recipe, pictures, tmp_path):
+    train(recipe(SCRATCH, ("model.pooling=null", "train.max_steps=1"), DATA=pictures, OUT=tmp_path))
+    assert json.loads((tmp_path / "full" / "config.json").read_text())["pooling_shape"] == [1, 2, 2]
