@@ -5,6 +5,7 @@ A block is all that is ever in memory beside the model: the files are mapped, no
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -19,7 +20,7 @@ _ROWS = 1024
 
 def check_alpha(lora_alpha: float) -> None:
     """ValueError unless `lora_alpha` can weigh a LoRA."""
-    if not lora_alpha >= 0:
+    if not 0 <= lora_alpha < math.inf:
         raise ValueError(f"lora_alpha is {lora_alpha}; it must be 0 (no LoRA) or more, published models use 4")
 
 

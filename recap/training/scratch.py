@@ -32,7 +32,10 @@ def write_untrained(
     config = _config(sizes, pooling)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    make_tokenizer(_texts(samples), sizes.vocab_size).save_pretrained(folder)
+    tokenizer = make_tokenizer(_texts(samples), sizes.vocab_size)
+    if len(tokenizer) > sizes.vocab_size:  # bytes and single characters are pieces whatever was asked
+        raise ValueError(f"model.scratch.vocab_size {sizes.vocab_size}: this data needs at least {len(tokenizer)}")
+    tokenizer.save_pretrained(folder)
     save_file(_weights(config, seed), folder / "model.safetensors", metadata={"format": "pt"})
     return folder
 

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 Part = Literal["tower", "projector", "lora", "llm"]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+ShareBelowOne = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 @dataclass(frozen=True)
@@ -14,30 +21,42 @@ class ScratchSettings:
 
     __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
 
-    image_size: int = 72
+    image_size: PositiveInt = 72
     """Side of the square frames in pixels."""
-    patch_size: int = 12
+    patch_size: PositiveInt = 12
     """Side of a patch in pixels."""
-    vision_hidden_size: int = 128
+    vision_hidden_size: PositiveInt = 128
     """Features of the vision tower."""
-    vision_layers: int = 5
+    vision_layers: PositiveInt = 5
     """Blocks of the vision tower; the last but one gives the features, as in the published models."""
-    vision_heads: int = 4
+    vision_heads: PositiveInt = 4
     """Attention heads of the vision tower."""
-    hidden_size: int = 192
+    hidden_size: PositiveInt = 192
     """Features of the language model."""
-    layers: int = 5
+    layers: PositiveInt = 5
     """Blocks of the language model."""
-    heads: int = 6
+    heads: PositiveInt = 6
     """Attention heads of the language model."""
-    kv_heads: int = 2
+    kv_heads: PositiveInt = 2
     """Key-value heads of the language model."""
-    intermediate_size: int = 512
+    intermediate_size: PositiveInt = 512
     """Features between the two halves of its feed-forward blocks."""
-    max_positions: int = 2048
+    max_positions: PositiveInt = 2048
     """The longest sequence, visual tokens among it."""
-    vocab_size: int = 640
+    vocab_size: PositiveInt = 640
     """Pieces of the tokenizer, which is made from the training data's own text."""
+
+    def __post_init__(self):
+        for whole, parts in (
+            ("image_size", "patch_size"),
+            ("vision_hidden_size", "vision_heads"),
+            ("hidden_size", "heads"),
+            ("heads", "kv_heads"),
+        ):
+            if getattr(self, whole) % getattr(self, parts):
+                raise ValueError(f"model.scratch.{whole} must be a multiple of model.scratch.{parts}")
+        if self.hidden_size // self.heads % 2:
+            raise ValueError("model.scratch: hidden_size / heads must be even, as positions turn pairs of features")
 
 
 @dataclass(frozen=True)
@@ -52,11 +71,11 @@ class StartSettings:
     """The hub commit or branch of `checkpoint`; ignored for a folder."""
     base: str | None = None
     """The LLaVA beneath a checkpoint that holds only LoRA and projector weights."""
-    lora_alpha: float = 4
+    lora_alpha: NotNegative = 4
     """With which weight a LoRA that `checkpoint` brings is merged before a new one is trained."""
     scratch: ScratchSettings | None = None
     """Instead of a checkpoint: the sizes of a model with random weights."""
-    pooling: tuple[int, int, int] | None = None
+    pooling: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
     """Frames × rows × columns of visual tokens; the checkpoint's own when absent. From scratch that is `frames.count` ×
     12 × 12, or as many rows and columns as there are patches."""
 
@@ -76,12 +95,8 @@ class DataSet:
     depth; or a manifest of one conversation a row: jsonl, or csv and parquet with columns `q` and `a`."""
     root: str | None = None
     """What its media are relative to; the file's own folder when absent."""
-    weight: float = 1.0
+    weight: Positive = 1.0
     """How often each of its samples is seen in an epoch; 0.5 takes every other one."""
-
-    def __post_init__(self):
-        if self.weight <= 0:
-            raise ValueError(f"data.sets: the weight of {self.path} is {self.weight}; it must be above 0")
 
 
 @dataclass(frozen=True)
@@ -94,18 +109,16 @@ class DataSettings:
     """The files of conversations, each with its weight."""
     conversation: Literal["videochat2", "plain", "llavanext"] = "videochat2"
     """How turns become text: as the published models were trained, or as one of the templates asks them."""
-    max_text_tokens: int = 512
+    max_text_tokens: PositiveInt = 512
     """A conversation is cut there; visual tokens do not count."""
-    max_bad: float = 0.01
+    max_bad: Share = 0.01
     """The share of samples that may be missing, empty or undecodable before training stops."""
-    workers: int = 2
+    workers: NonNegativeInt = 2
     """Processes that decode beside each training process; 0 decodes in it."""
 
     def __post_init__(self):
         if not self.sets:
             raise ValueError("data.sets is empty: name at least one file of conversations")
-        if not 0 <= self.max_bad <= 1:
-            raise ValueError(f"data.max_bad is {self.max_bad}; it is a share between 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -114,18 +127,18 @@ class LoraSettings:
 
     __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True, "allow_inf_nan": False}
 
-    rank: int = 128
+    rank: PositiveInt = 128
     """Columns of its two factors."""
-    alpha: float = 32
+    alpha: Positive = 32
     """It is weighed by `alpha / rank` while it is trained."""
-    dropout: float = 0.05
+    dropout: ShareBelowOne = 0.05
     """The share of its inputs that is dropped."""
     targets: tuple[str, ...] = ("q_proj", "v_proj")
     """Which linear layers of the language model it is on."""
 
     def __post_init__(self):
-        if self.rank < 1 or self.alpha <= 0 or not 0 <= self.dropout < 1 or not self.targets:
-            raise ValueError("train.lora wants rank ≥ 1, alpha > 0, 0 ≤ dropout < 1 and at least one target")
+        if not self.targets:
+            raise ValueError("train.lora.targets is empty: name at least one linear layer, such as q_proj")
 
 
 @dataclass(frozen=True)
@@ -138,33 +151,33 @@ class TrainSettings:
     """What learns; everything else is frozen."""
     lora: LoraSettings = field(default_factory=LoraSettings)
     """The LoRA, where `trainable` has one."""
-    learning_rate: float = 2e-5
+    learning_rate: Positive = 2e-5
     """The highest rate of AdamW; it follows a cosine."""
-    min_learning_rate_ratio: float = 0.25
+    min_learning_rate_ratio: Share = 0.25
     """The share of it that the cosine ends on."""
-    warmup_ratio: float = 0.03
+    warmup_ratio: ShareBelowOne = 0.03
     """The share of steps over which the rate rises."""
-    weight_decay: float = 0.02
+    weight_decay: NotNegative = 0.02
     """Not applied to biases and norms."""
-    max_grad_norm: float = 0.0
+    max_grad_norm: NotNegative = 0.0
     """Longer gradients are shortened to this length; 0 leaves them."""
-    epochs: float = 1.0
+    epochs: Positive = 1.0
     """How often the data is seen."""
-    max_steps: int | None = None
+    max_steps: PositiveInt | None = None
     """Stop after so many optimizer steps instead."""
-    global_batch: int = 128
+    global_batch: PositiveInt = 128
     """Samples in one optimizer step, over all processes."""
-    batch_size: int = 8
+    batch_size: PositiveInt = 8
     """Samples that one process computes together; the rest of `global_batch` is accumulated."""
     precision: Literal["bf16", "fp32"] = "bf16"
     """What is computed in; weights that learn are kept in float32."""
     gradient_checkpointing: bool = True
     """Compute the language model's activations twice instead of keeping them."""
-    seed: int = 42
+    seed: Seed = 42
     """Where order, dropout and initial weights are drawn from."""
-    log_every_steps: int = 10
+    log_every_steps: PositiveInt = 10
     """How often loss and rate go into loss.csv, as they do at every save."""
-    save_every_steps: int = 500
+    save_every_steps: PositiveInt = 500
     """How often a state is saved from which a killed training goes on."""
     deepspeed: str | None = None
     """A DeepSpeed configuration: a JSON file, or the name of one that recap has: `zero2`, `zero3`, `zero3_offload`."""
@@ -174,9 +187,6 @@ class TrainSettings:
             raise ValueError("train.trainable is empty: name tower, projector, lora or llm")
         if "lora" in self.trainable and "llm" in self.trainable:
             raise ValueError("train.trainable: a language model that learns itself (llm) needs no lora")
-        counts = ("global_batch", "batch_size", "log_every_steps", "save_every_steps")
-        if low := [name for name in counts if getattr(self, name) < 1]:
-            raise ValueError(f"train.{low[0]} must be at least 1")
 
 
 @dataclass(frozen=True)
@@ -191,10 +201,10 @@ class TrainOutputSettings:
     """`full` is the whole model in the published layout; `adapter` holds what was trained on top of the base."""
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     """The type that weights are stored in."""
-    lora_alpha: float | None = None
+    lora_alpha: Positive | None = None
     """At which `model.lora_alpha` of a pipeline the stored LoRA is as strong as it was trained; `train.lora.alpha`
     when absent."""
-    keep_states: int = 1
+    keep_states: PositiveInt = 1
     """How many states to go on from are kept."""
 
 
@@ -204,11 +214,11 @@ class TrainRaySettings:
 
     __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True, "allow_inf_nan": False}
 
-    workers: int = 0
+    workers: NonNegativeInt = 0
     """Training processes on the cluster; 0 trains here (one process, or those that `torchrun` starts)."""
     address: str | None = None
     """A running cluster; without it a local session is started."""
-    gpus_per_worker: float = 0
+    gpus_per_worker: NotNegative = 0
     """GPUs that each process takes."""
-    cpus_per_worker: float = 1
+    cpus_per_worker: NotNegative = 1
     """CPUs that each process takes."""

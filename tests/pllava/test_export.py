@@ -98,6 +98,8 @@ def test_what_is_refused_leaves_nothing_behind(checkpoint, tmp_path, monkeypatch
         merge_checkpoint(checkpoint, occupied)
     with pytest.raises(ValueError, match="is not an empty folder"):
         merge_checkpoint(checkpoint, occupied / "notes.txt")
+    with pytest.raises(ValueError, match="lora_alpha is inf"):
+        merge_checkpoint(checkpoint, tmp_path / "out", lora_alpha=float("inf"))
     with pytest.raises(ValueError, match="lora_alpha is -1"):
         merge_checkpoint(checkpoint, tmp_path / "out", lora_alpha=-1)
     with pytest.raises(ValueError, match="shard_bytes is 0"):

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from recap.training.scratch import write_untrained
+from recap.training.settings import ScratchSettings
+from tests.training.conftest import LORA, SCRATCH
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.learning_rate=0", "greater than 0, not 0"),
+        ("train.learning_rate=.nan", "finite number, not nan"),
+        ("train.lora.alpha=.inf", "finite number, not inf"),
+        ("train.lora.dropout=1", "less than 1, not 1"),
+        ("train.warmup_ratio=2", "less than 1, not 2"),
+        ("train.max_steps=0", "greater than 0, not 0"),
+        ("train.seed=-1", "greater than or equal to 0, not -1"),
+        ("data.max_text_tokens=0", "greater than 0, not 0"),
+        ("data.max_bad=1.5", "less than or equal to 1, not 1.5"),
+        ("model.pooling=[4,0,1]", "greater than 0, not 0"),
+        ("model.lora_alpha=.inf", "finite number, not inf"),
+        ("output.lora_alpha=0", "greater than 0, not 0"),
+        ("ray.workers=-1", "greater than or equal to 0, not -1"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_named(recipe, override, message):
+    with pytest.raises(ValueError, match=rf"{override.partition('=')[0]}\S*: .*{message}"):
+        recipe(LORA, (override,))
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        ("heads=5", "hidden_size must be a multiple of model.scratch.heads"),
+        ("kv_heads=3", "heads must be a multiple of model.scratch.kv_heads"),
+        ("vision_heads=3", "vision_hidden_size must be a multiple of model.scratch.vision_heads"),
+        ("image_size=25", "image_size must be a multiple of model.scratch.patch_size"),
+        ("heads=32", "hidden_size / heads must be even"),
+        ("layers=0", "greater than 0, not 0"),
+    ],
+)
+def test_sizes_of_which_no_model_can_be_made_are_refused(recipe, size, message):
+    with pytest.raises(ValueError, match=message):
+        recipe(SCRATCH, (f"model.scratch.{size}",))
+
+
+def test_a_vocabulary_holds_the_bytes_and_characters_of_the_data(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"vocab_size 100: this data needs at least \d{3}"):
+        write_untrained(tmp_path, ScratchSettings(vocab_size=100), (1, 1, 1), [], seed=0)
