@@ -10,6 +10,7 @@ from recap.engines.front import RehearsalFront, prompt_texts
 from recap.engines.rehearsal import RehearsalEngine
 from recap.engines.second import Reviewer
 from recap.engines.settings import EngineSettings, ModelSettings, PromptSettings
+from recap.pllava.reading import reading
 from recap.pllava.sizes import read_sizes
 from recap.pllava.visual import check_context, get_strategy
 from recap.records import WINDOWS, FrameRequest
@@ -77,6 +78,8 @@ def _prompt_length(model: ModelSettings, text: str) -> int:
     from tokenizers import Tokenizer
 
     for folder in filter(None, (model.checkpoint, model.base)):
-        if (Path(folder) / "tokenizer.json").is_file():
-            return len(Tokenizer.from_file(str(Path(folder) / "tokenizer.json")).encode(text).ids)
+        file = Path(folder) / "tokenizer.json"
+        if file.is_file():
+            with reading(file):
+                return len(Tokenizer.from_file(str(file)).encode(text).ids)
     raise ValueError(f"{model.checkpoint} has no tokenizer.json: copy the one that was published with these weights")

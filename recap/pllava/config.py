@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recap.pllava.reading import reading
+
 if TYPE_CHECKING:
     from transformers import CLIPVisionConfig, LlamaConfig
 
@@ -112,9 +114,11 @@ def parse_config(
     """Build the configuration from the parsed files; `where` names the first in error messages."""
     num_frames, pooling_shape = frames_and_pooling(content, where)
     text = content.get("text_config") or {}
+    with reading(where):
+        vision_config, text_config = _vision(content.get("vision_config") or {}), _text(text, content)
     config = PllavaConfig(
-        vision=_vision(content.get("vision_config") or {}),
-        text=_text(text, content),
+        vision=vision_config,
+        text=text_config,
         image_token_id=_image_token_id(content, where),
         pad_token_ids=_ids(text.get("pad_token_id"), content.get("pad_token_id")),
         eos_token_ids=_eos(text, content, generation or {}),
@@ -196,7 +200,8 @@ def _image_token_id(content: Mapping[str, Any], where: str) -> int:
     value = content.get("image_token_index", content.get("image_token_id"))
     if value is None:
         raise ValueError(f"{where} has no image_token_index: say which token id stands for the video")
-    return int(value)
+    with reading(where):
+        return int(value)
 
 
 def _eos(text: Mapping[str, Any], content: Mapping[str, Any], generation: Mapping[str, Any]) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ from torch import nn
 from recap.pllava.config import PllavaConfig, read_config
 from recap.pllava.keymap import Part, is_unused, place
 from recap.pllava.model import Pllava
+from recap.pllava.reading import reading
 from recap.pllava.safetensors_files import Stored, checkpoint_folder, tensors
 
 _LISTED = 8
@@ -52,7 +53,7 @@ def open_checkpoint(checkpoint: str | Path, base: str | Path | None) -> tuple[Pl
     """
     folders = [checkpoint_folder(folder) for folder in (checkpoint, base) if folder is not None]
     config = read_config(folders[0])
-    with torch.device("meta"):
+    with reading(folders[0] / "config.json"), torch.device("meta"):
         model = Pllava(config)
     inventory = Inventory(folders, config, _offered(folders, config))
     _check_complete(model, inventory.parts, folders)

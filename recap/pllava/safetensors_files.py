@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recap.pllava.hub import named_folder
+from recap.pllava.reading import reading
 
 INDEX = "model.safetensors.index.json"
 _PICKLES = (".bin", ".pth", ".pt", ".ckpt")
@@ -46,7 +47,7 @@ def weight_files(folder: Path) -> list[Path]:
     """The safetensors files that make up the checkpoint: those of the index, else the single one."""
     if (folder / INDEX).is_file():
         return _indexed_files(folder)
-    found = sorted(folder.glob("*.safetensors"))
+    found = sorted(path for path in folder.glob("*.safetensors") if path.is_file())
     if len(found) > 1:
         found = [path for path in found if path.name == "model.safetensors"]
         if not found:
@@ -64,18 +65,19 @@ def tensors(folder: Path) -> list[Stored]:
 def file_tensors(path: Path) -> list[Stored]:
     """Every tensor of one file, by its header; ValueError if the file is not as long as that says."""
     header, data_start = _header(path)
-    stored = [
-        Stored(
-            path,
-            key,
-            tuple(entry["shape"]),
-            entry["dtype"],
-            data_start + entry["data_offsets"][0],
-            data_start + entry["data_offsets"][1],
-        )
-        for key, entry in header.items()
-        if key != "__metadata__"
-    ]
+    with reading(path):
+        stored = [
+            Stored(
+                path,
+                key,
+                tuple(entry["shape"]),
+                entry["dtype"],
+                data_start + entry["data_offsets"][0],
+                data_start + entry["data_offsets"][1],
+            )
+            for key, entry in header.items()
+            if key != "__metadata__"
+        ]
     promised, actual = max((tensor.end for tensor in stored), default=data_start), path.stat().st_size
     if promised != actual:
         raise ValueError(f"{path} is damaged: {actual} bytes long where its header promises {promised}; {_AGAIN}")
@@ -85,7 +87,7 @@ def file_tensors(path: Path) -> list[Stored]:
 def _indexed_files(folder: Path) -> list[Path]:
     try:
         weight_map = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"]
-        names = sorted(set(weight_map.values()))
+        names = sorted(set(map(str, weight_map.values())))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{folder / INDEX} is no index of safetensors files ({error!r}); {_AGAIN}") from error
     if missing := [name for name in names if not (folder / name).is_file()]:

@@ -11,6 +11,7 @@ from recap.pllava.config import (
     frames_and_pooling,
     read_json,
 )
+from recap.pllava.reading import reading
 
 
 @dataclass(frozen=True)
@@ -29,15 +30,16 @@ def read_sizes(folder: str | Path) -> Sizes:
     path = Path(folder) / "config.json"
     content, where = read_json(path), str(path)
     num_frames, pooling_shape = frames_and_pooling(content, where)
-    vision = VISION_DEFAULTS | _given(content.get("vision_config"))
-    text = TEXT_DEFAULTS | _given(content.get("text_config"))
-    return Sizes(
-        image_size=vision["image_size"],
-        grid=vision["image_size"] // vision["patch_size"],
-        num_frames=num_frames,
-        pooling_shape=pooling_shape,
-        max_positions=text["max_position_embeddings"],
-    )
+    with reading(path):
+        vision = VISION_DEFAULTS | _given(content.get("vision_config"))
+        text = TEXT_DEFAULTS | _given(content.get("text_config"))
+        return Sizes(
+            image_size=vision["image_size"],
+            grid=vision["image_size"] // vision["patch_size"],
+            num_frames=num_frames,
+            pooling_shape=pooling_shape,
+            max_positions=text["max_position_embeddings"],
+        )
 
 
 def _given(section: dict | None) -> dict:

@@ -8,18 +8,20 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from recap.pllava.config import PllavaConfig
 from recap.pllava.prompts import IMAGE
+from recap.pllava.reading import reading
 
 
 def load_tokenizer(folders: list[Path], config: PllavaConfig) -> PreTrainedTokenizerBase | None:
     """The tokenizer of the first folder that has a tokenizer.json, else None.
 
-    The file is taken as it is: no class name in the folder is trusted to rebuild it. ValueError if its image,
-    padding or end token has another id than `config` says.
+    The file is taken as it is: no class name in the folder is trusted to rebuild it. ValueError if it cannot be
+    read, or its image, padding or end token has another id than `config` says.
     """
     folder = tokenizer_folder(folders)
     if folder is None:
         return None
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, padding_side="left")
+    with reading(folder / "tokenizer*.json"):
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, padding_side="left")
     _check(tokenizer, config, folder)
     return tokenizer
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import struct
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from recap.pllava import load_pllava
+from recap.pllava import check_checkpoint, load_pllava, read_sizes
 from recap.pllava.safetensors_files import INDEX
 
 NORM = "language_model.base_model.model.model.layers.1.input_layernorm.weight"
@@ -83,6 +84,59 @@ def test_end_token_that_disagrees_with_the_tokenizer(checkpoint):
     change_config(checkpoint, section="text_config", eos_token_id=7)
     with pytest.raises(ValueError, match=r"end .* token is 2 in the tokenizer .* but 7 in config"):
         load_pllava(checkpoint)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"section": "text_config", "hidden_size": "big"},
+        {"section": "text_config", "num_attention_heads": 5},
+        {"section": "text_config", "hidden_act": "none such"},
+        {"section": "text_config", "rope_scaling": {"type": "none such", "factor": 2.0}},
+        {"section": "vision_config", "patch_size": 0},
+        {"projector_hidden_act": "none such"},
+        {"vision_config": "large"},
+        {"text_config": [1]},
+        {"image_token_index": "x"},
+    ],
+    ids=str,
+)
+def test_a_config_of_which_no_model_can_be_made(checkpoint, changes):
+    change_config(checkpoint, **changes)
+    with pytest.raises(ValueError, match=r"checkpoint/config\.json cannot be used .*download it again"):
+        check_checkpoint(checkpoint)
+
+
+@pytest.mark.parametrize("changes", [{"vision_config": "large"}, {"section": "vision_config", "patch_size": 0}])
+def test_sizes_that_are_none(checkpoint, changes):
+    change_config(checkpoint, **changes)
+    with pytest.raises(ValueError, match=r"checkpoint/config\.json cannot be used"):
+        read_sizes(checkpoint)
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("content", ["", "{}x", '{"version": '])
+def test_a_damaged_tokenizer(checkpoint, name, content):
+    (checkpoint / name).write_text(content)
+    with pytest.raises(ValueError, match=r"checkpoint/tokenizer\*\.json cannot be used .*download it again"):
+        check_checkpoint(checkpoint)
+
+
+@pytest.mark.parametrize("header", ["[]", "3", '{"a": {"dtype": "F32"}}'])
+def test_a_header_that_names_no_tensors(checkpoint, header):
+    (checkpoint / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header.encode())
+    with pytest.raises(ValueError, match=r"model\.safetensors cannot be used"):
+        check_checkpoint(checkpoint)
+
+
+def test_an_index_and_a_folder_in_the_place_of_weights(checkpoint):
+    (checkpoint / "model.safetensors").unlink()
+    (checkpoint / "model.safetensors").mkdir()
+    with pytest.raises(ValueError, match=r"holds no \*\.safetensors"):
+        check_checkpoint(checkpoint)
+    (checkpoint / INDEX).write_text('{"weight_map": {"a": 3}}')
+    with pytest.raises(ValueError, match="lacks 1 of the 1 files in its index: 3"):
+        check_checkpoint(checkpoint)
 
 
 def test_truncated_file(checkpoint):
