@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ from recap.pllava.safetensors_writer import write_tensors
 from recap.pllava.tokenizer import load_tokenizer, tokenizer_folder
 
 LANGUAGE_MODEL = "language_model"
-TOKENIZER_FILES = (
+_TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer.model",
     "tokenizer_config.json",
@@ -88,7 +88,8 @@ def merge_checkpoint(
     with _appearing(Path(out).expanduser(), _size(merge, shapes)) as folder:
         _write_weights(merge, folder)
         _write_language_config(merge, folder / LANGUAGE_MODEL)
-        _copy_files(inventory, folder)
+        copy_files(inventory.folders, folder)
+        _copy_tokenizer(inventory.folders, folder / LANGUAGE_MODEL)
         _write_json(folder / "config.json", config)
     return Path(out).expanduser()
 
@@ -220,11 +221,15 @@ def _token_ids(config: PllavaConfig) -> dict:
     }
 
 
-def _copy_files(inventory: Inventory, folder: Path) -> None:
-    _copy(inventory.folders[0], folder, _OTHER_FILES)
-    if words := tokenizer_folder(inventory.folders):
-        for place in (folder, folder / LANGUAGE_MODEL):
-            _copy(words, place, TOKENIZER_FILES)
+def copy_files(folders: Sequence[Path], into: Path) -> None:
+    """Copy what a checkpoint in `folders`, the base last, has beside its weights and its config.json."""
+    _copy(folders[0], into, _OTHER_FILES)
+    _copy_tokenizer(folders, into)
+
+
+def _copy_tokenizer(folders: Sequence[Path], into: Path) -> None:
+    if words := tokenizer_folder(list(folders)):
+        _copy(words, into, _TOKENIZER_FILES)
 
 
 def _copy(source: Path, folder: Path, names: tuple[str, ...]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,9 @@ from torch import Tensor
 from recap import __version__
 from recap.pllava.config import read_config, read_json
 from recap.pllava.digest import weight_digest
-from recap.pllava.export import TOKENIZER_FILES
+from recap.pllava.export import copy_files
 from recap.pllava.keymap import is_unused, place, published_key
 from recap.pllava.safetensors_files import tensors
-from recap.pllava.tokenizer import tokenizer_folder
 from recap.training.settings import LoraSettings
 
 
@@ -68,10 +66,7 @@ def _write(
     config.pop("dtype", None)
     config |= {"torch_dtype": str(dtype).removeprefix("torch.")} | dict(changes)
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    if words := tokenizer_folder(list(base)):
-        for name in TOKENIZER_FILES:
-            if (words / name).is_file():
-                shutil.copyfile(words / name, folder / name)
+    copy_files(base, folder)
 
 
 def _dead_weights(base: Sequence[Path]) -> dict[str, Tensor]:

@@ -76,3 +76,12 @@ def test_the_context_may_be_full(recipe, base, clips, tmp_path):
 def test_an_untrained_model_pools_no_finer_than_its_patches(recipe, pictures, tmp_path):
     train(recipe(SCRATCH, ("model.pooling=null", "train.max_steps=1"), DATA=pictures, OUT=tmp_path))
     assert json.loads((tmp_path / "full" / "config.json").read_text())["pooling_shape"] == [1, 2, 2]
+
+
+def test_an_end_that_the_generation_config_names_is_kept(recipe, copied, clips, tmp_path):
+    text = json.loads((copied / "config.json").read_text())["text_config"]
+    change_config(copied, text_config=text | {"eos_token_id": None})
+    (copied / "generation_config.json").write_text('{"eos_token_id": [2, 4]}')
+    train(recipe(LORA, ("train.max_steps=1",), BASE=copied, DATA=clips, OUT=tmp_path))
+    assert load_pllava(tmp_path / "full").config.eos_token_ids == (2, 4)
+    assert load_pllava(tmp_path / "adapter", base=copied).config.eos_token_ids == (2, 4)
