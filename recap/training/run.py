@@ -6,6 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from recap.training.bad_log import BadLog
 from recap.training.curve import mean_loss
 from recap.training.dataset import Conversations, collate
 from recap.training.learner import Learner, trainable_counts
+from recap.training.lock import sole_training
 from recap.training.opening import open_learner
 from recap.training.recipe import Recipe
 from recap.training.samples import Sample, read_sets
@@ -50,10 +52,15 @@ def train(recipe: Recipe) -> Trained:
 
     Run it in every process that `torchrun` or Ray starts; each gets its share of every batch. Raises
     ValueError for what the user can mend: a missing file or checkpoint, batches that do not divide, more bad
-    samples than `data.max_bad`.
+    samples than `data.max_bad`, an output that another training is writing to.
     """
     output = Path(recipe.output.path).expanduser()
     arguments = _arguments(recipe, output)
+    with sole_training(output) if arguments.process_index == 0 else nullcontext():
+        return _train(recipe, output, arguments)
+
+
+def _train(recipe: Recipe, output: Path, arguments: TrainingArguments) -> Trained:
     samples, bad_log, allowed = _samples(recipe, output, arguments)
     state = last_state(output / STATES)
     base = _start(recipe, output, samples, arguments, state)
@@ -138,7 +145,6 @@ def _samples(recipe: Recipe, output: Path, arguments: TrainingArguments) -> tupl
     samples, bad = read_sets(recipe.data.sets)
     bad_log = BadLog(output / BAD)
     if arguments.process_index == 0:
-        output.mkdir(parents=True, exist_ok=True)
         bad_log.begin(bad, {sample.path for sample in samples})
     read = len(samples) + len(bad)
     if not read:
