@@ -39,6 +39,15 @@ class Recipe:
     ray: TrainRaySettings = field(default_factory=TrainRaySettings)
     """Training on a Ray cluster."""
 
+    def __post_init__(self) -> None:
+        output = Path(_resolved(self.output.path))
+        for each in self.data.sets:
+            if output.is_relative_to(_resolved(each.path)):
+                raise ValueError(
+                    f"output.path {output} lies in {each.path}, of which data.sets reads every .json file: "
+                    "name a folder outside"
+                )
+
 
 _TYPED = Typed(Recipe)
 json_schema = _TYPED.json_schema

@@ -51,3 +51,11 @@ def test_sizes_of_which_no_model_can_be_made_are_refused(recipe, size, message):
 def test_a_vocabulary_holds_the_bytes_and_characters_of_the_data(tmp_path: Path):
     with pytest.raises(ValueError, match=r"vocab_size 100: this data needs at least \d{3}"):
         write_untrained(tmp_path, ScratchSettings(vocab_size=100), (1, 1, 1), [], seed=0)
+
+
+def test_an_output_within_a_folder_of_conversations_is_refused(recipe, tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path)
+    sets = f"data.sets=[{{path: {tmp_path / 'link'}}}]"
+    with pytest.raises(ValueError, match=r"lies in .*of which data\.sets reads every"):
+        recipe(LORA, (sets,), OUT=tmp_path / "out")
+    recipe(LORA, (sets,), OUT=tmp_path.with_name("out"))
