@@ -15,6 +15,7 @@ from recap.ledger.snapshot import (
     VANISHED,
     Snapshot,
     open_part,
+    part_name,
     part_paths,
     read_snapshot,
 )
@@ -41,7 +42,7 @@ def update_snapshot(output: Location, scanned: pa.Table) -> tuple[Snapshot, Grow
     """
     growth = compare(output, scanned)
     if len(growth.rows):
-        part = output / "snapshot" / f"part-{len(part_paths(output)):05d}.parquet"
+        part = output / "snapshot" / part_name(len(part_paths(output)))
         write_sealed(part, growth.rows, row_group=PART_ROWS)
     snapshot = read_snapshot(output)
     assert snapshot is not None, output

@@ -105,9 +105,18 @@ class Snapshot:
 
 
 def part_paths(output: Location) -> list[Location]:
-    """The parts in the order in which they were appended."""
+    """The parts in the order in which they were appended. Raises ValueError where one is missing."""
     parts = (path for path in children(output / "snapshot") if _PART.fullmatch(path.name))
-    return sorted(parts, key=lambda path: int(path.stem.split("-")[1]))
+    paths = sorted(parts, key=lambda path: int(path.stem.split("-")[1]))
+    for number, path in enumerate(paths):
+        if path.name != part_name(number):
+            raise _broken(path.with_name(part_name(number)), "missing")
+    return paths
+
+
+def part_name(number: int) -> str:
+    """Of the `number`-th part, counted from 0."""
+    return f"part-{number:05d}.parquet"
 
 
 def open_part(path: Location) -> pq.ParquetFile:
@@ -115,10 +124,13 @@ def open_part(path: Location) -> pq.ParquetFile:
     try:
         return open_sealed(path)
     except Torn as error:
-        raise ValueError(
-            f"{path} is damaged ({error}), and with it the order of the corpus; put it back from a copy, "
-            "or choose another output.path"
-        ) from None
+        raise _broken(path, f"damaged ({error})") from None
+
+
+def _broken(part: Location, what: str) -> ValueError:
+    return ValueError(
+        f"{part} is {what}, and with it the order of the corpus; put it back from a copy, or choose another output.path"
+    )
 
 
 def read_snapshot(output: Location) -> Snapshot | None:

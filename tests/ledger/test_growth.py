@@ -128,6 +128,17 @@ def test_a_damaged_snapshot_is_refused(output):
         ledger.read_snapshot(output.path)
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_snapshot_without_one_of_its_parts_is_refused_and_stays(output, number):
+    for names in ("a", "ab", "abc"):
+        output.see(*names)
+    (output.path / f"snapshot/part-0000{number}.parquet").unlink()
+    for _ in range(2):
+        with pytest.raises(ValueError, match=rf"part-0000{number}\.parquet is missing, .* put it back from a copy"):
+            output.see("a", "b", "c", "d")
+    assert parts(output) == 2
+
+
 def test_clips_are_read_in_the_order_asked_for(output):
     output.see(*"abcdef")
     output.see(*"bcdef", version="2")
