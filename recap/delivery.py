@@ -153,9 +153,15 @@ class Delivery:
             self.statuses[each["values"]] += each["counts"]
         for name, flags in _flags(rows["captions"]):
             self.flags[name].update(flags)
-        ordinals = rows["ordinal"].to_numpy()
-        for language, layer in self.translations.items():
-            self.translated[language] += int((layer.committed.where[ordinals] >= 0).sum())
+        for language in self.translations:
+            self.translated[language] += _clips_in(language, rows["captions"])
+
+
+def _clips_in(language: str, captions: pa.ChunkedArray) -> int:
+    """How many rows have a caption in a language."""
+    captions = captions.combine_chunks()
+    is_in = pc.equal(pc.struct_field(pc.list_flatten(captions), "language"), language)
+    return len(pc.unique(pc.list_parent_indices(captions).filter(is_in)))
 
 
 def _flags(captions: pa.ChunkedArray) -> Iterator[tuple[str, dict[str, int]]]:

@@ -27,7 +27,7 @@ from recap.report.log_file import log_file
 from recap.report.progress import Progress
 from recap.report.speed import SpeedAccount, Wall, speed_account
 from recap.rereview import judge_captions, judge_translations, review_again
-from recap.storage import Location, children, location, resolved
+from recap.storage import Location, location, resolved
 from recap.translation import fetch_translator
 from recap.work import Runner, Stops, Work
 
@@ -165,7 +165,7 @@ def _mark(output: Location, epoch: int, reason: str | None, clip_ids: Sequence[s
             raise ValueError(f"no clip of {output} was quarantined for {reason!r}; the reasons there are: {reasons}")
         ordinals = np.union1d(ordinals, failed)
     rows = snapshot.rows(ordinals, snapshot.reader(["clip_id", "source_version"]))
-    for overlay in children(output / "overlays"):
+    for overlay in ledger.overlay_folders(output):
         ledger.write_retry(overlay, epoch, rows)
     ledger.write_retry(folder, epoch, rows)
     log.info("retry %d: %d clips count as missing", epoch, len(ordinals))

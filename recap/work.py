@@ -60,6 +60,8 @@ class Work:
         for folder in (plan.fragments, *(translation.fragments for translation in plan.translations)):
             ledger.compact(folder)
         self.committed = self._read(plan.fragments)
+        overlays = ledger.overlay_folders(plan.fragments.parents[1])
+        ledger.forget_orphans(self.committed, overlays, plan.caption_key, plan.epoch)
         self.translated = {each.language: self._read(each.fragments) for each in plan.translations}
         self.captioned_before = self.committed.counts()[CAPTIONED]
         self.captioning_s = self.translating_s = 0.0

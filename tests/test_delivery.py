@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from recap import jobs
+from recap.engines import rehearsal as rehearsal_engine
 from recap.status import status
 from recap.translation import source_sha
 from recap.verification import verify
@@ -79,6 +80,18 @@ def test_captions_that_are_made_again_are_judged_again(run, tmp_path):
     again = jobs.retry(tmp_path / "out", clip_ids=[clip], runner="loop")
     assert again.captioned_now == 1 and again.generation == summary.generation
     assert verify(tmp_path / "out") == []
+
+
+def test_a_caption_that_was_lost_and_reads_otherwise_now_is_delivered_as_it_reads(run, tmp_path, monkeypatch):
+    overrides = ("review.repair=false", "review.words={dense: [3, 400]}")
+    run("review.repair=false")
+    _, before = run(*overrides)
+    (fragment,) = (tmp_path / "out/fragments").rglob("*.parquet")
+    fragment.unlink()
+    said = rehearsal_engine._text
+    monkeypatch.setattr(rehearsal_engine, "_text", lambda request: said(request)[::-1])
+    _, after = run(*overrides)
+    assert all(after[uri]["caption"] != row["caption"] for uri, row in before.items())
 
 
 def test_what_fails_can_be_filtered_and_comes_back(run, tmp_path):

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from recap import cli, jobs, work
+from recap.engines import rehearsal as rehearsal_engine
 from recap.graph import stages, translating
 from recap.graph.stages import WorkerLost
 from recap.planning import plan
@@ -176,6 +177,19 @@ def test_what_a_translator_was_asked_is_looked_for_in_every_judgement(run, monke
     for judged in ((), ("review.loop_words=7",)):
         _, rows = run(*CHINESE, *judged)
         assert all("echo" in row["captions"][1]["flags"] for row in rows.values())
+
+
+def test_a_caption_that_was_lost_and_reads_otherwise_now_is_translated_anew(run, tmp_path, monkeypatch):
+    run(*CHINESE)
+    (fragment,) = (tmp_path / "out/fragments").rglob("*.parquet")
+    fragment.write_bytes(fragment.read_bytes()[:-9])
+    said = rehearsal_engine._text
+    monkeypatch.setattr(rehearsal_engine, "_text", lambda request: said(request)[::-1])
+    summary, rows = run(*CHINESE)
+    assert summary.complete and summary.translated == {"zh": 6}
+    for row in rows.values():
+        caption, translation = row["captions"]
+        assert translation["source_sha"] == source_sha(caption["text"])
 
 
 @pytest.mark.ray

@@ -7,6 +7,7 @@ from recap.ledger.fragments import FragmentWriter, pass_over, read_fragments, se
 from recap.ledger.growth import Growth, foresee_snapshot, update_snapshot
 from recap.ledger.keys import Keys, differences, key_of
 from recap.ledger.lease import Holder, holder, lease, require_lease
+from recap.ledger.overlays import forget_orphans, overlay_folders
 from recap.ledger.recipe import (
     TRANSLATION_KEY,
     check_owner,
@@ -39,6 +40,7 @@ __all__ = [
     "compact",
     "differences",
     "foresee_snapshot",
+    "forget_orphans",
     "fragment_folder",
     "holder",
     "key_of",
@@ -46,6 +48,7 @@ __all__ = [
     "observe",
     "output_errors",
     "overlay_folder",
+    "overlay_folders",
     "pass_over",
     "read_document",
     "read_fragments",

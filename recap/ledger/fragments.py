@@ -166,8 +166,8 @@ def list_fragments(folder: Location, on_torn: Callable[[Location, str], None] = 
     return sorted((path for path in paths if _NAME.fullmatch(path.name)), key=fragment_order)
 
 
-def fragment_order(path: Location) -> tuple[int, str, int]:
-    """Where a fragment stands among the others: epoch, writer, sequence."""
+def fragment_order(path: Location) -> tuple[int, bool, str, int]:
+    """Where a fragment stands among the others: epoch, in which a mark is first, writer, sequence."""
     match = _NAME.fullmatch(path.name)
     assert match, path
-    return int(match[1]), match[2], int(match[3])
+    return int(match[1]), match[4] != "retry", match[2], int(match[3])

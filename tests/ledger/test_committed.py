@@ -70,6 +70,14 @@ def test_a_retry_mark_ends_the_records_before_it_and_not_those_behind(output):
     assert output.captions() == {"a": "at last", "b": ""}
 
 
+def test_a_mark_ends_no_record_of_its_own_epoch(output):
+    output.see("a")
+    output.commit(1, "x", output.caption("a", "old"))
+    output.commit(2, "a", output.caption("a", "new"))
+    ledger.write_retry(output.fragments, 2, output.scanned("a"))
+    assert output.captions() == {"a": "new"}
+
+
 def test_many_marks_and_records_in_turn(output, monkeypatch):
     monkeypatch.setattr("recap.ledger.committed._GATHERED", 1)
     output.see("a", "b")
