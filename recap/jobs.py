@@ -221,12 +221,14 @@ def _delivery(output: Location, work: Work) -> Delivery:
     """The rows under today's review settings, once what was judged under others has been judged again."""
     plan, committed = work.plan, work.committed
     folder, judge = ledger.overlay_folder(output, plan.review_key), judge_captions(contexts(plan.review, plan.prompt))
-    captions = Layer(committed, review_again(committed, folder, plan.review_key, judge, plan.epoch))
+    captioned = committed.captioned
+    captions = Layer(committed, review_again(committed, captioned, folder, plan.review_key, judge, plan.epoch))
     translations = {}
     for each in plan.translations:
         texts, judge = work.translated[each.language], judge_translations(committed, each.context)
         folder = ledger.overlay_folder(output, verdict_key(plan.review_key, each.key))
-        translations[each.language] = Layer(texts, review_again(texts, folder, plan.review_key, judge, plan.epoch))
+        verdicts = review_again(texts, captioned, folder, plan.review_key, judge, plan.epoch)
+        translations[each.language] = Layer(texts, verdicts)
     return Delivery(captions, translations, plan.review, plan.review_key)
 
 

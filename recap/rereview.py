@@ -21,15 +21,16 @@ Judge = Callable[[np.ndarray, Sequence[Captions]], list[Captions]]
 
 
 def review_again(
-    committed: ledger.Committed, folder: Location, review_key: str, judge: Judge, epoch: int
+    committed: ledger.Committed, captioned: np.ndarray, folder: Location, review_key: str, judge: Judge, epoch: int
 ) -> ledger.Committed:
     """The verdicts under `review_key` of captions that were judged under another one; those that lack are made.
 
-    They are records that hold captions alone, below `folder`. `judge` is given ordinals and their captions. Only
-    under the lease.
+    They are records that hold captions alone, below `folder`. `judge` is given some of the ordinals `captioned` and
+    what `committed` has of them. Only under the lease.
     """
     verdicts = ledger.Committed(committed.snapshot, folder, ledger.set_aside)
-    stale = np.concatenate([np.zeros(0, np.int64), *_stale(committed, review_key, verdicts)])
+    unjudged = captioned[(committed.where[captioned] >= 0) & (verdicts.where[captioned] < 0)]
+    stale = np.concatenate([np.zeros(0, np.int64), *_stale(committed, unjudged, review_key)])
     if not len(stale):
         return verdicts
     log.info("the captions of %d clips are judged again", len(stale))
@@ -40,10 +41,9 @@ def review_again(
     return ledger.Committed(committed.snapshot, folder, ledger.set_aside)
 
 
-def _stale(committed: ledger.Committed, review_key: str, verdicts: ledger.Committed) -> Iterator[np.ndarray]:
-    for ordinals, rows in committed.records(committed.done, ["status", "review_key"]):
-        is_other = pc.and_(pc.equal(rows["status"], CAPTIONED), pc.not_equal(rows["review_key"], review_key))
-        yield ordinals[is_other.to_numpy() & (verdicts.where[ordinals] < 0)]
+def _stale(committed: ledger.Committed, ordinals: np.ndarray, review_key: str) -> Iterator[np.ndarray]:
+    for some, rows in committed.records(ordinals, ["review_key"]):
+        yield some[pc.not_equal(rows["review_key"], review_key).to_numpy()]
 
 
 def _judged(committed: ledger.Committed, ordinals: np.ndarray, review_key: str, judge: Judge) -> Iterator[Record]:

@@ -14,6 +14,7 @@ from recap.engines import rehearsal as rehearsal_engine
 from recap.graph import stages, translating
 from recap.graph.stages import WorkerLost
 from recap.planning import plan
+from recap.report.progress import Progress
 from recap.status import status
 from recap.translation import Translation, TranslationSettings, source_sha
 from recap.translation.rehearsal import RehearsalTranslator
@@ -190,6 +191,23 @@ def test_a_caption_that_was_lost_and_reads_otherwise_now_is_translated_anew(run,
     for row in rows.values():
         caption, translation = row["captions"]
         assert translation["source_sha"] == source_sha(caption["text"])
+
+
+def test_translations_of_captions_that_are_lost_under_a_run_are_not_judged_by_others(run, rehearsal, corpus, tmp_path):
+    run(*CHINESE)
+    (fragment,) = (tmp_path / "out/fragments").rglob("*.parquet")
+    (corpus / "zzz.mp4").touch()
+
+    class Damages(Progress):
+        def add(self, status):
+            fragment.write_bytes(b"PAR1")
+
+    strict = (*CHINESE, "review.length_ratio=[0.9, 1.1]")
+    lost = jobs.run(rehearsal(*strict, "ray.rounds=1"), runner="loop", progress=Damages())
+    assert (lost.captioned, lost.remaining) == (0, 6)
+    again = run(*strict)[0].generation
+    shutil.rmtree(tmp_path / "out")
+    assert run(*strict)[0].generation == again
 
 
 @pytest.mark.ray

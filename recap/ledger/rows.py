@@ -29,6 +29,7 @@ class RowReader:
 
     def take(self, file: np.ndarray, row: np.ndarray) -> pa.Table:
         """Row `row[i]` of `paths[file[i]]` for every i, with the columns of `schema`; null where a file lacks one."""
+        assert (file >= 0).all(), "a row of no file"
         order = np.lexsort((row, file))
         pieces = [self.schema.empty_table()]
         for number in np.unique(file):
