@@ -36,6 +36,7 @@ class Committed:
         self.where = np.full(len(snapshot), -1, np.int32)
         self.row = np.zeros(len(snapshot), np.int32)
         self._kind = np.full(len(snapshot), -1, np.int16)
+        self._since = 0  # fragments from this one on come before those in front of it
         self._kinds: dict[tuple[str, str], int] = {}
         self._index(folder, on_torn)
 
@@ -119,6 +120,8 @@ class Committed:
         if fragments and fragments[-1].is_retry:
             self._count_in(fragments[:-1], known)
             self._forget(fragments[-1].table, known)
+            if fragments[-1].is_torn:  # any clip may be one that it marked
+                self._since = len(self.paths)
         elif fragments:
             number, row = _addresses(fragments, len(self.paths))
             self.paths += [fragment.path for fragment in fragments]
@@ -126,10 +129,10 @@ class Committed:
             self._win(_places(table, known), number, row, self._number_kinds(table))
 
     def _win(self, clip: np.ndarray, number: np.ndarray, row: np.ndarray, kind: np.ndarray) -> None:
-        """The first record of a clip counts, unless it has one from before."""
+        """The first record of a clip counts, unless it has one from before that no torn mark may have ended."""
         mine = np.flatnonzero(clip >= 0)
         clips, first = np.unique(clip[mine], return_index=True)
-        first, fresh = mine[first], self.where[clips] < 0
+        first, fresh = mine[first], self.where[clips] < self._since
         clips, first = clips[fresh], first[fresh]
         self.where[clips], self.row[clips], self._kind[clips] = number[first], row[first], kind[first]
 

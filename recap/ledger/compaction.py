@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from recap.ledger.fragments import list_fragments, open_fragment, set_aside
+from recap.ledger.fragments import is_mark, list_fragments, open_fragment, set_aside
 from recap.ledger.sealed import Torn, write_sealed
 from recap.storage import Location
 
@@ -42,7 +42,7 @@ def _groups(folder: Location, merged_rows: int) -> Iterator[list[Location]]:
     group: list[Location] = []
     rows = 0
     for path in list_fragments(folder, set_aside):
-        count = None if path.suffix == ".retry" else _rows(path)
+        count = None if is_mark(path) else _rows(path)
         if count is None or rows + count > merged_rows or count > merged_rows // 2:
             yield from _worthwhile(group)
             group, rows = [], 0

@@ -20,7 +20,7 @@ from recap.timing import Timing
 log = logging.getLogger(__name__)
 IDENTITY = ["clip_id", "source_version", "status", "error_stage", "error_kind"]
 RETRY = pa.schema([("clip_id", pa.string()), ("source_version", pa.string())])
-_NAME = re.compile(r"(\d{6,})-([^-]+)-(\d{6,})\.(parquet|retry)")
+_NAME = re.compile(r"(\d{6,})-([^-]+)-(\d{6,})\.(parquet|retry|retry\.torn)")
 
 
 class FragmentWriter:
@@ -112,16 +112,23 @@ def write_retry(folder: Location, epoch: int, clips: pa.Table) -> None:
 
 @dataclass(frozen=True)
 class Fragment:
-    """A sound file of the folder: records, or (`is_retry`) a mark. `table` has its `IDENTITY` or `RETRY` columns."""
+    """A sound file of the folder: records, or (`is_retry`) a mark. `table` has its `IDENTITY` or `RETRY` columns.
+
+    Of a mark that `is_torn` it is not known which clips it marked, but still where it stands: `table` is empty.
+    """
 
     path: Location
     is_retry: bool
     table: pa.Table
+    is_torn: bool = False
 
 
 def set_aside(path: Location, reason: str) -> None:
     """Rename what is no fragment to `.torn`, with a warning. Only under the lease."""
-    log.warning("fragment %s is set aside and its clips are done again: %s", path.name, reason)
+    if is_mark(path):
+        log.warning("%s is set aside: %s; retry what it marked and was not done again yet", path.name, reason)
+    else:
+        log.warning("fragment %s is set aside and its clips are done again: %s", path.name, reason)
     rename(path, path.with_name(path.name + ".torn"))
 
 
@@ -131,17 +138,20 @@ def pass_over(path: Location, reason: str) -> None:
 
 
 def read_fragments(folder: Location, on_torn: Callable[[Location, str], None] = pass_over) -> Iterator[Fragment]:
-    """The sound files in the order in which they count.
+    """The sound files in the order in which they count, and marks that are torn.
 
-    What cannot be read as a fragment is handed to `on_torn`. Raises ValueError for one that a newer
-    recap wrote.
+    What cannot be read as a fragment is handed to `on_torn`, unless it was set aside before. Raises
+    ValueError for one that a newer recap wrote.
     """
     for path in list_fragments(folder, on_torn):
-        is_retry = path.suffix == ".retry"
+        is_retry = is_mark(path)
         try:
             file = open_fragment(path)
         except Torn as error:
-            on_torn(path, str(error))
+            if path.suffix != ".torn":
+                on_torn(path, str(error))
+            if is_retry:
+                yield Fragment(path, is_retry, RETRY.empty_table(), is_torn=True)
         else:
             yield Fragment(path, is_retry, file.read(RETRY.names if is_retry else IDENTITY))
 
@@ -152,22 +162,27 @@ def open_fragment(path: Location) -> pq.ParquetFile:
         file = open_sealed(path)
     except IsADirectoryError:
         raise Torn("it is a folder") from None
-    if file.schema_arrow.names != (RETRY if path.suffix == ".retry" else FRAGMENT).names:
+    if file.schema_arrow.names != (RETRY if is_mark(path) else FRAGMENT).names:
         raise Torn("it has other columns")
     return file
 
 
 def list_fragments(folder: Location, on_torn: Callable[[Location, str], None] = pass_over) -> list[Location]:
-    """The files that are named like fragments or marks, in the order in which they count."""
-    paths = [path for path in children(folder) if path.suffix in (".parquet", ".retry")]
+    """The files that are named like fragments or marks, torn marks too, in the order in which they count."""
+    paths = children(folder)
     for path in paths:
-        if not _NAME.fullmatch(path.name):
+        if path.suffix in (".parquet", ".retry") and not _NAME.fullmatch(path.name):
             on_torn(path, "it is not named like one")
     return sorted((path for path in paths if _NAME.fullmatch(path.name)), key=fragment_order)
+
+
+def is_mark(path: Location) -> bool:
+    """Whether a fragment is a retry mark, by its name; also one that was set aside."""
+    return ".retry" in path.suffixes[-2:]
 
 
 def fragment_order(path: Location) -> tuple[int, bool, str, int]:
     """Where a fragment stands among the others: epoch, in which a mark is first, writer, sequence."""
     match = _NAME.fullmatch(path.name)
     assert match, path
-    return int(match[1]), match[4] != "retry", match[2], int(match[3])
+    return int(match[1]), match[4] == "parquet", match[2], int(match[3])

@@ -78,6 +78,21 @@ def test_a_mark_ends_no_record_of_its_own_epoch(output):
     assert output.captions() == {"a": "new"}
 
 
+def test_a_torn_mark_still_lets_what_was_done_again_since_count(output, caplog):
+    output.see("a", "b")
+    output.commit(1, "x", output.failure("a"), output.caption("b", "sound"))
+    ledger.write_retry(output.fragments, 2, output.scanned("a"))
+    output.commit(3, "x", output.caption("a", "again"))
+    output.commit(3, "y", output.caption("a", "too late"))
+    mark = output.fragments / "000002-retry-000000.retry"
+    mark.write_bytes(mark.read_bytes()[:-9])
+    for _ in range(2):
+        assert output.captions() == {"a": "again", "b": "sound"}
+    assert caplog.text.count("retry what it marked") == 1 and not mark.exists()
+    ledger.compact(output.fragments, many=0)
+    assert output.captions() == {"a": "again", "b": "sound"}
+
+
 def test_many_marks_and_records_in_turn(output, monkeypatch):
     monkeypatch.setattr("recap.ledger.committed._GATHERED", 1)
     output.see("a", "b")
