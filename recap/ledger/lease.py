@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -116,14 +117,15 @@ def _lock(descriptor: int, output: Path) -> None:
 
 
 def _next_epoch(descriptor: int, output: Path) -> int:
-    """One above what the lock says, and above every fragment: the lock may have been lost in a copy."""
-    epoch = max(int(os.pread(descriptor, 32, 0).strip() or b"0"), _latest_fragment(output)) + 1
+    """One above what the lock says, and above every fragment: the lock may have been lost in a copy, or damaged."""
+    said = re.match(rb"\d+", os.pread(descriptor, 32, 0))
+    epoch = max(int(said[0]) if said else 0, _latest_fragment(output)) + 1
     os.pwrite(descriptor, f"{epoch:06d}\n".encode(), 0)
     os.fsync(descriptor)
     return epoch
 
 
 def _latest_fragment(output: Location) -> int:
-    folders = children(output / "fragments")
+    folders = [*children(output / "fragments"), *children(output / "overlays")]
     paths = (path for folder in folders for path in list_fragments(folder, lambda *_: None))
     return max((fragment_order(path)[0] for path in paths), default=0)

@@ -61,8 +61,19 @@ def test_a_glance_at_the_lease_keeps_nobody_out(tmp_path):
             assert epoch == 2
 
 
-def test_a_lost_lock_gives_no_epoch_twice(output):
+@pytest.mark.parametrize("lock", [None, b"", b"junk\n", b"\0" * 7, b"-5\n", b"000003\njunk"])
+def test_a_lost_or_damaged_lock_gives_no_epoch_twice(output, lock):
     output.see("a")
     output.commit(7, "x", output.caption("a"))
+    if lock is not None:
+        (output.path / "lease.lock").write_bytes(lock)
+    with ledger.lease(output.path) as epoch:
+        assert epoch == 8
+    with ledger.lease(output.path) as epoch:
+        assert epoch == 9
+
+
+def test_overlays_too_tell_which_epochs_there_were(output):
+    ledger.write_retry(output.path / "overlays/tk", 7, output.scanned("a"))
     with ledger.lease(output.path) as epoch:
         assert epoch == 8
