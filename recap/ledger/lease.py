@@ -87,6 +87,8 @@ def _is_locked(path: Path) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
+    except OSError:  # nothing can be locked there, so that nobody writes
+        return False
     finally:
         os.close(descriptor)
     return False
@@ -113,6 +115,11 @@ def _lock(descriptor: int, output: Path) -> None:
             raise ValueError(
                 f"output.path: another run{f' ({who})' if who else ''} is writing to {output}; "
                 "wait for it, stop it, or choose another folder"
+            ) from None
+        except OSError as error:
+            raise ValueError(
+                f"output.path: nothing can be locked in {output} ({error.strerror}); "
+                "mount its file system with locks (flock), or choose another folder"
             ) from None
 
 

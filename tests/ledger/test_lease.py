@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import fcntl
+import os
 import subprocess
 import sys
 from threading import Timer
@@ -48,6 +50,16 @@ def test_a_dead_runs_lease_is_told_from_a_held_one_and_from_a_free_one(tmp_path)
     assert ledger.holder(tmp_path) == (who, False)
     with ledger.lease(tmp_path):
         assert ledger.holder(tmp_path)[0].epoch == 2
+    assert ledger.holder(tmp_path) == (None, False)
+
+
+def test_a_file_system_without_locks_is_refused_and_can_be_looked_at(tmp_path, monkeypatch):
+    def refuses(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuses)
+    with pytest.raises(ValueError, match=r"nothing can be locked in .* \(No locks available\)"), ledger.lease(tmp_path):
+        pass
     assert ledger.holder(tmp_path) == (None, False)
 
 
