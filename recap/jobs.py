@@ -72,13 +72,14 @@ def run(
     budget: Budget = NO_BUDGET,
     runner: Runner = "ray",
     progress: Progress | None = None,
+    only: np.ndarray | None = None,
 ) -> Summary:
     """Caption and translate what `pipeline` describes and is not done yet, then write the shards.
 
-    `limit` asks for the first clips of the corpus only; a `budget` that is used up ends the run early and in
-    order, as SIGTERM and Ctrl-C do (`Summary.stopped_by`). `runner` is Ray Data or a plain loop in this process.
-    Raises ValueError for what the user can mend, before anything is written, OutputFailed when the disk is full,
-    and RayLost (after saying so) when Ray's process on this machine dies, or its head.
+    `limit` asks for the first clips of the corpus only, `only` for those of some ordinals; a `budget` that is used up
+    ends the run early and in order, as SIGTERM and Ctrl-C do (`Summary.stopped_by`). `runner` is Ray Data or a plain
+    loop in this process. Raises ValueError for what the user can mend, before anything is written, OutputFailed when
+    the disk is full, and RayLost (after saying so) when Ray's process on this machine dies, or its head.
     """
     began = time.monotonic()
     budget.seconds(_with_actors(pipeline, 1))  # refuses what it must
@@ -102,8 +103,8 @@ def run(
         snapshot, _ = ledger.update_snapshot(output, scanned)
         del scanned  # from here on the snapshot's few bytes a clip are all that is held
         plan = work_plan(pipeline, model, request, translation, keys, epoch)
-        work = Work(snapshot, resolved(corpus_root(pipeline.corpus)), plan, limit)
-        pipeline = _with_actors(pipeline, _actors(pipeline, model, work.to_do, runner))
+        work = Work(snapshot, resolved(corpus_root(pipeline.corpus)), plan, limit, only)
+        pipeline = _with_actors(pipeline, _actors(pipeline, model, len(work.to_do), runner))
         work.plan = replace(plan, engine=pipeline.engine)
         with progress or Progress() as bars:
             planned = time.monotonic()
@@ -135,7 +136,7 @@ def retry(
     runner: Runner = "ray",
     progress: Progress | None = None,
 ) -> Summary:
-    """Caption again what was quarantined for `reason` (a stage, a kind, or `stage/kind`), and `clip_ids`.
+    """Caption again what was quarantined for `reason` (a stage, a kind, or `stage/kind`), and `clip_ids`; no others.
 
     Runs with the settings of the output's recipe. Dying on the way undoes nothing: the clips are marked
     first, and any later run goes on. Raises ValueError when there is no such clip, no such run can start, or the
@@ -146,12 +147,12 @@ def retry(
     check(pipeline)
     check_recipe(recipe, pipeline)
     with ledger.lease(output) as epoch:
-        _mark(output, epoch, reason, clip_ids)
-    return run(pipeline, runner=runner, progress=progress)
+        marked = _mark(output, epoch, reason, clip_ids)
+    return run(pipeline, runner=runner, progress=progress, only=marked)
 
 
-def _mark(output: Location, epoch: int, reason: str | None, clip_ids: Sequence[str]) -> None:
-    """From here on the records of these clips do not count."""
+def _mark(output: Location, epoch: int, reason: str | None, clip_ids: Sequence[str]) -> np.ndarray:
+    """From here on the records of these clips do not count; their ordinals."""
     folder = ledger.fragment_folder(output, ledger.read_recipe(output)["keys"]["caption_key"])
     snapshot = ledger.read_snapshot(output)
     if snapshot is None:
@@ -169,6 +170,7 @@ def _mark(output: Location, epoch: int, reason: str | None, clip_ids: Sequence[s
         ledger.write_retry(overlay, epoch, rows)
     ledger.write_retry(folder, epoch, rows)
     log.info("retry %d: %d clips count as missing", epoch, len(ordinals))
+    return ordinals
 
 
 def _with_actors(pipeline: Pipeline, actors: int) -> Pipeline:

@@ -51,10 +51,18 @@ def graph_clips(actors: int) -> int:
 
 class Work:
     """`committed` tells what is captioned, `translated` what is in which language; `run` does the rest, for which
-    `plan` must know the number of actors. Only under the lease."""
+    `plan` must know the number of actors: of the first `limit` clips, or of those of the ordinals `only`. Only under
+    the lease."""
 
-    def __init__(self, snapshot: ledger.Snapshot, root: Location, plan: WorkPlan, limit: int | None):
-        self.snapshot, self.root, self.plan, self.limit = snapshot, root, plan, limit
+    def __init__(
+        self,
+        snapshot: ledger.Snapshot,
+        root: Location,
+        plan: WorkPlan,
+        limit: int | None,
+        only: np.ndarray | None,
+    ):
+        self.snapshot, self.root, self.plan, self.limit, self.only = snapshot, root, plan, limit, only
         self.stopped_by: int | None = None
         self.is_over_budget = False
         for folder in (plan.fragments, *(translation.fragments for translation in plan.translations)):
@@ -68,9 +76,9 @@ class Work:
         self.graphs: list[GraphBooks] = []
 
     @property
-    def to_do(self) -> int:
-        """How many clips are to be captioned."""
-        return len(self.committed.missing(self.limit))
+    def to_do(self) -> np.ndarray:
+        """The ordinals of the clips that are to be captioned."""
+        return self._asked(self.committed.missing(self.limit))
 
     def run(self, runner: Runner, bars: Progress, stops: Stops) -> None:
         """Run the graphs until nothing is missing, a round makes no progress, the rounds are used up, or `stops`.
@@ -78,8 +86,8 @@ class Work:
         Raises OutputFailed when nothing more can be committed.
         """
         started = time.monotonic()
-        missing = self.committed.missing(self.limit)
-        if len(missing) or any(len(self.untranslated(each.language)) for each in self.plan.translations):
+        missing = self.to_do
+        if not self.is_complete:
             first = next(self.snapshot.clips(self.snapshot.present[:1], self.root))
             # Ray sets handlers of its own when its session begins: ours come after.
             stopped = stopping(stops.grace_s, stops.budget_s)
@@ -97,12 +105,15 @@ class Work:
     @property
     def is_complete(self) -> bool:
         """Every clip asked for has a record, and every caption its translations."""
-        lacking = (self.untranslated(each.language) for each in self.plan.translations)
-        return not len(self.committed.missing(self.limit)) and not any(map(len, lacking))
+        lacking = (self._asked(self.untranslated(each.language)) for each in self.plan.translations)
+        return not len(self.to_do) and not any(map(len, lacking))
 
     def untranslated(self, language: str) -> np.ndarray:
         """The ordinals of captioned clips that lack a language."""
         return self.committed.lacking(self.translated[language])
+
+    def _asked(self, ordinals: np.ndarray) -> np.ndarray:
+        return ordinals if self.only is None else np.intersect1d(ordinals, self.only)
 
     def _read(self, folder: Location) -> ledger.Committed:
         return ledger.Committed(self.snapshot, folder, ledger.set_aside)
@@ -112,7 +123,7 @@ class Work:
             bars.start(len(missing), self.committed.counts())
             self._round(run_graph, missing, bars, stop)
             self.committed = self._read(self.plan.fragments)
-            before, missing = len(missing), self.committed.missing(self.limit)
+            before, missing = len(missing), self.to_do
             is_stuck = number > 1 and len(missing) == before
             if stop or not len(missing) or is_stuck or number == self.plan.ray.rounds:
                 return
@@ -136,7 +147,7 @@ class Work:
     def _translate(self, translate: RunGraph, plan: TranslationPlan, bars: Progress, stop: Stop) -> None:
         before = None
         for number in range(self.plan.ray.rounds):
-            ordinals = self.untranslated(plan.language)
+            ordinals = self._asked(self.untranslated(plan.language))
             if stop or not len(ordinals) or (number > 1 and len(ordinals) == before):
                 return
             before = len(ordinals)

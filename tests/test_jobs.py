@@ -12,7 +12,7 @@ from rich.console import Console
 
 from recap import jobs, ledger, work
 from recap.engines import RehearsalEngine, RehearsalFront
-from recap.graph import loop
+from recap.graph import loop, translating
 from recap.pipeline import Pipeline
 from recap.report.progress import Progress
 from recap.report.view import print_captions
@@ -345,6 +345,17 @@ def test_a_retry_takes_a_single_clip_by_its_id(rehearsal, tmp_path):
 
     summary = jobs.retry(tmp_path / "out", clip_ids=[clip], runner="loop", progress=Watches())
     assert seen == ["captioned"] and summary.captioned == 6
+
+
+def test_a_retry_leaves_what_was_not_asked_for_to_a_run(rehearsal, tmp_path, monkeypatch):
+    chinese = ("translation.languages=[zh]", "translation.engine=rehearsal")
+    with monkeypatch.context() as patch:
+        patch.setattr(translating.TranslateStage, "translate", lambda stage, clips: 0)
+        run(rehearsal(*chinese), limit=2)
+    clip = next(iter(records(tmp_path / "out").values()))["clip_id"]
+    summary = jobs.retry(tmp_path / "out", clip_ids=[clip], runner="loop")
+    assert (summary.captioned, summary.remaining, summary.complete) == (2, 4, True)
+    assert (summary.translated, summary.untranslated) == ({"zh": 1}, {"zh": 1})
 
 
 def test_a_retry_that_dies_is_taken_up_by_any_later_run(rehearsal, corpus, tmp_path, monkeypatch):
