@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from recap import engines, ledger, shards
 from recap.budget import Budget
@@ -21,7 +22,7 @@ from recap.graph.reviewing import contexts
 from recap.graph.sizing import caption_actors
 from recap.graph.stopping import RayLost
 from recap.pipeline import Pipeline, absolute, from_recipe
-from recap.planning import check, check_recipe, check_view, derive_keys, work_plan
+from recap.planning import check, check_corpus, check_recipe, check_view, derive_keys, work_plan
 from recap.records import CAPTIONED, FILTERED, QUARANTINED
 from recap.report.log_file import log_file
 from recap.report.progress import Progress
@@ -84,12 +85,13 @@ def run(
     began = time.monotonic()
     budget.seconds(_with_actors(pipeline, 1))  # refuses what it must
     scanned = check(pipeline)
+    output = location(pipeline.output.path)
+    parts = ledger.part_paths(output)
     request = check_view(pipeline)
     translation = fetch_translator(pipeline.translation)
     model = engines.fetch(pipeline.model, pipeline.engine)
     engines.check_fetched(model, pipeline.engine)
     keys = derive_keys(pipeline, model, request, translation)
-    output = location(pipeline.output.path)
     with (
         joined(pipeline) if runner == "ray" else nullcontext(),  # it may not answer: nothing is written yet
         ledger.output_errors(),
@@ -97,10 +99,7 @@ def run(
         log_file(output / "run.log"),
     ):
         log.info("run %d: captions are filed under %s", epoch, keys.values["caption_key"])
-        ledger.check_owner(output, corpus_identity(pipeline.corpus))  # fetching may have taken hours
-        ledger.sweep(output)
-        ledger.write_recipe(output, corpus_identity(pipeline.corpus), keys, absolute(pipeline.as_dict()))
-        snapshot, _ = ledger.update_snapshot(output, scanned)
+        snapshot = _begin(pipeline, keys, scanned, parts)
         del scanned  # from here on the snapshot's few bytes a clip are all that is held
         plan = work_plan(pipeline, model, request, translation, keys, epoch)
         work = Work(snapshot, resolved(corpus_root(pipeline.corpus)), plan, limit, only)
@@ -114,6 +113,17 @@ def run(
         log.info("run %d: %d captioned now, %d remaining", epoch, summary.captioned_now, summary.remaining)
         _report(output, epoch, asdict(summary))
         return summary
+
+
+def _begin(pipeline: Pipeline, keys: ledger.Keys, scanned: pa.Table, parts: Sequence[Location]) -> ledger.Snapshot:
+    """The corpus as `scanned` when the output knew `parts` of it; fetching may have taken hours since."""
+    output, corpus = location(pipeline.output.path), corpus_identity(pipeline.corpus)
+    ledger.check_owner(output, corpus)
+    if ledger.part_paths(output) != parts:  # another run saw clips that came meanwhile
+        scanned = check_corpus(pipeline)
+    ledger.sweep(output)
+    ledger.write_recipe(output, corpus, keys, absolute(pipeline.as_dict()))
+    return ledger.update_snapshot(output, scanned)[0]
 
 
 def _report(output: Location, epoch: int, summary: dict[str, Any]) -> None:

@@ -260,6 +260,20 @@ def test_a_grown_corpus_goes_on_behind_and_a_vanished_clip_leaves(rehearsal, cor
     assert rows["aaa.mp4"]["ordinal"] == 6 and first.name not in rows
 
 
+def test_clips_that_another_run_saw_since_the_scan_have_not_vanished(rehearsal, corpus, home, monkeypatch):
+    run(rehearsal())
+
+    def takes_hours(*arguments, fetch=jobs.engines.fetch, **options):
+        monkeypatch.undo()
+        shutil.copy(home / "pipelines/demo/clips/realshort.mp4", corpus / "zzz.mp4")
+        run(rehearsal())
+        return fetch(*arguments, **options)
+
+    monkeypatch.setattr(jobs.engines, "fetch", takes_hours)
+    summary = run(rehearsal())
+    assert (summary.captioned, summary.vanished) == (7, 0)
+
+
 def test_a_changed_prompt_captions_again_and_a_changed_output_does_not(rehearsal):
     run(rehearsal())
     assert run(rehearsal("prompt.instruction=short")).captioned_now == 6

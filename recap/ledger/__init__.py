@@ -21,7 +21,7 @@ from recap.ledger.recipe import (
 )
 from recap.ledger.schema import captions_of, refuse_reserved
 from recap.ledger.sealed import CONTRACT
-from recap.ledger.snapshot import Snapshot, read_snapshot
+from recap.ledger.snapshot import Snapshot, part_paths, read_snapshot
 
 __all__ = [
     "CONTRACT",
@@ -49,6 +49,7 @@ __all__ = [
     "output_errors",
     "overlay_folder",
     "overlay_folders",
+    "part_paths",
     "pass_over",
     "read_document",
     "read_fragments",
