@@ -33,6 +33,14 @@ def verify(output: Location) -> list[Difference]:
     holds the rows of one shard. Raises ValueError where no run has finished.
     """
     try:
+        return _differences(output)
+    except FileNotFoundError as error:
+        where = str(error.filename).removeprefix(f"{output}/")
+        return [Difference(where, "it went while it was looked at: a run is at work; verify again when it has ended")]
+
+
+def _differences(output: Location) -> list[Difference]:
+    try:
         manifest = ledger.read_manifest(output)
     except ledger.Damaged as error:
         return [*_recipe(output), Difference("manifest.json", str(error))]
@@ -48,7 +56,9 @@ def verify(output: Location) -> list[Difference]:
     delivery = _delivery(output, manifest, snapshot)
     for kind in dict.fromkeys(("quarantine", *(shard.kind for shard in files))):
         some = [shard for shard in files if shard.kind == kind]
-        found += _content(output, kind, some, broken, Expected(kind, delivery))
+        expected = Expected(kind, delivery)
+        found += _content(output, kind, some, broken, expected)
+    expected.skip()
     return [*found, *_books(manifest, delivery)]
 
 
@@ -154,6 +164,11 @@ class Expected:
         rows = pa.concat_tables(self._rows)
         self._rows = [rows.slice(count)]
         return rows.slice(0, count).combine_chunks()
+
+    def skip(self) -> None:
+        """Read what is left: only then has `delivery` counted all."""
+        for _ in self._batches:
+            pass
 
 
 def _content(

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recap import jobs
+from recap import jobs, ledger
+from recap.ledger import fragments
 from recap.shards import generation_of
 from recap.status import status
 from recap.verification import verify
@@ -160,6 +161,29 @@ def test_records_that_no_shard_holds_yet_are_a_difference(output):
         (output / "manifest.json").write_text(json.dumps(document))
     text = "\n".join(differences(output))
     assert "shards (parquet): committed records are in none" in text and "shards (webdataset)" in text
+
+
+def test_the_books_are_compared_wherever_the_rows_of_a_shard_differ(output, monkeypatch):
+    monkeypatch.setattr(ledger.Committed.batches, "__defaults__", (2,))
+    document = json.loads((output / "manifest.json").read_text())
+    shards = [line for line in document["shards"] if line["kind"] == "webdataset"]
+    shards[0]["first_clip_id"] = "0" * 32
+    document["reasons"] = {}
+    (output / "manifest.json").write_text(json.dumps(document))
+    text = "\n".join(differences(output))
+    assert "train-000000.tar: it does not hold the clips" in text and "the fragments say" in text
+
+
+def test_what_a_run_merges_meanwhile_is_a_difference(output, monkeypatch):
+    (fragment,) = output.glob("fragments/*/*.parquet")
+
+    def merged(path, opened=fragments.open_fragment):
+        fragment.unlink(missing_ok=True)
+        return opened(path)
+
+    monkeypatch.setattr(fragments, "open_fragment", merged)
+    (found,) = differences(output)
+    assert found.startswith(f"{fragment.relative_to(output)}: it went while") and "verify again" in found
 
 
 def test_an_output_without_a_manifest_or_with_a_newer_one_is_refused(output):
