@@ -6,7 +6,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -129,8 +129,10 @@ def _begin(pipeline: Pipeline, keys: ledger.Keys, scanned: pa.Table, parts: Sequ
 def _report(output: Location, epoch: int, summary: dict[str, Any]) -> None:
     """What runs did is kept; a run that had nothing to do leaves the account of the last one that had."""
     ledger.write_json(output / f"telemetry/{epoch:06d}.json", summary)
-    last = ledger.read_json(output / "report/report.json") or {}
-    ledger.write_json(output / "report/report.json", summary | {"speed": summary["speed"] or last.get("speed")})
+    report, last = output / "report/report.json", {}
+    with suppress(ledger.Damaged):
+        last = ledger.read_json(report) or {}
+    ledger.write_json(report, summary | {"speed": summary["speed"] or last.get("speed")})
 
 
 def _wall(began: float, planned: float, work: Work) -> Wall:

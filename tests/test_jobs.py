@@ -159,6 +159,13 @@ def test_every_run_ends_with_an_account_of_its_speed(rehearsal, corpus, tmp_path
     assert bad.quarantined == 6 and bad.speed.clips_per_s == 0 and bad.speed.pools["decode"].workers == 1
 
 
+def test_a_damaged_report_is_written_anew(rehearsal, tmp_path):
+    run(rehearsal())
+    report = tmp_path / "out/report/report.json"
+    report.write_bytes(b"\0" * 100)
+    assert run(rehearsal()).complete and json.loads(report.read_text())["captioned"] == 6
+
+
 def test_what_a_dead_writer_left_half_written_is_swept_away(rehearsal, tmp_path):
     run(rehearsal())
     half = tmp_path / "out/fragments/.000001-x-000000.parquet.123.tmp"
