@@ -158,7 +158,7 @@ def retry(
     pipeline = from_recipe(recipe["settings"], output)
     check(pipeline)
     check_recipe(recipe, pipeline)
-    with ledger.lease(output) as epoch:
+    with ledger.output_errors(), ledger.lease(output) as epoch:
         marked = _mark(output, epoch, reason, clip_ids)
     return run(pipeline, runner=runner, progress=progress, only=marked)
 

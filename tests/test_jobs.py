@@ -390,6 +390,18 @@ def test_a_retry_that_dies_is_taken_up_by_any_later_run(rehearsal, corpus, tmp_p
     assert run(rehearsal()).quarantined == 1
 
 
+def test_a_retry_that_cannot_be_written_says_so(rehearsal, corpus, tmp_path, monkeypatch):
+    (corpus / "zero.mp4").touch()
+    run(rehearsal())
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(ledger.OutputFailed, match="No space left"):
+        jobs.retry(tmp_path / "out", reason="probe", runner="loop")
+
+
 def test_a_retry_of_nothing_is_refused_and_marks_nothing(rehearsal, corpus, tmp_path):
     (corpus / "zero.mp4").touch()
     run(rehearsal())

@@ -10,7 +10,10 @@ from typing import Any
 
 from recap.storage import Location, abort_uploads, failure, is_store, read_bytes, write_atomically
 
-OUTPUT_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EBUSY})
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_BROKEN = {errno.EIO, errno.EROFS, errno.EBUSY, errno.ENODEV, errno.ENXIO}
+_OUT_OF_REACH = {errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EREMOTEIO}  # a disk behind a network
+OUTPUT_ERRORS = frozenset(_FULL | _BROKEN | _OUT_OF_REACH)
 
 
 class OutputFailed(Exception):

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import errno
 import os
 
 import pytest
 
+from recap import ledger
 from recap.storage import write_atomically
 
 
@@ -15,3 +17,15 @@ def test_nothing_half_written_is_left_behind(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         write_atomically(tmp_path / "x.json", b"half")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["ENOSPC", "EIO", "ESTALE", "ENOTCONN", "ETIMEDOUT", "EREMOTEIO", "ENODEV", "ENXIO"])
+def test_a_disk_that_is_full_broken_or_out_of_reach_ends_a_run_in_words(name):
+    with pytest.raises(ledger.OutputFailed, match="nothing more can be written"), ledger.output_errors():
+        raise OSError(getattr(errno, name), os.strerror(getattr(errno, name)))
+
+
+@pytest.mark.parametrize("name", ["EACCES", "EPERM", "ENOENT", "EMFILE"])
+def test_what_may_be_the_error_of_another_file_is_not_the_outputs(name):
+    with pytest.raises(OSError, match=os.strerror(getattr(errno, name))), ledger.output_errors():
+        raise OSError(getattr(errno, name), os.strerror(getattr(errno, name)))
