@@ -72,11 +72,12 @@ class Cutter:
 
     def _cut(self, rows: pa.Table) -> None:
         name, rows = self.name.format(len(self.shards)), rows.combine_chunks()
-        note = Note.of(self.folder, name, rows)
-        shard = note.read() if self.is_repeatable else None
+        note = Note.of(self.folder, name, rows) if self.is_repeatable else None
+        shard = note.read() if note else None
         if shard is None or not intact(self.folder, shard):
             shard = self._write(name, rows)
-            note.write(shard)
+            if note:
+                note.write(shard)
         self.shards.append(shard)
 
     def _write(self, name: str, rows: pa.Table) -> Shard:

@@ -162,6 +162,18 @@ def test_other_records_take_nothing_from_an_attempt_that_died(tmp_path, writes):
     assert write_generation(tmp_path / "fresh", [records(5, bad={0})], settings(tmp_path))[0] == generation_
 
 
+def test_tars_with_videos_are_not_taken_up_by_an_attempt_without(tmp_path, writes):
+    (tmp_path / "v").mkdir()
+    (tmp_path / "v/0.mp4").write_bytes(b"video bytes")
+    writes.die_at = 5
+    with pytest.raises(Died):
+        write_generation(tmp_path / "out", [records(10)], settings(tmp_path, include_video=True), tmp_path)
+    writes.die_at = None
+    write_generation(tmp_path / "out", [records(10)], settings(tmp_path), tmp_path)
+    write_generation(tmp_path / "whole", [records(10)], settings(tmp_path))
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
 def test_a_shard_that_was_damaged_since_is_not_taken_up(tmp_path, writes):
     writes.die_at = 5
     with pytest.raises(Died):
