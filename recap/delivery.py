@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -82,6 +82,7 @@ class Delivery:
         return books
 
     def _edited(self, batch: pa.Table, is_double: np.ndarray) -> pa.Table:
+        batch = _with(batch, "review_key", [self.review_key] * len(batch))
         ordinals = batch["ordinal"].to_numpy()
         is_touched = (self.layer.verdicts.where[ordinals] >= 0) | is_double[ordinals]
         for layer in self.translations.values():
@@ -94,7 +95,10 @@ class Delivery:
         edited = self._captions(ordinals[is_touched], is_double)
         for place, now in zip(np.flatnonzero(is_touched), edited, strict=True):
             captions[place] = now
-        return self._with_captions(batch, captions, is_touched)
+        texts = [
+            each[0]["text"] if each else text for each, text in zip(captions, batch["caption"].to_pylist(), strict=True)
+        ]
+        return _with(_with(batch, "caption", texts), "captions", captions)
 
     def _captions(self, ordinals: np.ndarray, is_double: np.ndarray) -> Iterator[Captions]:
         own = self.layer.captions(ordinals)
@@ -115,23 +119,13 @@ class Delivery:
                 delivered.append(each | {"source_sha": link, "text": delivered_text(each["text"], self.settings)})
         return delivered
 
-    def _with_captions(self, batch: pa.Table, captions: list[Captions], is_touched: np.ndarray) -> pa.Table:
-        keys = np.where(is_touched, self.review_key, np.array(batch["review_key"].to_pylist(), object))
-        texts = [
-            each[0]["text"] if each else text for each, text in zip(captions, batch["caption"].to_pylist(), strict=True)
-        ]
-        for name, values in (("caption", texts), ("captions", captions), ("review_key", keys.tolist())):
-            field = batch.schema.field(name)
-            batch = batch.set_column(batch.column_names.index(name), field, pa.array(values, field.type))
-        return batch
-
     def _filtered(self, batch: pa.Table) -> pa.Table:
         captioned = np.flatnonzero(pc.equal(batch["status"], CAPTIONED).to_numpy())
         primary = pc.list_element(batch["captions"].take(captioned), 0)
         fails = captioned[pc.equal(pc.struct_field(primary, "verdict"), FAIL).to_numpy()]
         status = np.array(batch["status"].to_pylist(), object)
         status[fails] = FILTERED
-        return batch.set_column(batch.column_names.index("status"), batch.schema.field("status"), pa.array(status))
+        return _with(batch, "status", status)
 
     def _doubles(self) -> np.ndarray:
         """By ordinal, whether an earlier clip has the clip's caption, nearly."""
@@ -155,6 +149,12 @@ class Delivery:
             self.flags[name].update(flags)
         for language in self.translations:
             self.translated[language] += _clips_in(language, rows["captions"])
+
+
+def _with(rows: pa.Table, name: str, values: Sequence[Any]) -> pa.Table:
+    """The same rows with other values in a column."""
+    field = rows.schema.field(name)
+    return rows.set_column(rows.column_names.index(name), field, pa.array(values, field.type))
 
 
 def _clips_in(language: str, captions: pa.ChunkedArray) -> int:

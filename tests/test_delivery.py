@@ -62,6 +62,17 @@ def test_another_threshold_judges_stored_captions_anew_and_makes_none(run, tmp_p
     assert run("review.repair=false")[0].generation == first.generation
 
 
+def test_every_row_has_the_review_key_that_it_is_delivered_under(run, corpus, rehearsal, tmp_path):
+    (corpus / "zero.mp4").touch()
+    run("review.repair=false")
+    overrides = ("review.repair=false", "review.words={dense: [3, 400]}")
+    summary, rows = run(*overrides)
+    assert len({row["review_key"] for row in rows.values()}) == 1
+    assert (
+        jobs.run(rehearsal(*overrides, f"output.path={tmp_path}/fresh"), runner="loop").generation == summary.generation
+    )
+
+
 def test_verdicts_that_were_lost_are_made_again(run, tmp_path):
     overrides = ("review.repair=false", "review.words={dense: [3, 400]}")
     run("review.repair=false")
