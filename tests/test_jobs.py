@@ -368,6 +368,14 @@ def test_a_retry_takes_a_single_clip_by_its_id(rehearsal, tmp_path):
     assert seen == ["captioned"] and summary.captioned == 6
 
 
+def test_a_retry_passes_over_a_stray_file_among_the_overlays(rehearsal, corpus, tmp_path):
+    (corpus / "zero.mp4").touch()
+    run(rehearsal())
+    (tmp_path / "out/overlays").mkdir()
+    (tmp_path / "out/overlays/.DS_Store").touch()
+    assert jobs.retry(tmp_path / "out", reason="probe", runner="loop").complete
+
+
 def test_a_retry_leaves_what_was_not_asked_for_to_a_run(rehearsal, tmp_path, monkeypatch):
     chinese = ("translation.languages=[zh]", "translation.engine=rehearsal")
     with monkeypatch.context() as patch:
