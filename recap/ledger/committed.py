@@ -126,19 +126,16 @@ class Committed:
             number, row = _addresses(fragments, len(self.paths))
             self.paths += [fragment.path for fragment in fragments]
             table = pa.concat_tables([fragment.table for fragment in fragments])
-            self._win(_places(table, known), number, row, self._number_kinds(table))
+            self._win(*_first_rows(table, known), number, row, self._number_kinds(table))
 
-    def _win(self, clip: np.ndarray, number: np.ndarray, row: np.ndarray, kind: np.ndarray) -> None:
+    def _win(self, clips: np.ndarray, first: np.ndarray, number: np.ndarray, row: np.ndarray, kind: np.ndarray) -> None:
         """The first record of a clip counts, unless it has one from before that no torn mark may have ended."""
-        mine = np.flatnonzero(clip >= 0)
-        clips, first = np.unique(clip[mine], return_index=True)
-        first, fresh = mine[first], self.where[clips] < self._since
+        fresh = self.where[clips] < self._since
         clips, first = clips[fresh], first[fresh]
         self.where[clips], self.row[clips], self._kind[clips] = number[first], row[first], kind[first]
 
     def _forget(self, marked: pa.Table, known: pa.Array) -> None:
-        clips = _places(marked, known)
-        clips = clips[clips >= 0]
+        clips, _ = _first_rows(marked, known)
         self.where[clips], self._kind[clips] = -1, -1
 
     def _number_kinds(self, table: pa.Table) -> np.ndarray:
@@ -173,10 +170,13 @@ def _addresses(fragments: list[Fragment], first: int) -> tuple[np.ndarray, np.nd
     return number, np.concatenate([np.arange(length, dtype=np.int32) for length in lengths])
 
 
-def _places(table: pa.Table, known: pa.Array) -> np.ndarray:
-    """The ordinal of each row's clip; -1 for a clip, or a version of it, that is not known."""
-    digests = as_arrow(identities(table["clip_id"], table["source_version"]))
-    return pc.fill_null(pc.index_in(digests, known), -1).to_numpy()
+def _first_rows(table: pa.Table, known: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """The ordinals of the known clips, in the known version, that the rows are of; and for each, the first row.
+
+    The rows are what is hashed: they are fewer than all clips.
+    """
+    rows = pc.index_in(known, as_arrow(identities(table["clip_id"], table["source_version"])))
+    return np.flatnonzero(rows.is_valid().to_numpy(zero_copy_only=False)), rows.drop_null().to_numpy()
 
 
 def _join(records: pa.Table, clips: pa.Table, schema: pa.Schema) -> pa.Table:
