@@ -138,9 +138,14 @@ def read_snapshot(output: Location) -> Snapshot | None:
     paths = part_paths(output)
     if not paths:
         return None
-    files = [open_part(path) for path in paths]
-    schema = pa.unify_schemas([file.schema_arrow for file in files], promote_options="permissive")
-    snapshot = Snapshot(schema, paths)
-    for file in files:
-        snapshot.add(file.read(["clip_id", "ordinal", "source_version", "state"]))
+    snapshot = Snapshot(pa.schema([]), paths)
+    schemas = [_take_in(snapshot, path) for path in paths]
+    snapshot.schema = pa.unify_schemas(schemas, promote_options="permissive")
     return snapshot
+
+
+def _take_in(snapshot: Snapshot, part: Location) -> pa.Schema:
+    """Add a part, which is in memory only meanwhile."""
+    file = open_part(part)
+    snapshot.add(file.read(["clip_id", "ordinal", "source_version", "state"]))
+    return file.schema_arrow

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import weakref
+
 import pyarrow as pa
 import pytest
 
 from recap import ledger
+from recap.ledger import snapshot
 
 
 def counts(growth: ledger.Growth) -> tuple[int, int, int, int]:
@@ -137,6 +140,20 @@ def test_a_snapshot_without_one_of_its_parts_is_refused_and_stays(output, number
         with pytest.raises(ValueError, match=rf"part-0000{number}\.parquet is missing, .* put it back from a copy"):
             output.see("a", "b", "c", "d")
     assert parts(output) == 2
+
+
+def test_one_part_at_a_time_is_in_memory(output, monkeypatch):
+    for names in ("a", "ab", "abc"):
+        output.see(*names)
+    held = []
+
+    def watched(path, opened=snapshot.open_part):
+        assert not any(file() for file in held)
+        held.append(weakref.ref(file := opened(path)))
+        return file
+
+    monkeypatch.setattr(snapshot, "open_part", watched)
+    assert len(ledger.read_snapshot(output.path)) == len(held) == 3
 
 
 def test_clips_are_read_in_the_order_asked_for(output):
