@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from recap.pocket.recipes import LearnSettings
 
 AGAIN = "what was committed is safe, run the same command to go on"
+MARKED = "what was committed is safe and the rest stays marked, recap run the pipeline to go on"
 MEND = "the same pipeline, run again, mends damaged shards and does again what damaged fragments held"
 OVERRIDES = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 _OUTPUT = click.argument("output", callback=lambda _context, _parameter, value: location(value))
@@ -98,8 +99,8 @@ def run(
     _finish(lambda: jobs.run(settings, limit=limit, budget=budget), as_json)
 
 
-def _finish(run: Callable[[], Summary], as_json: bool) -> None:
-    """Caption, print the summary, and exit with what docs/operation.md says."""
+def _finish(run: Callable[[], Summary], as_json: bool, again: str = AGAIN) -> None:
+    """Caption, print the summary, and exit with what docs/operation.md says; `again` tells what goes on."""
     from rich.console import Console
 
     from recap.jobs import RayLost
@@ -113,21 +114,21 @@ def _finish(run: Callable[[], Summary], as_json: bool) -> None:
     except RayLost:
         sys.exit(1)
     except OutputFailed as error:
-        _leave(f"{error}; make room, then {AGAIN}", 3)
+        _leave(f"{error}; make room, then {again}", 3)
     except KeyboardInterrupt:
-        _leave(f"interrupted; {AGAIN}", 130)
+        _leave(f"interrupted; {again}", 130)
     except _Terminated:
-        _leave(f"terminated; {AGAIN}", 143)
+        _leave(f"terminated; {again}", 143)
     if as_json:
         click.echo(json.dumps(asdict(summary)))
     else:
         print_summary(summary, Console())
     if not summary.complete and summary.stopped_by:
-        _leave(f"stopped with {_left(summary)}; {AGAIN}", 128 + summary.stopped_by)
+        _leave(f"stopped with {_left(summary)}; {again}", 128 + summary.stopped_by)
     if not summary.complete and summary.is_over_budget:
-        _leave(f"the budget is used up with {_left(summary)}; {AGAIN}", 4)
+        _leave(f"the budget is used up with {_left(summary)}; {again}", 4)
     if not summary.complete:
-        _leave(f"ended with {_left(summary)}; {AGAIN}", 1)
+        _leave(f"ended with {_left(summary)}; {again}", 1)
 
 
 def _left(summary: Summary) -> str:
@@ -159,7 +160,7 @@ def retry(output: Location, reason: str | None, clips: tuple[str, ...], as_json:
 
     if reason is None and not clips:
         raise click.UsageError("say what to do again: --reason decode, or --clip ID")
-    _finish(lambda: jobs.retry(output, reason=reason, clip_ids=clips), as_json)
+    _finish(lambda: jobs.retry(output, reason=reason, clip_ids=clips), as_json, MARKED)
 
 
 @main.command()

@@ -84,6 +84,17 @@ def test_what_others_print_meanwhile_is_not_on_stdout(rehearsal, capsys):
     assert json.loads(said.out)["complete"] and "(raylet)" in said.err
 
 
+def test_a_retry_that_is_interrupted_says_what_goes_on(tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(jobs, "retry", interrupted)
+    before = signal.getsignal(signal.SIGTERM)
+    result = invoke("retry", tmp_path, "--reason", "decode")
+    signal.signal(signal.SIGTERM, before)
+    assert result.exit_code == 130 and "stays marked, recap run the pipeline to go on" in result.output
+
+
 @pytest.mark.ray
 def test_a_limited_run_ends_well_and_says_what_remains(ray_session, pipeline):
     result = invoke("run", pipeline, "--limit", "1")
