@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from recap.pocket.recipes import LearnSettings
 
 AGAIN = "what was committed is safe, run the same command to go on"
-MARKED = "what was committed is safe and the rest stays marked, recap run the pipeline to go on"
+MARKED = "what was committed is safe; recap run goes on with what is marked by now, or run the same command again"
 MEND = "the same pipeline, run again, mends damaged shards and does again what damaged fragments held"
 OVERRIDES = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 _OUTPUT = click.argument("output", callback=lambda _context, _parameter, value: location(value))

@@ -22,7 +22,7 @@ from recap.graph.reviewing import contexts
 from recap.graph.sizing import caption_actors
 from recap.graph.stopping import RayLost
 from recap.pipeline import Pipeline, absolute, from_recipe
-from recap.planning import check, check_corpus, check_recipe, check_view, derive_keys, work_plan
+from recap.planning import check, check_corpus, check_recipe, check_view, derive_keys, output_reached, work_plan
 from recap.records import CAPTIONED, FILTERED, QUARANTINED
 from recap.report.log_file import log_file
 from recap.report.progress import Progress
@@ -84,9 +84,10 @@ def run(
     """
     began = time.monotonic()
     budget.seconds(_with_actors(pipeline, 1))  # refuses what it must
-    scanned = check(pipeline)
     output = location(pipeline.output.path)
-    parts = ledger.part_paths(output)
+    with output_reached(output):
+        parts = ledger.part_paths(output)
+    scanned = check(pipeline)
     request = check_view(pipeline)
     translation = fetch_translator(pipeline.translation)
     model = engines.fetch(pipeline.model, pipeline.engine)
@@ -175,7 +176,10 @@ def _mark(output: Location, epoch: int, reason: str | None, clip_ids: Sequence[s
         failed = committed.quarantined(reason)
         if not len(failed):
             reasons = ", ".join(sorted(committed.reasons())) or "none"
-            raise ValueError(f"no clip of {output} was quarantined for {reason!r}; the reasons there are: {reasons}")
+            raise ValueError(
+                f"no clip of {output} was quarantined for {reason!r}; the reasons there are: {reasons} "
+                "(recap run goes on with what an earlier retry marked)"
+            )
         ordinals = np.union1d(ordinals, failed)
     rows = snapshot.rows(ordinals, snapshot.reader(["clip_id", "source_version"]))
     for overlay in ledger.overlay_folders(output):

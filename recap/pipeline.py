@@ -95,6 +95,7 @@ def _absolute_address(address: str) -> str:
 _PLACES: dict[tuple[str, str], Callable[[str], str | None]] = {
     ("corpus", "path"): _absolute_address,
     ("corpus", "root"): _absolute_address,
+    ("decode", "fetch_folder"): _absolute_address,
     ("output", "path"): _absolute_address,
     ("model", "checkpoint"): absolute_name,
     ("model", "base"): absolute_name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -106,13 +107,14 @@ def _stale(recipe: Mapping[str, Any], keys: ledger.Keys) -> dict[str, dict[str, 
 
 
 def check_recipe(recipe: Mapping[str, Any], pipeline: Pipeline) -> None:
-    """Raise ValueError where `pipeline`, made from `recipe`, would caption every clip anew."""
+    """Raise ValueError where `pipeline`, made from `recipe`, would caption or translate every clip anew."""
     stale = _stale(recipe, _keys_today(pipeline))
-    if "caption_key" in stale:
-        names = ", ".join(name for key in ("view_key", "caption_key") for name in stale.get(key, ()))
+    stale.pop("review_key", None)  # stored texts are judged again, and none is made
+    if stale:
+        names = ", ".join(dict.fromkeys(name for changes in stale.values() for name in changes))
         raise ValueError(
-            f"{pipeline.output.path}: its recipe.json no longer gives what its captions were made with ({names}): "
-            "first `recap run` the pipeline's own YAML (`recap plan` says what that captions again), then retry"
+            f"{pipeline.output.path}: its recipe.json no longer gives what its texts were made with ({names}): "
+            "first `recap run` the pipeline's own YAML (`recap plan` says what that makes again), then retry"
         )
 
 
@@ -143,13 +145,20 @@ def check_corpus(pipeline: Pipeline) -> pa.Table:
     scanned = scan(pipeline.corpus)
     ledger.refuse_reserved(caller_columns(scanned))
     output = location(pipeline.output.path)
-    try:
+    with output_reached(output):
         ledger.check_owner(output, corpus_identity(pipeline.corpus))
+    return scanned
+
+
+@contextmanager
+def output_reached(output: Location) -> Iterator[None]:
+    """A store that cannot be read is the user's to mend."""
+    try:
+        yield
     except OSError as error:
         if not is_store(output):
             raise
         raise ValueError(f"output.path: {output} cannot be read: {error}") from error
-    return scanned
 
 
 def _local_problems(pipeline: Pipeline) -> list[str]:

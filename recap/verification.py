@@ -76,7 +76,9 @@ def _delivery(output: Location, manifest: dict[str, Any], snapshot: ledger.Snaps
 
 
 def _translations(output: Location, manifest: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """In the order of the settings, as shards have them; earlier manifests were sorted."""
+    """In the order of the settings, as shards have them; manifests of earlier versions are sorted."""
+    if list(manifest["translations"]) != sorted(manifest["translations"]):
+        return list(manifest["translations"].items())
     try:
         order = ledger.read_recipe(output)["settings"]["translation"]["languages"]
     except ValueError:

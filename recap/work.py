@@ -67,13 +67,18 @@ class Work:
         self.is_over_budget = False
         for folder in (plan.fragments, *(translation.fragments for translation in plan.translations)):
             ledger.compact(folder)
+        self._take_stock()
+        self.captioned_before = self.committed.counts()[CAPTIONED]
+        self.captioning_s = self.translating_s = 0.0
+        self.graphs: list[GraphBooks] = []
+
+    def _take_stock(self) -> None:
+        """Read what is committed. What was made of captions that are lost by now counts no more."""
+        plan = self.plan
         self.committed = self._read(plan.fragments)
         overlays = ledger.overlay_folders(plan.fragments.parents[1])
         ledger.forget_orphans(self.committed, overlays, plan.caption_key, plan.epoch)
         self.translated = {each.language: self._read(each.fragments) for each in plan.translations}
-        self.captioned_before = self.committed.counts()[CAPTIONED]
-        self.captioning_s = self.translating_s = 0.0
-        self.graphs: list[GraphBooks] = []
 
     @property
     def to_do(self) -> np.ndarray:
@@ -122,7 +127,7 @@ class Work:
         for number in range(1, self.plan.ray.rounds + 1):
             bars.start(len(missing), self.committed.counts())
             self._round(run_graph, missing, bars, stop)
-            self.committed = self._read(self.plan.fragments)
+            self._take_stock()
             before, missing = len(missing), self.to_do
             is_stuck = number > 1 and len(missing) == before
             if stop or not len(missing) or is_stuck or number == self.plan.ray.rounds:

@@ -267,16 +267,18 @@ def test_a_grown_corpus_goes_on_behind_and_a_vanished_clip_leaves(rehearsal, cor
     assert rows["aaa.mp4"]["ordinal"] == 6 and first.name not in rows
 
 
-def test_clips_that_another_run_saw_since_the_scan_have_not_vanished(rehearsal, corpus, home, monkeypatch):
+@pytest.mark.parametrize(("module", "what"), [(jobs, "check"), (jobs.engines, "fetch")])
+def test_clips_that_another_run_saw_meanwhile_have_not_vanished(rehearsal, corpus, home, monkeypatch, module, what):
     run(rehearsal())
 
-    def takes_hours(*arguments, fetch=jobs.engines.fetch, **options):
+    def takes_hours(*arguments, **options):
         monkeypatch.undo()
+        done = getattr(module, what)(*arguments, **options)
         shutil.copy(home / "pipelines/demo/clips/realshort.mp4", corpus / "zzz.mp4")
         run(rehearsal())
-        return fetch(*arguments, **options)
+        return done
 
-    monkeypatch.setattr(jobs.engines, "fetch", takes_hours)
+    monkeypatch.setattr(module, what, takes_hours)
     summary = run(rehearsal())
     assert (summary.captioned, summary.vanished) == (7, 0)
 

@@ -9,7 +9,7 @@ import tarfile
 import pyarrow.parquet as pq
 import pytest
 
-from recap import cli, jobs, work
+from recap import cli, jobs, planning, work
 from recap.engines import rehearsal as rehearsal_engine
 from recap.graph import stages, translating
 from recap.graph.stages import WorkerLost
@@ -54,7 +54,11 @@ def test_every_caption_has_its_translation_behind_it(run, tmp_path):
 def test_languages_stand_in_the_order_of_the_settings(run, tmp_path):
     _, rows = run("translation.languages=[zh, fr]", *CHINESE[1:])
     assert {tuple(caption["language"] for caption in row["captions"]) for row in rows.values()} == {("en", "zh", "fr")}
-    manifest = tmp_path / "out/manifest.json"
+    manifest, recipe = tmp_path / "out/manifest.json", tmp_path / "out/recipe.json"
+    written = recipe.read_text()
+    recipe.write_text(written.replace('"zh",\n        "fr"', '"fr",\n        "zh"'))  # of a run that cut no shards
+    assert recipe.read_text() != written and verify(tmp_path / "out") == []
+    recipe.write_text(written)
     manifest.write_text(json.dumps(json.loads(manifest.read_text()), sort_keys=True))
     assert verify(tmp_path / "out") == []
 
@@ -208,6 +212,33 @@ def test_translations_of_captions_that_are_lost_under_a_run_are_not_judged_by_ot
     again = run(*strict)[0].generation
     shutil.rmtree(tmp_path / "out")
     assert run(*strict)[0].generation == again
+
+
+def test_so_is_one_that_was_lost_under_a_run_and_made_again_in_its_next_round(
+    run, rehearsal, corpus, tmp_path, home, monkeypatch
+):
+    run(*CHINESE)
+    (fragment,) = (tmp_path / "out/fragments").rglob("*.parquet")
+    shutil.copy(home / "pipelines/demo/clips/realshort.mp4", corpus / "zzz.mp4")
+
+    class Tears(Progress):
+        def add(self, *_) -> None:
+            if fragment.exists():
+                fragment.write_bytes(b"PAR1")
+
+    said = rehearsal_engine._text
+    monkeypatch.setattr(rehearsal_engine, "_text", lambda request: said(request)[::-1])
+    summary = jobs.run(rehearsal(*CHINESE), runner="loop", progress=Tears())
+    assert (summary.complete, summary.translated) == (True, {"zh": 7})
+
+
+def test_a_retry_that_would_translate_everything_anew_is_refused(run, tmp_path, monkeypatch):
+    _, rows = run(*CHINESE)
+    clip = next(iter(rows.values()))["clip_id"]
+    monkeypatch.setattr(planning, "translator_digest", lambda _: "other weights")
+    with pytest.raises(ValueError, match=r"no longer gives what its texts were made with \(weights\)"):
+        jobs.retry(tmp_path / "out", clip_ids=[clip], runner="loop")
+    assert not list((tmp_path / "out").rglob("*.retry"))
 
 
 @pytest.mark.ray

@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from threading import Lock, Timer
 
 import pyarrow as pa
@@ -106,8 +107,9 @@ class FragmentWriter:
 
 
 def write_retry(folder: Location, epoch: int, clips: pa.Table) -> None:
-    """Mark `clips` (columns of `RETRY`): the records that they have by now no longer count."""
-    write_sealed(folder / f"{epoch:06d}-retry-000000.retry", clips.select(RETRY.names).cast(RETRY))
+    """Mark `clips` (columns of `RETRY`): the records of earlier epochs that they have no longer count."""
+    marks = (folder / f"{epoch:06d}-retry-{number:06d}.retry" for number in count())
+    write_sealed(next(mark for mark in marks if not mark.exists()), clips.select(RETRY.names).cast(RETRY))
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,10 @@ class _Known:
             for file in self._files
         ]
         kind = self.snapshot.schema.field(name).type
-        values = pa.chunked_array([part for chunk in chunks for part in chunk.cast(kind).chunks], kind)
+        try:
+            values = pa.chunked_array([part for chunk in chunks for part in chunk.cast(kind).chunks], kind)
+        except pa.ArrowInvalid:
+            raise _other_type(name, chunks[0].type, kind) from None
         return values.take(pa.array(self._places()).take(pa.array(ordinals)))
 
     def _places(self) -> np.ndarray:
@@ -160,6 +163,13 @@ def _in_known_versions(seen: pa.Table, known: pa.ChunkedArray) -> pa.Table:
     return seen.set_column(seen.column_names.index("source_version"), "source_version", pc.if_else(is_same, known, now))
 
 
+def _other_type(column: str, before: pa.DataType, now: pa.DataType) -> ValueError:
+    return ValueError(
+        f"corpus: column {column!r} held {before} when this output began and holds {now} now; "
+        "convert it, or give it another name"
+    )
+
+
 def _in_common_types(known: pa.Schema, scanned: pa.Table) -> tuple[pa.Schema, pa.Table]:
     """Both with each column in a type that holds what it was and what it is: csv and jsonl have none of their own."""
     for place, field_ in enumerate(scanned.schema):
@@ -170,10 +180,7 @@ def _in_common_types(known: pa.Schema, scanned: pa.Table) -> tuple[pa.Schema, pa
             common = pa.unify_schemas([pa.schema([before]), pa.schema([field_])], promote_options="permissive").field(0)
             scanned = scanned.set_column(place, field_.name, scanned[field_.name].cast(common.type))
         except (pa.ArrowTypeError, pa.ArrowInvalid):
-            raise ValueError(
-                f"corpus: column {field_.name!r} held {before.type} when this output began and holds {field_.type} "
-                "now; convert it, or give it another name"
-            ) from None
+            raise _other_type(field_.name, before.type, field_.type) from None
         known = known.set(known.get_field_index(field_.name), common)
     return known, scanned
 

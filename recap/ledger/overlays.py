@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-
-import numpy as np
+from contextlib import suppress
 
 from recap.ledger.committed import Committed
-from recap.ledger.fragments import RETRY, set_aside, write_retry
+from recap.ledger.fragments import RETRY, is_mark, list_fragments, open_fragment, set_aside, write_retry
+from recap.ledger.sealed import Torn
 from recap.storage import Location, children, is_folder
 
 log = logging.getLogger(__name__)
@@ -23,16 +23,21 @@ def forget_orphans(committed: Committed, overlays: Iterable[Location], caption_k
     """Mark the records of `overlays` whose captions, of `caption_key`, were lost. Only under the lease."""
     snapshot, missing = committed.snapshot, committed.missing()
     for overlay in overlays if len(missing) else ():
+        if _caption_key(overlay) != caption_key:
+            continue
         made = Committed(snapshot, overlay, set_aside)
         orphans = missing[made.where[missing] >= 0]
-        if len(orphans) and _caption_key(made, orphans[:1]) == caption_key:
+        if len(orphans):
             log.warning(
                 "%d clips lost their captions; what overlay %s has of them is made again", len(orphans), overlay.name
             )
             write_retry(overlay, epoch, snapshot.rows(orphans, snapshot.reader(RETRY.names)))
 
 
-def _caption_key(made: Committed, ordinals: np.ndarray) -> str:
-    """All of an overlay are of one."""
-    ((_, rows),) = made.records(ordinals, ["caption_key"])
-    return rows["caption_key"][0].as_py()
+def _caption_key(overlay: Location) -> str | None:
+    """Of the first record that can be read: all of an overlay are of one."""
+    for path in list_fragments(overlay):
+        with suppress(Torn):
+            if not is_mark(path):
+                return open_fragment(path).read_row_group(0, ["caption_key"])["caption_key"][0].as_py()
+    return None

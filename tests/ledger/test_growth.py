@@ -99,6 +99,12 @@ def test_a_column_whose_type_grew_goes_on(output, before, after, kind):
     assert counts(output.see("a", "b", value=before + after)) == (0, 0, 0, 0)
 
 
+def test_a_type_that_would_not_hold_what_was_there_is_refused_by_name(output):
+    output.see("a", post=[2**60 + 1])
+    with pytest.raises(ValueError, match=r"'post' held int64 .* holds double now"):
+        output.see("a", "b", post=[1.0, 1.5])
+
+
 def test_times_in_seconds_are_those_that_parquet_keeps_in_milliseconds(output):
     for _ in range(2):
         growth = output.see("a", at=pa.array([5], pa.timestamp("s")), day=pa.array([5], pa.time32("s")))
