@@ -13,7 +13,6 @@ from typing import Literal
 import numpy as np
 
 from recap import ledger
-from recap.graph.opened import Refused
 from recap.graph.plan import WorkPlan
 from recap.graph.sizing import Machine
 from recap.graph.stages import WITHHELD, Receipt, WorkerLost
@@ -178,10 +177,10 @@ class Work:
         except WorkerLost as error:
             log.warning("a worker was lost: %s", error)
             log.info("what it said", exc_info=error)
-        except Refused as error:
+        except ValueError as error:  # `Refused`, or of a cluster that has become too small
             if not any(graph.spents for graph in self.graphs):
                 raise
-            log.warning("a worker cannot start again: %s", error)
+            log.warning("no worker can start again: %s", error)
         except GraceOver:
             log.warning("%g s were not enough to finish what was in flight", stop.grace_s)
 
@@ -240,12 +239,12 @@ def _graphs(runner: Runner, plan: WorkPlan, clip: Clip) -> Iterator[_Graphs]:
     else:
         from recap.graph.journal import Journal
         from recap.graph.nodes import check_nodes
-        from recap.graph.ray_graph import ray_round
+        from recap.graph.ray_graph import joined_machine, ray_round
         from recap.graph.ray_translation import ray_translation
         from recap.graph.session import ray_session
 
         with ray_session(plan.ray.address):
-            if plan.ray.address is not None:
+            if plan.ray.address is not None or len(joined_machine().node_gpus) > 1:
                 translators = {each.settings.checkpoint for each in plan.translations if each.settings.has_model}
                 checkpoints = filter(None, (plan.model.checkpoint, plan.model.base, *translators))
                 needs = {

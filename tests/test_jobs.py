@@ -98,6 +98,22 @@ def test_many_graphs_deliver_what_one_does(rehearsal, tmp_path, monkeypatch, del
     assert deliverable(tmp_path / "many") == deliverable(tmp_path / "one")
 
 
+def test_a_cluster_that_became_too_small_ends_a_run_in_order(rehearsal, monkeypatch, caplog):
+    monkeypatch.setattr(work, "CLIPS_AN_ACTOR", 2)
+    graphs, graph = [], loop.loop_round
+
+    def shrinks(clips, *args, **plan):
+        graphs.append(len(clips))
+        if len(graphs) > 1:
+            raise ValueError("engine.actors 1 × engine.gpus_per_actor 1 need 1 GPUs, and Ray finds 0")
+        yield from graph(clips, *args, **plan)
+
+    monkeypatch.setattr(loop, "loop_round", shrinks)
+    summary = run(rehearsal())
+    assert (summary.captioned, summary.remaining, len(summary.shards)) == (2, 4, 2)
+    assert "no worker can start again: engine.actors 1" in caplog.text
+
+
 def test_a_clip_that_an_engine_dies_of_is_quarantined_and_the_others_are_captioned(rehearsal, tmp_path, monkeypatch):
     step, request = RehearsalEngine.step, RehearsalFront.requests
     asked = []

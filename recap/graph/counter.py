@@ -11,11 +11,13 @@ from recap.timing import Spent
 
 class Counter:
     """How many of a graph's clips have been decoded and are done, who has which, what its workers did, and whether it
-    is to stop."""
+    is to stop. Blocks of clips are known by their first one, as Ray may have a worker do one twice."""
 
     def __init__(self, clips: int, journal: Journal | None = None):
         end_with_raylet()
         self.clips, self.count, self.done, self.closed = clips, 0, 0, False
+        self.decoded: set[str] = set()
+        self.over: set[str] = set()
         self.books: dict[str, Spent] = {}
         self.journal = journal or Journal()
 
@@ -34,8 +36,9 @@ class Counter:
     def is_closed(self) -> bool:
         return self.closed
 
-    def add(self, number: int) -> None:
-        self.count += number
+    def add(self, clip_ids: Sequence[str]) -> None:
+        self.count += 0 if clip_ids[0] in self.decoded else len(clip_ids)
+        self.decoded.add(clip_ids[0])
 
     def book(self, worker: str, spent: Spent) -> None:
         self.books[worker] = spent
@@ -49,9 +52,10 @@ class Counter:
     def is_complete(self) -> bool:
         return self.count >= self.clips
 
-    def is_over(self, clips: int, done: Sequence[str]) -> bool:
+    def is_over(self, clip_ids: Sequence[str], done: Sequence[str]) -> bool:
         self.journal.end(done)
-        self.done += clips
+        self.done += 0 if clip_ids[0] in self.over else len(clip_ids)
+        self.over.add(clip_ids[0])
         return self.done >= self.clips
 
     def what_is_known(self) -> Journal:

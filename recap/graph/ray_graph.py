@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import NoReturn
@@ -20,6 +21,7 @@ import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 from ray.exceptions import RayActorError, RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from recap.engines import EngineLost, EngineSettings
 from recap.graph.counter import Counter
@@ -84,9 +86,9 @@ def ray_round(
     and OutputFailed when one could not commit; what was committed until then stays.
     """
     machine, told = joined_machine(), journal.last_words
-    counter = ray.remote(num_cpus=0)(Counter).remote(len(clips), journal)
+    counter = start_counter(len(clips), journal)
     asked = 0.0
-    dataset = _graph(clips, plan, size_cluster(plan.decode, plan.engine), counter)
+    dataset = _graph(clips, plan, _pools_that_fit(plan), counter)
     over = threading.Event()
     threading.Thread(target=pass_on, args=(stop, over, counter), daemon=True).start()
     try:
@@ -107,6 +109,24 @@ def ray_round(
         if journal.last_words != told:
             log.warning("a worker was replaced: %s", journal.last_words)
         ray.kill(counter)
+
+
+def start_counter(clips: int, journal: Journal | None = None) -> ray.actor.ActorHandle:
+    """On the driver's own node: the loss of another one must not take along what is known of all."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(num_cpus=0, scheduling_strategy=here)(Counter).remote(clips, journal)
+
+
+def _pools_that_fit(plan: WorkPlan) -> Pools:
+    """`size_cluster`, with fewer copies of the model where the cluster has lost what some of them were to run on."""
+    wanted = plan.engine.actors
+    for actors in range(wanted, 0, -1):
+        with suppress(ValueError):
+            pools = size_cluster(plan.decode, replace(plan.engine, actors=actors))
+            if actors < wanted:
+                log.warning("the cluster has room for %d of %d copies of the model", actors, wanted)
+            return pools
+    return size_cluster(plan.decode, plan.engine)  # which says why there is room for none
 
 
 def blocks_of(dataset: Dataset) -> Iterator[pa.Table]:
@@ -157,6 +177,7 @@ def prepare() -> None:
     # Both ways to bound restarts are called deprecated; what follows them is not in any release yet.
     warnings.filterwarnings("ignore", message="`ray_remote_args", category=DeprecationWarning)
     warnings.filterwarnings("ignore", message="The minimum number of concurrent actors")  # of a run of a few clips
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what fails is raised to us
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
@@ -211,9 +232,9 @@ class _Decode:
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
         stage, is_closed = self.opened.stage, ray.get(self.counter.is_closed.remote())
-        clips = block["clip"].to_pylist()
-        frames = [None if is_closed else stage.decode(pickle.loads(clip)) for clip in clips]
-        self.counter.add.remote(len(frames))
+        clips = [pickle.loads(clip) for clip in block["clip"].to_pylist()]
+        frames = [None if is_closed else stage.decode(clip) for clip in clips]
+        self.counter.add.remote([clip.clip_id for clip in clips])
         self.counter.book.remote(self.name, stage.spent())
         pickled = [pickle.dumps(each, protocol=5) for each in frames]
         yield block.append_column("frames", pa.array(pickled, pa.large_binary()))
@@ -265,5 +286,5 @@ class _Caption:
     async def is_closed(self) -> bool:
         return await self.counter.is_closed.remote()
 
-    async def is_over(self, clips: int, done: Sequence[str]) -> bool:
-        return await self.counter.is_over.remote(clips, done)
+    async def is_over(self, clip_ids: Sequence[str], done: Sequence[str]) -> bool:
+        return await self.counter.is_over.remote(clip_ids, done)

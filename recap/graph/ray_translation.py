@@ -16,7 +16,6 @@ from ray.data import ActorPoolStrategy, Dataset
 from ray.exceptions import RayError
 
 from recap.engines import Watchdog
-from recap.graph.counter import Counter
 from recap.graph.lifeline import end_with_raylet
 from recap.graph.opened import Opened
 from recap.graph.ray_graph import (
@@ -27,6 +26,7 @@ from recap.graph.ray_graph import (
     pass_on,
     prepare,
     raise_what_ended,
+    start_counter,
 )
 from recap.graph.sizing import translator_cpus
 from recap.graph.stopping import Stop
@@ -44,7 +44,7 @@ def ray_translation(clips: Sequence[Captioned], stop: Stop, *, plan: Translation
 
     Raises WorkerLost and OutputFailed as `ray_round` does.
     """
-    counter = ray.remote(num_cpus=0)(Counter).remote(len(clips))
+    counter = start_counter(len(clips))
     over = threading.Event()
     threading.Thread(target=pass_on, args=(stop, over, counter), daemon=True).start()
     try:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 import psutil
 import ray
 
-from recap.graph.stopping import deaf_children
+from recap.graph.stopping import SIGNALS, deaf_children
 from recap.limits import cores
 
 QUIET = {
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # Ray's C++ half reports routine events as errors on our stderr
     "RAY_task_events_report_interval_ms": "0",  # else the GCS keeps a history of tasks: 8 KB for each clip
 }
+_GUARD = threading.Lock()
+_USERS: list[str | None] = []
+_OURS: list[list[psutil.Process]] = []  # the daemons of the session that we began
 GREETING = b"Set ray log level from environment variable"
 
 
@@ -28,13 +31,24 @@ GREETING = b"Set ray log level from environment variable"
 def ray_session(address: str | None) -> Iterator[None]:
     """Join the cluster at `address`, or start a local session; leave things as they were found.
 
-    Raises ValueError when no cluster answers there.
+    Threads of a process share one, which the last of them leaves. Raises ValueError when no cluster answers there.
     """
-    if ray.is_initialized():
+    with _GUARD, _same_handlers():
+        if not ray.is_initialized():
+            _OURS.append(_begin_session(address))
+        _USERS.append(address)
+    try:
         yield
-        return
+    finally:
+        with _GUARD, _same_handlers():
+            _USERS.pop()
+            if _OURS and not _USERS:
+                _leave_session(_OURS.pop())
+
+
+def _begin_session(address: str | None) -> list[psutil.Process]:
+    """The daemons that were started for it."""
     local = {} if address else {"num_cpus": cores(), "include_dashboard": False}
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what fails is raised to us
     if not address:
         for name, value in QUIET.items():
             os.environ.setdefault(name, value)
@@ -46,11 +60,22 @@ def ray_session(address: str | None) -> Iterator[None]:
     except ConnectionError as error:
         hint = "a cluster with tokens wants RAY_AUTH_MODE=token and its RAY_AUTH_TOKEN in the environment"
         raise ValueError(f"ray.address: {address} cannot be joined: {error} ({hint})") from None
-    daemons = [child for child in psutil.Process().children() if child not in before]
+    return [child for child in psutil.Process().children() if child not in before]
+
+
+@contextmanager
+def _same_handlers() -> Iterator[None]:
+    """Ray sets one of its own when a session begins, and none when that ends."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     try:
         yield
     finally:
-        _leave_session(daemons)
+        for number, handler in before.items():
+            if handler is not None:  # None is one that was not set from Python
+                signal.signal(number, handler)
 
 
 def _leave_session(daemons: Iterable[psutil.Process]) -> None:

@@ -47,8 +47,8 @@ class Gate(Protocol):
     async def is_closed(self) -> bool:
         """The run is to stop."""
 
-    async def is_over(self, clips: int, done: Sequence[str]) -> bool:
-        """So many `clips` more, of which those that are `done` are committed, here or by a call that stands for them.
+    async def is_over(self, clip_ids: Sequence[str], done: Sequence[str]) -> bool:
+        """These, of which those that are `done` are committed, here or by a call that stands for them.
 
         Whether they were the last of all.
         """
@@ -159,7 +159,7 @@ class CaptionStage:
         finally:
             self.in_flight -= 1
         # A call beside the calibration stands for what is not committed: we no longer do.
-        if await gate.is_over(len(clip_ids), list(receipts)) and not await gate.is_closed():
+        if await gate.is_over(clip_ids, list(receipts)) and not await gate.is_closed():
             await self.calibrate()
         return [receipts.get(clip_id, Receipt(clip_id, WITHHELD)) for clip_id in clip_ids]
 

@@ -15,6 +15,7 @@ import pytest
 
 import recap
 from recap.graph.nodes import Landmarks, look
+from recap.graph.sizing import Machine
 from recap.translation import TranslationSettings
 from recap.work import _graphs
 
@@ -64,6 +65,20 @@ def test_a_translators_folder_is_among_what_nodes_look_for(monkeypatch):
     plan = SimpleNamespace(ray=ray, model=model, translations=spoken, fragments=Path("/out/fragments/k"), **engines)
     with _graphs("ray", plan, SimpleNamespace(location="/a.mp4")):
         assert looked == ["/pllava", "/opus"]
+
+
+def test_a_cluster_that_the_process_was_in_before_is_looked_at_too(monkeypatch):
+    looked = []
+    monkeypatch.setattr("recap.graph.nodes.check_nodes", lambda *_, **__: looked.append(1))
+    monkeypatch.setattr("recap.graph.session.ray_session", lambda address: nullcontext())
+    model, no = SimpleNamespace(checkpoint="", base=None), SimpleNamespace(kind="", hardware="")
+    plan = SimpleNamespace(
+        ray=SimpleNamespace(address=None), model=model, engine=no, decode=no, translations=(), fragments=Path("a/b/c")
+    )
+    for number, machine in enumerate((Machine(4, 0, node_gpus=(0,)), Machine(8, 0, node_gpus=(0, 0)))):
+        monkeypatch.setattr("recap.graph.ray_graph.joined_machine", lambda machine=machine: machine)
+        with _graphs("ray", plan, SimpleNamespace(location="clip")):
+            assert len(looked) == number
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ class Gate:
         self.journal.append(clip_id)
 
     async def is_over(self, clips, done) -> bool:
-        self.left -= clips
+        self.left -= len(clips)
         self.done += done
         return self.left <= 0
 
