@@ -26,7 +26,15 @@ from recap.training.recipe import Recipe
 from recap.training.samples import Sample, read_sets
 from recap.training.saving import provenance, rescaled, save_adapter, save_full
 from recap.training.scratch import write_untrained
-from recap.training.states import RECIPE, check_same, deepspeed_file, fetch_start, last_state, lasting_settings
+from recap.training.states import (
+    BEGAN,
+    check_same,
+    deepspeed_file,
+    fetch_start,
+    last_state,
+    lasting_settings,
+    refuse_captions,
+)
 from recap.training.trainer import PllavaTrainer, SeededSteps, Watch
 
 STATES, START, BAD, SUMMARY = "states", "start", "bad_samples.jsonl", "trained.json"
@@ -52,9 +60,10 @@ def train(recipe: Recipe) -> Trained:
 
     Run it in every process that `torchrun` or Ray starts; each gets its share of every batch. Raises
     ValueError for what the user can mend: a missing file or checkpoint, batches that do not divide, more bad
-    samples than `data.max_bad`, an output that another training is writing to.
+    samples than `data.max_bad`, an output that another training is writing to or that holds captions.
     """
     output = Path(recipe.output.path).expanduser()
+    refuse_captions(output)
     arguments = _arguments(recipe, output)
     with sole_training(output) if arguments.process_index == 0 else nullcontext():
         return _train(recipe, output, arguments)
@@ -64,7 +73,7 @@ def _train(recipe: Recipe, output: Path, arguments: TrainingArguments) -> Traine
     samples, bad_log, allowed = _samples(recipe, output, arguments)
     state = last_state(output / STATES)
     base = _start(recipe, output, samples, arguments, state)
-    _same_training(output / RECIPE, lasting_settings(recipe, base), arguments, state)
+    _same_training(output / BEGAN, lasting_settings(recipe, base), arguments, state)
     learner, strategy = open_learner(recipe, base)
     learns, size = trainable_counts(learner)  # before ZeRO-3 parts them
     data = _dataset(recipe, base[0], strategy, samples, learner.pllava.tokenizer, bad_log)

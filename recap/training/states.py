@@ -13,7 +13,7 @@ from recap.pllava import weight_digest
 from recap.training.recipe import Recipe, as_dict
 from recap.training.settings import StartSettings
 
-RECIPE = "recipe.json"
+BEGAN = "training.json"
 _SHIPPED = Path(__file__).with_name("deepspeed")
 # What may be another where a training goes on: its length, how a batch is parted, and when something is written.
 _FREE = {"max_steps", "epochs", "batch_size", "gradient_checkpointing", "log_every_steps", "save_every_steps"}
@@ -25,6 +25,13 @@ def fetch_start(model: StartSettings) -> list[Path]:
 
     folders = [resolve_checkpoint(model.checkpoint, model.revision)]
     return folders + ([resolve_checkpoint(model.base)] if model.base else [])
+
+
+def refuse_captions(output: Path) -> None:
+    """ValueError where `output` is that of a `recap run`, whose files a training's would stand among."""
+    recipe = output / "recipe.json"
+    if recipe.is_file() and b'"contract"' in recipe.read_bytes():
+        raise ValueError(f"output.path: {output} is the output of a captioning; name another folder")
 
 
 def last_state(folder: Path) -> str | None:
