@@ -47,8 +47,9 @@ NLLB = {
     "vi": "vie_Latn",
     "zh": "zho_Hans",
 }
-# Models with several targets want a sign before the text, in their own codes.
-MARIAN = {"zh": ("cmn_Hans", "zho_Hans", "zho", "zh"), "pt": ("por", "pt"), "es": ("spa", "es"), "fr": ("fra", "fr")}
+# MarianMT names its targets by three letters, two, or a script beside them.
+TWO_LETTERS = {name[:3]: code for code, name in NLLB.items()} | {"ara": "ar", "cmn": "zh", "jap": "ja"}
+SCRIPTS = {"zh": ("cmn_Hans", "zho_Hans")}
 NO_SPACES = {"ja", "th", "zh"}
 SIGN = re.compile(r">>\w+<<|<2\w+>|__[a-z]{2,3}__|[a-z]{3}_[A-Z][a-z]{3}")  # MarianMT's, MADLAD's, M2M-100's, NLLB's
 
@@ -60,7 +61,7 @@ def language_name(code: str) -> str:
 
 def sign_of(language: str, vocabulary: Iterable[str]) -> str:
     """The word of a model's vocabulary that stands for a language; ValueError where there is none."""
-    codes = (*MARIAN.get(language, ()), language)
+    codes = (*SCRIPTS.get(language, ()), *(long for long, short in TWO_LETTERS.items() if short == language), language)
     asked = [*(f">>{code}<<" for code in codes), f"<2{language}>", f"__{language}__", NLLB.get(language)]
     signs = set(filter(SIGN.fullmatch, vocabulary))
     for sign in asked:

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from recap.translation.names import NAMES, NLLB, SIGN, sign_of
+from recap.translation.names import SIGN, TWO_LETTERS, sign_of
 
 KINDS = ("m2m_100", "marian", "nllb-moe", "t5")
 _WORDS = ("added_tokens.json", "special_tokens_map.json", "tokenizer.json", "vocab.json")
 _QUOTED = re.compile(f'"({SIGN.pattern})"')
-_CODES = {code: code for code in NAMES} | {name[:3]: code for code, name in NLLB.items()} | {"ara": "ar", "jap": "ja"}
 
 
 def check_targets(folder: Path, languages: Sequence[str]) -> None:
@@ -36,7 +35,7 @@ def check_targets(folder: Path, languages: Sequence[str]) -> None:
 
 
 def _check_only_target(target: str, languages: Sequence[str]) -> None:
-    known = _CODES.get(target, target)
+    known = TWO_LETTERS.get(target, target)
     if len(languages) > 1 or (len(known) == 2 and known != languages[0]):
         raise ValueError(
             f"translation.languages: the model has one target, {known or 'which it does not name'}, not "

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from recap.translation import TranslationSettings, fetch_translator
+from recap.translation.names import sign_of
 from recap.translation.targets import check_targets
 
 
@@ -33,6 +34,18 @@ def test_models_for_several_targets_name_them(folder, kind, files):
     check_targets(folder(kind, **files), ("zh", "de"))
     with pytest.raises(ValueError, match=r"translates into .*, not into fi"):
         check_targets(folder(kind, **files), ("zh", "fi"))
+
+
+@pytest.mark.parametrize(
+    ("language", "sign"),
+    [("ar", ">>ara<<"), ("vi", ">>vie<<"), ("ru", ">>rus<<"), ("ja", ">>jpn<<"), ("fr", ">>fra<<"), ("zh", ">>cmn<<")],
+)
+def test_targets_that_opus_names_by_three_letters_are_known(folder, language, sign):
+    others = {">>arz<<": 1, ">>vie_Hani<<": 2, ">>ukr<<": 3, ">>jpn_Hani<<": 4, "the": 5}
+    check_targets(folder("marian", vocab=others | {sign: 6}), (language,))
+    assert sign_of(language, [*others, sign]) == sign
+    with pytest.raises(ValueError, match=f"not into {language}"):
+        sign_of(language, others)
 
 
 @pytest.mark.parametrize("target", ["de", "deu"])
