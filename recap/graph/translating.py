@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -65,20 +65,30 @@ class TranslateStage:
         return len(clips)
 
     def _translations(self, sources: Sequence[tuple[Clip, Caption]]) -> list[Caption]:
-        """In order; in halves where the translator fails on all together, and empty for a caption it fails on alone."""
-        plan = self.plan
-        captions = [caption for _, caption in sources]
-        try:
-            return translate_captions(captions, plan.language, self.translator, plan.translator_name, plan.context)
-        except Exception as error:
-            said = repr(error)
-        self.translator.translate([PLAIN], plan.language)
+        """In order; in halves where the translator fails on all together."""
+        with suppress(Exception):
+            return self._attempt([caption for _, caption in sources])
+        self.translator.translate([PLAIN], self.plan.language)
         if len(sources) > 1:
             half = len(sources) // 2
             return self._translations(sources[:half]) + self._translations(sources[half:])
-        ((clip, caption),) = sources
-        log.warning("%s has no %s translation of its caption %s: %s", clip.uri, plan.language, caption.prompt, said)
+        return self._once_more(*sources[0])
+
+    def _once_more(self, clip: Clip, caption: Caption) -> list[Caption]:
+        """Empty where the translator fails on a lone caption again, unless for want of memory."""
+        plan = self.plan
+        try:
+            return self._attempt([caption])
+        except MemoryError:  # which says nothing of the caption
+            raise
+        except Exception as error:
+            what = f"{plan.language} translation of its caption {caption.prompt}"
+            log.warning("%s has no %s: %r", clip.uri, what, error)
         return [untranslated(caption, plan.language, plan.translator_name, plan.context)]
+
+    def _attempt(self, captions: Sequence[Caption]) -> list[Caption]:
+        plan = self.plan
+        return translate_captions(captions, plan.language, self.translator, plan.translator_name, plan.context)
 
     def close(self) -> None:
         """Let the model go."""

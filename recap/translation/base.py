@@ -22,7 +22,7 @@ class Translator(Protocol):
     def translate(self, texts: Sequence[str], language: str, *, second: bool = False) -> list[Translation]:
         """Each text in `language` (a two-letter code), in order; a `second` attempt decodes in another way.
 
-        Raises ValueError for a language that the model does not know.
+        Raises ValueError for a language that the model does not know, and MemoryError where not even one text fits.
         """
 
     def close(self) -> None:

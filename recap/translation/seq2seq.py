@@ -67,7 +67,10 @@ class Seq2SeqTranslator:
                 return list(self._batch(texts, extra, second))
         except torch.OutOfMemoryError as error:
             if len(texts) == 1:
-                raise
+                raise MemoryError(
+                    "one text alone does not fit into memory: lower translation.piece_tokens or translation.beams, or "
+                    f"give each copy more of a card (translation.gpus_per_actor) ({error})"
+                ) from None
             log.warning("a card has no memory to translate %d texts together: %s", len(texts), error)
         half = len(texts) // 2
         return self._with_room(texts[:half], extra, second) + self._with_room(texts[half:], extra, second)

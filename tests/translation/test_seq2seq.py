@@ -43,6 +43,17 @@ def test_what_a_card_has_no_memory_for_goes_in_halves(marian, monkeypatch):
     assert opened.translate(TEXTS, "zh") == whole and sizes == [3, 1, 2, 1, 1]
 
 
+def test_a_text_that_a_card_has_no_memory_for_alone_is_said_to_want_memory(marian, monkeypatch):
+    opened = translator(marian())
+
+    def short(**_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(opened._model, "generate", short)
+    with pytest.raises(MemoryError, match=r"lower translation\.piece_tokens .*\(CUDA out of memory\)"):
+        opened.translate(TEXTS[:1], "zh")
+
+
 def test_every_batch_is_watched_and_nothing_else(marian):
     watched = []
 
