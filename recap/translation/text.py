@@ -14,7 +14,6 @@ _HAN = r"\u3400-\u9fff\uf900-\ufaff"
 _WIDE = r"\u3000-\u303f\uff00-\uffef"
 _FULL_WIDTH = {",": "，", ";": "；", ":": "：", "?": "？", "!": "！"}
 _MARK = re.compile(r"[,;:?!]")
-_BRACKETS = re.compile(r"\(([^()]*)\)")
 _CHINESE = re.compile(rf"[{_HAN}{_WIDE}]")
 _STRAY_SPACE = re.compile(rf"(?<=[{_HAN}{_WIDE}])[ \t]+(?=[{_HAN}{_WIDE}“”‘’])|(?<=[“”‘’])[ \t]+(?=[{_HAN}])")
 _FULL_STOP = re.compile(rf"(?<=[{_HAN}{_WIDE}”’]) ?\.(?=\s|$|[{_HAN}“])")
@@ -61,23 +60,31 @@ def typeset(text: str, language: str) -> str:
 def _chinese(text: str) -> str:
     text = _ELLIPSIS.sub("……", text)
     text = _STRAY_SPACE.sub("", text)
-    text = _BRACKETS.sub(partial(_wide_brackets, text), text)
+    while (wider := _wide_brackets(text)) != text:
+        text = wider
     text = _MARK.sub(partial(_full_width, text), text)
     text = _FULL_STOP.sub("。", text)
     return _STRAY_SPACE.sub("", re.sub(rf"(?<=[{_WIDE}]) +| +(?=[{_WIDE}])", "", text))
 
 
-def _wide_brackets(text: str, match: re.Match[str]) -> str:
-    """Both of a pair where either has a Chinese sign beside it."""
-    inside = match[1].strip()
-    beside = _beside(text, match) + inside[:1] + inside[-1:]
-    return f"（{inside}）" if _CHINESE.search(beside) else match[0]
+def _wide_brackets(text: str) -> str:
+    """Both of a pair where either is wide or has a Chinese sign beside it, such as a wide bracket."""
+    signs, opened = list(text), list[int]()
+    for end, sign in enumerate(text):
+        if sign in "(（":
+            opened.append(end)
+        elif sign in ")）" and opened:
+            start = opened.pop()
+            inside = text[start + 1 : end].strip()
+            if _CHINESE.search(text[start] + inside[:1] + inside[-1:] + sign + _beside(text, start, end + 1)):
+                signs[start], signs[end] = "（）"
+    return "".join(signs)
 
 
 def _full_width(text: str, match: re.Match[str]) -> str:
     """Marks beside Chinese signs; those within numbers and foreign words stay."""
-    return _FULL_WIDTH[match[0]] if _CHINESE.search(_beside(text, match)) else match[0]
+    return _FULL_WIDTH[match[0]] if _CHINESE.search(_beside(text, *match.span())) else match[0]
 
 
-def _beside(text: str, match: re.Match[str]) -> str:
-    return text[: match.start()].rstrip()[-1:] + text[match.end() :].lstrip()[:1]
+def _beside(text: str, start: int, end: int) -> str:
+    return text[:start].rstrip()[-1:] + text[end:].lstrip()[:1]
