@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from recap.pllava.config import read_json
 from recap.translation.names import SIGN, TWO_LETTERS, sign_of
 
 KINDS = ("m2m_100", "marian", "nllb-moe", "t5")
@@ -16,7 +16,7 @@ _QUOTED = re.compile(f'"({SIGN.pattern})"')
 
 
 def check_targets(folder: Path, languages: Sequence[str]) -> None:
-    """ValueError where the folder holds no translation model, or one that lacks a language.
+    """ValueError where the folder holds no translation model, a damaged one, or one that lacks a language.
 
     A tokenizer that names no languages in its JSON files is not judged.
     """
@@ -31,7 +31,7 @@ def check_targets(folder: Path, languages: Sequence[str]) -> None:
     for language in languages if signs else ():
         sign_of(language, signs)
     if kind == "marian" and not signs:
-        _check_only_target(_read(folder / "tokenizer_config.json").get("target_lang", ""), languages)
+        _check_only_target(_read(folder / "tokenizer_config.json").get("target_lang") or "", languages)
 
 
 def _check_only_target(target: str, languages: Sequence[str]) -> None:
@@ -44,4 +44,4 @@ def _check_only_target(target: str, languages: Sequence[str]) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_bytes()) if path.is_file() else {}
+    return read_json(path) if path.is_file() else {}

@@ -58,6 +58,22 @@ def test_a_model_for_one_target_is_for_that_one(folder, target):
     check_targets(folder("marian", tokenizer_config={"target_lang": "xyz"}), ("fi",))  # who knows
 
 
+def test_a_model_that_does_not_say_its_target_is_taken_for_one_language(folder):
+    unnamed = folder("marian", vocab={"the": 1}, tokenizer_config={"target_lang": None})
+    check_targets(unnamed, ("de",))
+    with pytest.raises(ValueError, match="one target, which it does not name, not de, zh"):
+        check_targets(unnamed, ("de", "zh"))
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("content", ["[]", '{"model_type": "mar'])
+def test_a_damaged_file_is_named(folder, name, content):
+    where = folder("marian")
+    (where / name).write_text(content)
+    with pytest.raises(ValueError, match=rf"/{name} .*; download it again"):
+        check_targets(where, ("de",))
+
+
 def test_what_is_no_translation_model_is_refused(folder, tmp_path):
     for kind in ("llava", None):
         with pytest.raises(ValueError, match=r"translation\.checkpoint: .* holds no translation model"):
