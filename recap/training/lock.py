@@ -12,7 +12,7 @@ from pathlib import Path
 def sole_training(output: Path) -> Iterator[None]:
     """Make `output` and hold it; the system lets go of it when this process ends, however it does.
 
-    ValueError where it is no folder that can be written to, or another process holds it.
+    ValueError where it is no folder that can be written to and locked, or another process holds it.
     """
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -25,5 +25,10 @@ def sole_training(output: Path) -> Iterator[None]:
         except BlockingIOError:
             raise ValueError(
                 f"output.path: another training is writing to {output}; wait for it, stop it, or name another folder"
+            ) from None
+        except OSError as error:
+            raise ValueError(
+                f"output.path: nothing can be locked in {output} ({error.strerror}); "
+                "mount its file system with locks (fcntl), or name another folder"
             ) from None
         yield

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import subprocess
 import sys
 
@@ -32,4 +35,13 @@ def test_a_second_training_is_refused_until_the_first_is_gone(tmp_path):
 def test_an_output_that_is_no_folder_is_refused(tmp_path, place):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=r"output\.path: cannot write to"), sole_training(tmp_path / place):
+        pass
+
+
+def test_a_file_system_without_locks_is_refused(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "lockf", refuse)
+    with pytest.raises(ValueError, match=r"nothing can be locked .* \(No locks available\)"), sole_training(tmp_path):
         pass
