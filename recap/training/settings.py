@@ -222,3 +222,7 @@ class TrainRaySettings:
     """GPUs that each process takes."""
     cpus_per_worker: NotNegative = 1
     """CPUs that each process takes."""
+
+    def __post_init__(self):
+        if not self.gpus_per_worker + self.cpus_per_worker:
+            raise ValueError("ray.cpus_per_worker must be above 0 where ray.gpus_per_worker is 0")

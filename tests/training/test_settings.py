@@ -48,6 +48,13 @@ def test_sizes_of_which_no_model_can_be_made_are_refused(recipe, size, message):
         recipe(SCRATCH, (f"model.scratch.{size}",))
 
 
+def test_a_process_that_takes_neither_a_cpu_nor_a_gpu_is_refused(recipe):
+    asked = ("ray.workers=2", "ray.cpus_per_worker=0")
+    with pytest.raises(ValueError, match=r"ray\.cpus_per_worker must be above 0 where ray\.gpus_per_worker is 0"):
+        recipe(LORA, asked)
+    recipe(LORA, (*asked, "ray.gpus_per_worker=0.5"))
+
+
 def test_a_vocabulary_holds_the_bytes_and_characters_of_the_data(tmp_path: Path):
     with pytest.raises(ValueError, match=r"vocab_size 100: this data needs at least \d{3}"):
         write_untrained(tmp_path, ScratchSettings(vocab_size=100), (1, 1, 1), [], seed=0)
