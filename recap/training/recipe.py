@@ -64,12 +64,14 @@ def absolute(recipe: Recipe) -> Recipe:
     sets = tuple(
         replace(each, path=_resolved(each.path), root=each.root and _resolved(each.root)) for each in recipe.data.sets
     )
-    model, base = recipe.model, absolute_name(recipe.model.base)
+    model, base, deepspeed = recipe.model, absolute_name(recipe.model.base), recipe.train.deepspeed
+    if deepspeed and Path(deepspeed).expanduser().is_file():  # else it is the name of one that ships with recap
+        deepspeed = _resolved(deepspeed)
     return replace(
         recipe,
         model=replace(model, checkpoint=absolute_name(model.checkpoint), base=base),
         data=replace(recipe.data, sets=sets),
-        train=replace(recipe.train, deepspeed=absolute_name(recipe.train.deepspeed)),
+        train=replace(recipe.train, deepspeed=deepspeed),
         output=replace(recipe.output, path=_resolved(recipe.output.path)),
     )
 

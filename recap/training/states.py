@@ -52,6 +52,8 @@ def lasting_settings(recipe: Recipe, folders: Sequence[Path]) -> dict[str, Any]:
     given = as_dict(recipe)
     model = {name: given["model"][name] for name in ("lora_alpha", "scratch", "pooling")}
     train = {name: value for name, value in given["train"].items() if name not in _FREE}
+    if file := deepspeed_file(recipe.train.deepspeed):
+        train["deepspeed"] = json.loads(Path(file).read_text(encoding="utf-8"))
     named = dict(_named({"model": model, "frames": given["frames"], "train": train}))
     return named | {"weights": "+".join(map(weight_digest, folders))}
 
