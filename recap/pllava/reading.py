@@ -9,8 +9,12 @@ from pathlib import Path
 
 @contextmanager
 def reading(path: str | Path) -> Iterator[None]:
-    """Raise whatever goes wrong inside as a ValueError that names the file."""
+    """Raise what a library says of a file as a ValueError that names it; the machine's own errors pass."""
     try:
         yield
+    except (MemoryError, OSError):
+        raise
     except Exception as error:
-        raise ValueError(f"{path} cannot be used ({error!r}); download it again") from error
+        raise ValueError(
+            f"{path} cannot be used ({error!r}): is it damaged, or of a kind that recap does not know?"
+        ) from error

@@ -12,5 +12,5 @@ def test_a_tokenizer_that_was_cut_off_is_named(tmp_path):
     tokenizer = tmp_path / "tokenizer.json"
     tokenizer.write_bytes(tokenizer.read_bytes()[:1000])
     model = ModelSettings(checkpoint=str(tmp_path))
-    with pytest.raises(ValueError, match=r"tokenizer\.json cannot be used .*download it again"):
+    with pytest.raises(ValueError, match=r"tokenizer\.json cannot be used .*: is it damaged, or"):
         check_length(model, PromptSettings(), EngineSettings(), FrameRequest(16, 56, "crop"))

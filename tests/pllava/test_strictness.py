@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import struct
 
@@ -10,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from recap.pllava import check_checkpoint, load_pllava, read_sizes
+from recap.pllava.reading import reading
 from recap.pllava.safetensors_files import INDEX
 
 NORM = "language_model.base_model.model.model.layers.1.input_layernorm.weight"
@@ -103,7 +105,7 @@ def test_end_token_that_disagrees_with_the_tokenizer(checkpoint):
 )
 def test_a_config_of_which_no_model_can_be_made(checkpoint, changes):
     change_config(checkpoint, **changes)
-    with pytest.raises(ValueError, match=r"checkpoint/config\.json cannot be used .*download it again"):
+    with pytest.raises(ValueError, match=r"checkpoint/config\.json cannot be used .*: is it damaged, or"):
         check_checkpoint(checkpoint)
 
 
@@ -118,8 +120,14 @@ def test_sizes_that_are_none(checkpoint, changes):
 @pytest.mark.parametrize("content", ["", "{}x", '{"version": '])
 def test_a_damaged_tokenizer(checkpoint, name, content):
     (checkpoint / name).write_text(content)
-    with pytest.raises(ValueError, match=r"checkpoint/tokenizer\*\.json cannot be used .*download it again"):
+    with pytest.raises(ValueError, match=r"checkpoint/tokenizer\*\.json cannot be used .*: is it damaged, or"):
         check_checkpoint(checkpoint)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), PermissionError(errno.EACCES, "Permission denied")])
+def test_what_the_machine_refuses_is_not_the_files_fault(error):
+    with pytest.raises(type(error)), reading("tokenizer.json"):
+        raise error
 
 
 @pytest.mark.parametrize("header", ["[]", "3", '{"a": {"dtype": "F32"}}'])
