@@ -256,11 +256,8 @@ def test_on_ray_it_is_the_same(run, rehearsal, ray_session, tmp_path):
         (("translation.languages=[zh]", "translation.engine=llm"), "rehearsal has none"),
         (("translation.languages=[zh]", "translation.checkpoint=nowhere"), "no checkpoint folder"),
         (("translation.languages=[de]", "translation.checkpoint=pocket"), "the model has one target, zh, not de"),
-        ((*CHINESE, "translation.gpus_per_actor=1000"), "need 1000 GPUs"),
-        (
-            ("translation.languages=[zh]", "translation.checkpoint=pocket", "translation.gpus_per_actor=2"),
-            "a translator takes one GPU",
-        ),
+        ((*CHINESE, "translation.actors=1000", "translation.gpus_per_actor=1"), "need 1000 GPUs"),
+        ((*CHINESE, "translation.gpus_per_actor=2"), "a translator takes one GPU"),
     ],
 )
 def test_what_cannot_be_translated_is_refused(rehearsal, overrides, message):

@@ -20,7 +20,6 @@ PIECES = ("*.spm", "*.model", "vocab.json")  # a tokenizer's, which the digest o
 PICKLES = "pytorch_model*.bin"  # most OPUS models have no other weights; transformers runs no code of theirs
 TAIL_BYTES = 1 << 20
 SHIPPED = "pocket-en-zh"
-ONE_CARD = "translation.gpus_per_actor {:g}: a translator takes one GPU, and the others would stand idle: set it to 1"
 NO_MAP = (
     "model.device_map: translation.engine llm has the language model on one device: add the languages in a run without "
     "the map, which captions nothing again, or take translation.engine: seq2seq"
@@ -54,12 +53,7 @@ def open_translator(
 
 def translator_problems(settings: TranslationSettings, model: ModelSettings) -> list[str]:
     """What would have a translator compute elsewhere than the settings say, in words for the user."""
-    found = []
-    if settings.languages and settings.engine != "rehearsal" and settings.gpus_per_actor > 1:
-        found.append(ONE_CARD.format(settings.gpus_per_actor))
-    if settings.languages and settings.engine == "llm" and model.device_map:
-        found.append(NO_MAP)
-    return found
+    return [NO_MAP] if settings.languages and settings.engine == "llm" and model.device_map else []
 
 
 def fetch_translator(settings: TranslationSettings, *, weights: bool = True) -> TranslationSettings:

@@ -37,7 +37,7 @@ class TranslationSettings:
     actors: int = 1
     """Copies of the translator, each in a process of its own."""
     gpus_per_actor: float = 0
-    """GPUs that each copy takes; 0 computes on the CPU."""
+    """The share of a GPU that each copy takes, one at most; 0 computes on the CPU."""
     threads: int = 1
     """On a CPU, threads that each copy computes with. More are for models of which memory holds no second copy."""
     batch_size: int = 16
@@ -63,12 +63,11 @@ class TranslationSettings:
         for name in ("actors", "threads", "batch_size", "beams", "piece_tokens", "max_new_tokens"):
             if getattr(self, name) < 1:
                 raise ValueError(f"translation.{name} must be at least 1, not {getattr(self, name)}")
-        if self.gpus_per_actor < 0:
-            raise ValueError(f"translation.gpus_per_actor must be 0 or more, not {self.gpus_per_actor}")
+        if not 0 <= self.gpus_per_actor <= 1:
+            given = f"{self.gpus_per_actor:g}"
+            raise ValueError(f"translation.gpus_per_actor must be 0 to 1, not {given}: a translator takes one GPU")
         if not 0 < self.stall_s < math.inf:
             raise ValueError(f"translation.stall_s must be a number above 0, not {self.stall_s}")
-        if self.gpus_per_actor > 1 and self.gpus_per_actor % 1:
-            raise ValueError(f"translation.gpus_per_actor above 1 must be whole, not {self.gpus_per_actor:g}")
         if "{text}" not in self.instruction:
             raise ValueError("translation.instruction must hold {text}, where the caption goes")
         for word in re.findall(r"{\w+}|<image>", self.instruction):

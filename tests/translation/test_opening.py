@@ -61,12 +61,11 @@ def test_every_part_of_weights_in_pickles_is_fetched(monkeypatch, tmp_path):
 
 def test_settings_that_a_translator_does_not_keep_are_refused():
     spread, plain = ModelSettings("here", device_map={"": 0}), ModelSettings("here")
-    (problem,) = translator_problems(TranslationSettings(("zh",), "llm", gpus_per_actor=2), plain)
-    assert "translation.gpus_per_actor 2: a translator takes one GPU" in problem
     (problem,) = translator_problems(TranslationSettings(("zh",), "llm"), spread)
     assert problem.startswith("model.device_map: translation.engine llm")
-    for fine in (TranslationSettings(("zh",), "rehearsal"), TranslationSettings((), "llm", gpus_per_actor=2)):
+    for fine in (TranslationSettings(("zh",), "rehearsal"), TranslationSettings((), "llm")):
         assert translator_problems(fine, spread) == []
+    assert translator_problems(TranslationSettings(("zh",), "llm"), plain) == []
 
 
 def test_a_translator_on_the_cpu_has_the_threads_that_it_is_given():

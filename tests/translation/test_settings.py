@@ -13,3 +13,9 @@ def test_an_instruction_holds_the_caption_and_no_other_place(instruction):
 
 def test_braces_that_are_no_place_are_left_alone():
     assert TranslationSettings(instruction='Answer as {"zh": …} {text}').instruction
+
+
+@pytest.mark.parametrize("gpus", [-0.5, 1.5, 2])
+def test_a_copy_takes_one_gpu_at_most(gpus):
+    with pytest.raises(ValueError, match=rf"gpus_per_actor must be 0 to 1, not {gpus}: a translator takes one GPU"):
+        TranslationSettings(gpus_per_actor=gpus)
