@@ -12,7 +12,7 @@ from rich.console import Console
 
 from recap import jobs, ledger, work
 from recap.engines import RehearsalEngine, RehearsalFront
-from recap.graph import loop, translating
+from recap.graph import loop
 from recap.pipeline import Pipeline
 from recap.report.progress import Progress
 from recap.report.view import print_captions
@@ -359,119 +359,6 @@ def test_a_missing_file_is_one_quarantined_row(rehearsal, corpus, tmp_path):
     assert (summary.captioned, summary.quarantined) == (1, 1)
     row = records(tmp_path / "out")["clips/gone.mp4"]
     assert (row["error_stage"], row["error_kind"], row["score"]) == ("probe", "missing", 2)
-
-
-def test_a_retry_captions_again_what_was_quarantined_for_a_reason_and_nothing_else(
-    rehearsal, corpus, tmp_path, home, deliverable
-):
-    spoil(corpus, home)
-    run(rehearsal())
-    before = deliverable(tmp_path / "out")
-    for reason in ("probe", "empty_file", "probe/empty_file"):
-        summary = jobs.retry(tmp_path / "out", reason=reason, runner="loop")
-        assert (summary.captioned, summary.quarantined, summary.complete) == (6, 4, True)
-        assert deliverable(tmp_path / "out") == before
-
-
-def test_a_retry_takes_a_single_clip_by_its_id(rehearsal, tmp_path):
-    run(rehearsal())
-    clip = next(iter(records(tmp_path / "out").values()))["clip_id"]
-    seen = []
-
-    class Watches(Progress):
-        def add(self, status):
-            seen.append(status)
-
-    summary = jobs.retry(tmp_path / "out", clip_ids=[clip], runner="loop", progress=Watches())
-    assert seen == ["captioned"] and summary.captioned == 6
-
-
-def test_a_retry_passes_over_a_stray_file_among_the_overlays(rehearsal, corpus, tmp_path):
-    (corpus / "zero.mp4").touch()
-    run(rehearsal())
-    (tmp_path / "out/overlays").mkdir()
-    (tmp_path / "out/overlays/.DS_Store").touch()
-    assert jobs.retry(tmp_path / "out", reason="probe", runner="loop").complete
-
-
-def test_a_retry_leaves_what_was_not_asked_for_to_a_run(rehearsal, tmp_path, monkeypatch):
-    chinese = ("translation.languages=[zh]", "translation.engine=rehearsal")
-    with monkeypatch.context() as patch:
-        patch.setattr(translating.TranslateStage, "translate", lambda stage, clips: 0)
-        run(rehearsal(*chinese), limit=2)
-    clip = next(iter(records(tmp_path / "out").values()))["clip_id"]
-    summary = jobs.retry(tmp_path / "out", clip_ids=[clip], runner="loop")
-    assert (summary.captioned, summary.remaining, summary.complete) == (2, 4, True)
-    assert (summary.translated, summary.untranslated) == ({"zh": 1}, {"zh": 1})
-
-
-def test_a_retry_that_dies_is_taken_up_by_any_later_run(rehearsal, corpus, tmp_path, monkeypatch):
-    (corpus / "zero.mp4").touch()
-    run(rehearsal())
-    monkeypatch.setattr(jobs, "run", DiesAfter(1).add)
-    with pytest.raises(Killed):
-        jobs.retry(tmp_path / "out", reason="probe")
-    monkeypatch.undo()
-    assert status(tmp_path / "out").books["remaining"] == 1
-    assert run(rehearsal()).quarantined == 1
-
-
-def test_a_retry_that_cannot_be_written_says_so(rehearsal, corpus, tmp_path, monkeypatch):
-    (corpus / "zero.mp4").touch()
-    run(rehearsal())
-
-    def full(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(ledger.OutputFailed, match="No space left"):
-        jobs.retry(tmp_path / "out", reason="probe", runner="loop")
-
-
-def test_a_retry_of_nothing_is_refused_and_marks_nothing(rehearsal, corpus, tmp_path):
-    (corpus / "zero.mp4").touch()
-    run(rehearsal())
-    with pytest.raises(ValueError, match="the reasons there are: probe/empty_file"):
-        jobs.retry(tmp_path / "out", reason="translate", runner="loop")
-    with pytest.raises(ValueError, match="there is no clip abc"):
-        jobs.retry(tmp_path / "out", clip_ids=["abc"], runner="loop")
-    with pytest.raises(ValueError, match="no run has begun"):
-        jobs.retry(tmp_path / "nothing", reason="probe", runner="loop")
-    assert not list((tmp_path / "out").rglob("*.retry"))
-
-
-PROMPTS = "prompt.instruction={main: Say what happens here., brief: Say it in one line.}"
-
-
-def test_a_retry_asks_the_prompts_in_their_order(rehearsal, corpus, tmp_path):
-    (corpus / "zero.mp4").touch()
-    run(rehearsal(PROMPTS))
-    summary = jobs.retry(tmp_path / "out", reason="probe", runner="loop")
-    assert (summary.captioned, summary.captioned_now) == (6, 0)
-    rows = records(tmp_path / "out").values()
-    assert {row["captions"][0]["prompt"] for row in rows if row["captions"]} == {"main"}
-
-
-def test_a_retry_that_would_caption_every_clip_anew_is_refused(rehearsal, corpus, tmp_path):
-    (corpus / "zero.mp4").touch()
-    run(rehearsal(PROMPTS))
-    recipe = tmp_path / "out/recipe.json"
-    recipe.write_text(json.dumps(json.loads(recipe.read_text()), sort_keys=True))
-    with pytest.raises(ValueError, match=r"\(prompts\): first `recap run`"):
-        jobs.retry(tmp_path / "out", reason="probe", runner="loop")
-    assert not list((tmp_path / "out").rglob("*.retry"))
-    assert run(rehearsal(PROMPTS)).captioned_now == 0
-    assert jobs.retry(tmp_path / "out", reason="probe", runner="loop").captioned_now == 0
-
-
-def test_an_output_finds_its_corpus_from_any_folder(rehearsal, corpus, tmp_path, monkeypatch):
-    (corpus / "zero.mp4").touch()
-    (tmp_path / "elsewhere/clips").mkdir(parents=True)
-    monkeypatch.chdir(tmp_path)
-    run(rehearsal("corpus.path=clips", "output.path=out"))
-    monkeypatch.chdir("elsewhere")
-    assert jobs.root_of(tmp_path / "out") == corpus
-    assert jobs.retry(tmp_path / "out", reason="probe", runner="loop").quarantined == 1
 
 
 def test_a_truncated_clip_is_captioned_when_the_settings_say_so(rehearsal, corpus, tmp_path, home):
