@@ -22,7 +22,7 @@ QUIET = {
     "RAY_task_events_report_interval_ms": "0",  # else the GCS keeps a history of tasks: 8 KB for each clip
 }
 _GUARD = threading.Lock()
-_USERS: list[str | None] = []
+_USERS: list[threading.Thread] = []
 _OURS: list[list[psutil.Process]] = []  # the daemons of the session that we began
 GREETING = b"Set ray log level from environment variable"
 
@@ -36,7 +36,7 @@ def ray_session(address: str | None) -> Iterator[None]:
     with _GUARD, _same_handlers():
         if not ray.is_initialized():
             _OURS.append(_begin_session(address))
-        _USERS.append(address)
+        _USERS.append(threading.current_thread())
     try:
         yield
     finally:
