@@ -41,7 +41,7 @@ def ray_session(address: str | None) -> Iterator[None]:
         yield
     finally:
         with _GUARD, _same_handlers():
-            _USERS.pop()
+            _USERS.remove(threading.current_thread())
             if _OURS and not _USERS:
                 _leave_session(_OURS.pop())
 
