@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -35,6 +36,7 @@ def chip():
 def cards(chip):
     """The cards as new, and nothing left on them."""
     yield chip
+    gc.collect()  # hooks of a model in several places hold it in a circle
     chip.set_dry(False)
     for index in range(chip.cards()):
         chip.resize(index, CARD_BYTES)

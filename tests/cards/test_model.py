@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -35,7 +33,6 @@ def test_the_references_numbers(golden, device_map):
 @pytest.mark.parametrize("device", ("cuda", "cuda:1"))
 def test_loading_takes_little_more_than_the_weights(chip, checkpoint, device):
     index = torch.device(device).index or 0
-    gc.collect()
     chip.forget_peak()
     before, beside = chip.used(index), chip.used(1 - index)
     model = load_pllava(checkpoint, device=device)
