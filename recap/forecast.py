@@ -78,6 +78,8 @@ def foresee(pipeline: Pipeline, clips: int, probe: int) -> Forecast | str:
         return str(error)
     except (RuntimeError, MemoryError) as error:
         return f"the engine failed on the clips that were probed: {error}"
+    except OSError as error:
+        return f"the clips to probe could not be handled: {error} (TMPDIR is {tempfile.gettempdir()})"
 
 
 def forecast(pipeline: Pipeline, clips: int, *, probe: int) -> Forecast:

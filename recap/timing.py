@@ -6,11 +6,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Literal
 
 Role = Literal["decode", "caption"]
+WAITS: dict[Role, str] = {"decode": "waiting_for_engine", "caption": "waiting_for_frames"}
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,12 @@ class Spent:
     core_seconds: dict[str, float]
     counts: dict[str, int]
     calibrations: tuple[Calibration, ...] = ()
+
+    def and_waited(self, seconds: float) -> Spent:
+        """The books of a worker that has waited for so long since."""
+        waits = WAITS[self.role]
+        waited = self.seconds | {waits: self.seconds.get(waits, 0.0) + seconds}
+        return replace(self, alive_s=self.alive_s + seconds, seconds=waited)
 
 
 class Timing:

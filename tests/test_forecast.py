@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import io
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -67,6 +68,14 @@ def test_what_cannot_be_foreseen_is_said(rehearsal, corpus):
     for path in corpus.glob("*.mp4"):
         path.write_bytes(b"no video")
     assert "none of the 6 clips that were probed can be decoded" in shown(foresee(rehearsal(), 6, 8))
+
+
+def test_a_full_temporary_folder_leaves_no_forecast(rehearsal, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("recap.forecast._probe", full)
+    assert "No space left on device (TMPDIR is " in shown(foresee(rehearsal(), 6, 2))
 
 
 def test_all_clips_of_a_probe_are_measured_together(rehearsal, monkeypatch):

@@ -17,7 +17,7 @@ from recap.engines.second import Retry, Reviewer
 from recap.engines.suspects import Asked, Job, Suspects
 from recap.engines.watchdog import Watchdog
 from recap.records import Caption, ClipError, Frames
-from recap.timing import Timing
+from recap.timing import WAITS, Timing
 
 MAX_REOPENINGS = 3
 OPENING_S = 3600.0  # engine.stall_s, if that is more, is for opening an engine again, too
@@ -112,7 +112,7 @@ class Captioner:
     def _wait_for_work(self) -> bool:
         with self._wake:
             if not self._has_work():
-                with self._timing.phase("waiting_for_frames"):
+                with self._timing.phase(WAITS["caption"]):
                     self._wake.wait_for(self._has_work)
             return not self._closing
 

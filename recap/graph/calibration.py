@@ -60,7 +60,8 @@ class Calibrator:
 
     def _affordable(self, spent: Spent) -> int:
         share = _clips_in(spent, min(MOST_S, SHARE * _busy_s(spent)))
-        return max(share, min(len(self._kept), _clips_in(spent, LEAST_S)))
+        count = max(share, min(len(self._kept), _clips_in(spent, LEAST_S)))
+        return count if count >= self.slots else 0  # an engine that is never full shows nothing
 
 
 def steady(start: Mark, marks: Sequence[Mark], slots: int) -> Calibration:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from recap.graph.journal import Journal, Past
 from recap.graph.lifeline import end_with_raylet
+from recap.graph.telling import Warned, Warnings, together
 from recap.timing import Spent
 
 
@@ -19,6 +21,9 @@ class Counter:
         self.decoded: set[str] = set()
         self.over: set[str] = set()
         self.books: dict[str, Spent] = {}
+        self.living: dict[str, tuple[str, float]] = {}
+        self.over_at = 0.0
+        self.warnings: dict[str, Warnings] = {}
         self.journal = journal or Journal()
 
     def close(self) -> None:
@@ -40,11 +45,20 @@ class Counter:
         self.count += 0 if clip_ids[0] in self.decoded else len(clip_ids)
         self.decoded.add(clip_ids[0])
 
-    def book(self, worker: str, spent: Spent) -> None:
-        self.books[worker] = spent
+    def report(self, actor: str, worker: str, warned: Warnings, spent: Spent | None = None) -> None:
+        """`worker` is a process of the `actor`: the one before it is dead."""
+        self.warnings[worker] = warned
+        if spent is not None:
+            self.books[worker] = spent
+            self.living[actor] = worker, time.monotonic()
 
     def spents(self) -> list[Spent]:
-        return list(self.books.values())
+        """Of those that live, with their wait until the last block was over."""
+        waits = {worker: max(0.0, self.over_at - at) for worker, at in self.living.values()}
+        return [spent.and_waited(waits.get(worker, 0.0)) for worker, spent in self.books.items()]
+
+    def warned(self) -> dict[str, Warned]:
+        return together(self.warnings.values())
 
     def total(self) -> int:
         return self.count
@@ -56,6 +70,7 @@ class Counter:
         self.journal.end(done)
         self.done += 0 if clip_ids[0] in self.over else len(clip_ids)
         self.over.add(clip_ids[0])
+        self.over_at = time.monotonic()
         return self.done >= self.clips
 
     def what_is_known(self) -> Journal:

@@ -15,7 +15,6 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import NoReturn
-from uuid import uuid4
 
 import pyarrow as pa
 import ray
@@ -30,9 +29,11 @@ from recap.graph.journal import Journal, Past
 from recap.graph.lifeline import end_with_raylet
 from recap.graph.opened import Opened, Refused
 from recap.graph.plan import WorkPlan
+from recap.graph.reporter import Reporter
 from recap.graph.sizing import Machine, Pools, size_pools, translator_cpus
 from recap.graph.stages import CaptionStage, DecodeStage, Receipt, WorkerLost
 from recap.graph.stopping import Stop
+from recap.graph.telling import Retelling
 from recap.graph.watcher import Watcher
 from recap.ledger import OUTPUT_ERRORS, OutputFailed
 from recap.records import Clip
@@ -87,7 +88,7 @@ def ray_round(
     """
     machine, told = joined_machine(), journal.last_words
     counter = start_counter(len(clips), journal)
-    asked = 0.0
+    asked, retelling = 0.0, Retelling()
     dataset = _graph(clips, plan, _pools_that_fit(plan), counter)
     over = threading.Event()
     threading.Thread(target=pass_on, args=(stop, over, counter), daemon=True).start()
@@ -96,6 +97,7 @@ def ray_round(
             if time.monotonic() - asked >= COUNT_EVERY_S:
                 asked = time.monotonic()
                 watcher.on_decoded(ray.get(counter.total.remote()))
+                retelling.hear(ray.get(counter.warned.remote()))
             yield from (Receipt(**row) for row in block.to_pylist())
     except RayError as error:
         with suppress(RayError):
@@ -104,10 +106,12 @@ def ray_round(
     finally:
         over.set()
         with suppress(RayError):
+            retelling.hear(ray.get(counter.warned.remote()))
             watcher.on_spent(ray.get(counter.spents.remote()), machine)
             journal.follow(ray.get(counter.what_is_known.remote()))
         if journal.last_words != told:
             log.warning("a worker was replaced: %s", journal.last_words)
+        retelling.close()
         ray.kill(counter)
 
 
@@ -228,14 +232,15 @@ def _blocks(clips: Iterable[Clip], size: int) -> Iterator[pa.Table]:
 class _Decode:
     def __init__(self, plan: WorkPlan, counter: ray.actor.ActorHandle):
         end_with_raylet()
-        self.opened, self.counter, self.name = Opened(lambda: DecodeStage(plan)), counter, uuid4().hex
+        self.counter, self.reporter = counter, Reporter(counter)
+        self.opened = Opened(lambda: DecodeStage(plan))
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
         stage, is_closed = self.opened.stage, ray.get(self.counter.is_closed.remote())
         clips = [pickle.loads(clip) for clip in block["clip"].to_pylist()]
         frames = [None if is_closed else stage.decode(clip) for clip in clips]
         self.counter.add.remote([clip.clip_id for clip in clips])
-        self.counter.book.remote(self.name, stage.spent())
+        self.reporter.report(stage.spent())
         pickled = [pickle.dumps(each, protocol=5) for each in frames]
         yield block.append_column("frames", pa.array(pickled, pa.large_binary()))
 
@@ -249,9 +254,8 @@ def _note() -> Path:
 class _Caption:
     def __init__(self, plan: WorkPlan, counter: ray.actor.ActorHandle):
         end_with_raylet()
-        self.counter = counter
-        # An actor that Ray restarts keeps its id: only a fresh name cannot overwrite a fragment.
-        self.name = uuid4().hex
+        self.counter, self.reporter = counter, Reporter(counter)
+        self.name = self.reporter.name  # of this process: another could overwrite a fragment
         if crashed := note_crashes(_note(), self.name):
             ray.get(counter.crashed.remote(crashed))
         copies = copies_a_node(plan.engine.actors)
@@ -265,7 +269,7 @@ class _Caption:
             receipts = await stage.caption_beside(decoded, self)
         except EngineLost as error:
             await self._leave(error)
-        await self.counter.book.remote(self.name, stage.spent())
+        await self.reporter.report(stage.spent())
         yield pa.Table.from_pylist([{"clip_id": it.clip_id, "status": it.status} for it in receipts])
 
     async def _leave(self, error: EngineLost) -> NoReturn:

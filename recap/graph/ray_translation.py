@@ -7,8 +7,8 @@ import os
 import pickle
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import NoReturn
-from uuid import uuid4
 
 import pyarrow as pa
 import ray
@@ -28,8 +28,10 @@ from recap.graph.ray_graph import (
     raise_what_ended,
     start_counter,
 )
+from recap.graph.reporter import Reporter
 from recap.graph.sizing import translator_cpus
 from recap.graph.stopping import Stop
+from recap.graph.telling import Retelling
 from recap.graph.translating import Captioned, TranslateStage, TranslationPlan, blocks
 
 log = logging.getLogger(__name__)
@@ -44,11 +46,12 @@ def ray_translation(clips: Sequence[Captioned], stop: Stop, *, plan: Translation
 
     Raises WorkerLost and OutputFailed as `ray_round` does.
     """
-    counter = start_counter(len(clips))
+    counter, retelling = start_counter(len(clips)), Retelling()
     over = threading.Event()
     threading.Thread(target=pass_on, args=(stop, over, counter), daemon=True).start()
     try:
         for block in blocks_of(_graph(clips, plan, counter)):
+            retelling.hear(ray.get(counter.warned.remote()))
             yield sum(block["done"].to_pylist())
     except RayError as error:
         raise_what_ended(error, _last_words(counter))
@@ -56,6 +59,9 @@ def ray_translation(clips: Sequence[Captioned], stop: Stop, *, plan: Translation
         over.set()
         if said := _last_words(counter):
             log.warning("a translator was replaced: %s", said)
+        with suppress(RayError):
+            retelling.hear(ray.get(counter.warned.remote()))
+        retelling.close()
         ray.kill(counter)
 
 
@@ -85,20 +91,22 @@ def _graph(clips: Sequence[Captioned], plan: TranslationPlan, counter: ray.actor
 class _Translate:
     def __init__(self, plan: TranslationPlan, counter: ray.actor.ActorHandle):
         end_with_raylet()
-        self.name, self.counter, self.stall_s = uuid4().hex, counter, plan.settings.stall_s
+        self.counter, self.reporter, self.stall_s = counter, Reporter(counter), plan.settings.stall_s
         watch = Watchdog(self.stall_s, self._leave)
         copies = copies_a_node(plan.settings.actors)
-        self.opened = Opened(lambda: TranslateStage(plan, self.name, watch, copies))
+        self.opened = Opened(lambda: TranslateStage(plan, self.reporter.name, watch, copies))
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         stage = self.opened.stage
         (block,) = batch["clips"].to_pylist()
         is_closed = ray.get(self.counter.is_closed.remote())
-        return pa.table({"done": [0 if is_closed else stage.translate(pickle.loads(block))]})
+        done = 0 if is_closed else stage.translate(pickle.loads(block))
+        self.reporter.report()
+        return pa.table({"done": [done]})
 
     def _leave(self) -> NoReturn:
         """As a crash would: a hung call cannot be interrupted."""
         said = HUNG.format(self.stall_s)
         log.error(said)
-        ray.get(self.counter.crashed.remote(self.name, said))
+        ray.get(self.counter.crashed.remote(self.reporter.name, said))
         os._exit(1)

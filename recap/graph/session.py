@@ -24,6 +24,10 @@ QUIET = {
 _GUARD = threading.Lock()
 _USERS: list[threading.Thread] = []
 _OURS: list[list[psutil.Process]] = []  # the daemons of the session that we began
+TOKENS = (
+    "a cluster that wants tokens is joined with RAY_AUTH_MODE=token, and with its RAY_AUTH_TOKEN where ~/.ray does not "
+    "hold the same; with RAY_AUTH_MODE=disabled on all nodes it wants none"
+)
 GREETING = b"Set ray log level from environment variable"
 
 
@@ -58,8 +62,7 @@ def _begin_session(address: str | None) -> list[psutil.Process]:
         with deaf_children(signal.SIGTERM), _ungreeted():
             ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **local)
     except ConnectionError as error:
-        hint = "a cluster with tokens wants RAY_AUTH_MODE=token and its RAY_AUTH_TOKEN in the environment"
-        raise ValueError(f"ray.address: {address} cannot be joined: {error} ({hint})") from None
+        raise ValueError(f"ray.address: {address} cannot be joined: {error} ({TOKENS})") from None
     return [child for child in psutil.Process().children() if child not in before]
 
 
@@ -96,13 +99,15 @@ def _leave_session(daemons: Iterable[psutil.Process]) -> None:
 
 def _require_cluster(address: str | None) -> None:
     """Ray itself would go on knocking at a closed door for minutes."""
-    host, colon, port = (address or "").removeprefix("ray://").partition(":")
+    named = os.environ.get("RAY_ADDRESS") if address == "auto" else address
+    host, colon, port = (named or "").removeprefix("ray://").rpartition(":")
     if not colon:
         return
     try:
-        socket.create_connection((host, int(port)), timeout=10).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
     except (OSError, ValueError) as error:
-        raise ValueError(f"ray.address: nothing answers at {address} ({error}); start the cluster first") from None
+        where = named if named == address else f"{named}, which RAY_ADDRESS names"
+        raise ValueError(f"ray.address: nothing answers at {where} ({error}); start the cluster first") from None
 
 
 @contextmanager

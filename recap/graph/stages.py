@@ -19,12 +19,11 @@ from recap.graph.turns import Turns
 from recap.ledger import FragmentWriter
 from recap.records import CAPTIONED, MISSING, QUARANTINED, Caption, Clip, ClipError, Frames, Record
 from recap.storage import Fetcher, is_cut_off, location
-from recap.timing import Calibration, Spent, Timing
+from recap.timing import WAITS, Calibration, Spent, Timing
 from recap.video import open_reader
 
 log = logging.getLogger(__name__)
 LOOK_EVERY_S = 0.5
-WAITING = "waiting_for_engine"
 WITHHELD = "withheld"
 OUT_OF_REACH = {"missing", "unreadable", "unreachable"}
 Decoded = tuple[Clip, Frames | ClipError]
@@ -74,14 +73,14 @@ class DecodeStage:
         self.reader = open_reader(plan.decode)
         self.fetcher = Fetcher(plan.decode.fetch_folder, plan.decode.fetch_bytes)
         self.timing = Timing("decode", lambda: self.reader.core_s)
-        self.timing.begin(WAITING)
+        self.timing.begin(WAITS["decode"])
 
     def decode(self, clip: Clip) -> Frames | ClipError | None:
         """Never raises for a bad file: the error is the result.
 
         None where the file was there when the corpus was read, and now not even its folder is: no fault of the clip's.
         """
-        self.timing.end(WAITING)
+        self.timing.end(WAITS["decode"])
         self.timing.counts["clips"] += 1
         try:
             with ExitStack() as copy:
@@ -92,7 +91,7 @@ class DecodeStage:
         except ClipError as error:
             return None if _is_cut_off(clip, error) else error
         finally:
-            self.timing.begin(WAITING)
+            self.timing.begin(WAITS["decode"])
 
     def spent(self) -> Spent:
         """What this stage's time went into, up to now."""
@@ -152,7 +151,7 @@ class CaptionStage:
         self.in_flight += 1
         clip_ids = [clip.clip_id for clip, _ in decoded]
         try:
-            pasts = await gate.admit(clip_ids)
+            pasts = await gate.admit([clip.clip_id for clip, frames in decoded if frames is not None])
             admitted = [] if pasts is None else [pair for pair in decoded if pair[1] is not None]
             receipts = {receipt.clip_id: receipt for receipt in await self._with_care(admitted, pasts or {}, gate)}
             await self._commit(gate)

@@ -31,7 +31,7 @@ class Stop:
         self._is_interruptible = False
         self.asked = threading.Event()
         self._end_with: BaseException | None = None
-        self._timer = threading.Timer(grace_s, self._end_grace)
+        self._timer = threading.Timer(min(grace_s, threading.TIMEOUT_MAX), self._end_grace)
         self._budget = threading.Timer(min(budget_s or 0.0, threading.TIMEOUT_MAX), self._spend)
         for timer in (self._timer, self._budget):
             timer.daemon = True

@@ -9,11 +9,11 @@ from dataclasses import astuple, dataclass
 
 from recap.graph.calibration import ENGINE_PHASES
 from recap.graph.sizing import Machine
-from recap.timing import Calibration, Spent, together
+from recap.timing import WAITS, Calibration, Spent, together
 
 PHASES = {
-    "decode": ("fetching", "decoding", "waiting_for_engine"),
-    "caption": (*ENGINE_PHASES, "waiting_for_frames", "commit"),
+    "decode": ("fetching", "decoding", WAITS["decode"]),
+    "caption": (*ENGINE_PHASES, WAITS["caption"], "commit"),
 }
 BUSY = {"decode": ("decoding",), "caption": ENGINE_PHASES}
 

@@ -78,7 +78,8 @@ def test_clips_again_and_again_show_the_pace_of_a_long_run(stepping):
     ("clips", "engine_s", "least", "expected"),
     [
         (20, 1.0, 0, CLIPS),  # a short run: what is at hand
-        (4, 4.0, 0, 2),  # as far as two seconds go
+        (8, 4.0, 0, SLOTS),  # as far as two seconds go
+        (7, 4.0, 0, 0),  # which do not fill all slots
         (1, 600.0, 0, 0),
         (4, 400.0, 3, 3),  # what was asked for, whatever it takes
         (CLIPS, 1.0, CLIPS, 4 * SLOTS - 3 * SLOTS),  # and enough to fill all slots
@@ -90,5 +91,9 @@ def test_a_calibration_takes_a_share_of_the_run(stepping, clips, engine_s, least
 
 
 def test_only_the_last_clips_are_kept(stepping):
-    found = calibrator(stepping[1], 20, 1.0, keep=2)
-    assert asyncio.run(found.measure()).clips == 2
+    captioner = stepping[1]
+    found, asked = calibrator(captioner, 20, 1.0, keep=2), []
+    submit = captioner.submit
+    captioner.submit = lambda clip_id, pixels: asked.append(clip_id.split()[0]) or submit(clip_id, pixels)
+    asyncio.run(found.measure(least=5))
+    assert set(asked) == {"c7", "c8"}

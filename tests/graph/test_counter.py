@@ -3,6 +3,8 @@ from __future__ import annotations
 import pytest
 
 from recap.graph import counter
+from recap.graph.telling import Warned
+from recap.timing import Spent
 
 
 @pytest.fixture
@@ -19,3 +21,24 @@ def test_a_block_that_a_worker_does_twice_counts_once(counting):
     counting.add(["c", "d"])
     assert (counting.total(), counting.is_complete()) == (4, True)
     assert counting.is_over(["c", "d"], ["c", "d"])
+
+
+def test_who_lives_has_waited_until_the_last_block_was_over(counting, monkeypatch):
+    now = iter((10.0, 20.0, 30.0, 50.0, 60.0))
+    monkeypatch.setattr(counter.time, "monotonic", lambda: next(now))
+    busy = Spent("decode", 1, 9.0, {"decoding": 9.0}, {}, {})
+    counting.report("actor", "dies", {}, busy)
+    counting.report("actor", "takes its place", {}, busy)
+    counting.report("other", "captions", {}, Spent("caption", 1, 9.0, {"vision": 8.0}, {}, {}))
+    counting.is_over(["a"], ["a"])
+    counting.report("third", "reports later", {}, busy)
+    dead, living, captions, late = counting.spents()
+    assert (dead.alive_s, late.alive_s) == (9.0, 9.0)
+    assert (living.alive_s, living.seconds) == (39.0, {"decoding": 9.0, "waiting_for_engine": 30.0})
+    assert (captions.alive_s, captions.seconds) == (29.0, {"vision": 8.0, "waiting_for_frames": 20.0})
+
+
+def test_warnings_of_workers_are_counted_by_their_wording(counting):
+    counting.report("actor", "one", {"%s is bad": Warned("a is bad", 2)})
+    counting.report("actor", "two", {"%s is bad": Warned("b is bad"), "slow": Warned("slow")})
+    assert counting.warned() == {"%s is bad": Warned("a is bad", 3), "slow": Warned("slow")}

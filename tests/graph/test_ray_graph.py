@@ -116,13 +116,14 @@ def test_the_graph_delivers_the_bytes_of_the_loop(ray_session, rehearsal, whole,
 
 
 @pytest.mark.parametrize("title", ["MapBatches(_Caption)", "MapBatches(_Decode)"])
-def test_a_killed_worker_changes_nothing(ray_session, rehearsal, whole, tmp_path, title, deliverable):
+def test_a_killed_worker_changes_nothing(ray_session, rehearsal, whole, tmp_path, title, deliverable, caplog):
     progress = KillsOnce(title)
     summary = jobs.run(rehearsal("killed"), runner="ray", progress=progress)
     assert progress.killed, "no worker was found to kill"
     assert not progress.orphans, "a decoder outlived its worker"
     assert summary.complete
     assert deliverable(tmp_path / "killed") == whole
+    assert "a worker: a process died, and this one took its place" in caplog.messages
 
 
 def test_a_model_may_take_as_long_to_load_as_it_likes(ray_session, rehearsal, monkeypatch):

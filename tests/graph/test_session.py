@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 
 import pytest
 
 from recap.graph import session
-from recap.graph.session import _same_handlers, _ungreeted, ray_session
+from recap.graph.session import _require_cluster, _same_handlers, _ungreeted, ray_session
 
 
 def test_ray_is_kept_from_saying_that_it_was_told_to_be_quiet_and_from_nothing_else(capfd):
@@ -37,3 +38,17 @@ def test_what_hears_signals_stays(monkeypatch):
     with _same_handlers():
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_the_cluster_that_the_environment_names_is_knocked_at_too(monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    _require_cluster(None)
+    with pytest.raises(ValueError, match="which RAY_ADDRESS names"):
+        _require_cluster("auto")
+
+
+def test_a_cluster_may_have_an_ipv6_address(monkeypatch):
+    knocked = []
+    monkeypatch.setattr(session.socket, "create_connection", lambda at, timeout: knocked.append(at) or socket.socket())
+    _require_cluster("[fd00::7]:6379")
+    assert knocked == [("fd00::7", 6379)]

@@ -242,6 +242,7 @@ def test_a_closed_gate_admits_nothing_and_every_call_commits(plan, tmp_path):
 
     receipts = asyncio.run(closes_meanwhile())
     assert [receipt.status for receipt in receipts] == [CAPTIONED, WITHHELD, WITHHELD, WITHHELD]
+    assert gate.journal[0] == (clip(1).clip_id,)  # no worker will have died with what it was not given
     assert committed(tmp_path) == [clip(1).clip_id]
     stage.close()
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from recap.graph.stopping import GraceOver, RayLost, stopping
+from recap.graph.stopping import GraceOver, RayLost, Stop, stopping
 
 
 def ask() -> None:
@@ -55,6 +55,14 @@ def test_another_thread_than_the_main_one_is_never_interrupted():
     thread.start()
     thread.join(20)
     assert found == [True]
+
+
+def test_a_grace_without_an_end_is_one():
+    stop = Stop(grace_s=1e12)
+    stop.on_signal(15, None)
+    time.sleep(0.1)
+    assert stop._timer.is_alive()
+    stop.close()
 
 
 @pytest.mark.parametrize("budget_s", (0.05, 1e12))

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from recap.graph.telling import Retelling, Telling, Warned
+
+log = logging.getLogger("recap.tests")
+
+
+@pytest.fixture
+def telling():
+    found = Telling()
+    yield found
+    logging.getLogger("recap").removeHandler(found)
+
+
+def test_warnings_are_gathered_by_their_wording(telling):
+    log.info("nothing %s", "much")
+    for name in ("a", "b"):
+        log.warning("%s is bad", name)
+    try:
+        raise ValueError("why")
+    except ValueError as error:
+        log.error("it failed", exc_info=error)
+    assert telling.warned == {"%s is bad": Warned("a is bad", 2), "it failed": Warned("it failed: ValueError('why')")}
+
+
+def test_each_wording_is_told_once_and_counted_at_the_end(caplog):
+    retelling = Retelling()
+    retelling.hear({"%s is bad": Warned("a is bad")})
+    retelling.hear({"%s is bad": Warned("a is bad", 7), "slow": Warned("slow")})
+    assert caplog.messages == ["a worker: a is bad", "a worker: slow"]
+    retelling.close()
+    assert caplog.messages[2:] == ["of this kind workers gave 7 warnings: a is bad"]
