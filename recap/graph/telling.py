@@ -46,8 +46,9 @@ class Retelling:
 
     def hear(self, warned: Warnings) -> None:
         """`warned` is all that there was up to now."""
-        for wording in warned.keys() - self._warned.keys():
-            log.warning("a worker: %s", warned[wording].text)
+        for wording, each in warned.items():
+            if wording not in self._warned:
+                log.warning("a worker: %s", each.text)
         self._warned = warned
 
     def close(self) -> None:
