@@ -164,6 +164,12 @@ def test_public_things_say_what_they_are():
                 assert ast.get_docstring(node), f"{path}: {node.name}"
 
 
+def test_nobody_is_told_to_install_the_recap_of_a_package_index():
+    """It is somebody else's: ours is installed from its checkout."""
+    told = [HOME / "README.md", *(HOME / "docs").glob("*.md"), *SOURCES]
+    assert not [path for path in told if re.search(r"pip install (-\S+ )*['\"]?recap\b", path.read_text())]
+
+
 def readme_blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", (HOME / "README.md").read_text(), re.S)
 

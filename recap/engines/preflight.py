@@ -20,7 +20,7 @@ PUBLISHED_BYTES = {  # bf16 weights with their unmerged LoRA
 }
 NO_VLLM = (
     "engine.kind vllm: vLLM is not installed here; install it in an environment of its own "
-    "(pip install 'recap[vllm]'), or take engine.kind: transformers"
+    "(pip install --editable '.[vllm]' in recap's checkout), or take engine.kind: transformers"
 )
 NO_FLOAT32 = (
     "engine.quantization fp8: vLLM quantizes models that compute in 16 bits, not in float32: set model.dtype: bfloat16"

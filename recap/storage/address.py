@@ -41,7 +41,9 @@ def location(address: str | Path) -> Location:
         path = UPath(text.rstrip("/"), **SCHEMES[scheme])
         path.fs  # noqa: B018  loads the scheme's own library
     except ImportError as error:
-        raise ValueError(f"{text}: {error}; install what {scheme}:// needs: pip install 'recap[{scheme}]'") from None
+        raise ValueError(
+            f"{text}: {error}; install what {scheme}:// needs: pip install --editable '.[{scheme}]' in recap's checkout"
+        ) from None
     return path
 
 

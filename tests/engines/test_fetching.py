@@ -65,7 +65,7 @@ def test_without_vllm_its_engine_is_refused_where_the_work_runs(checkpoint, monk
     monkeypatch.setattr("recap.engines.preflight.find_spec", lambda name: None)
     model, engine = ModelSettings(str(checkpoint)), EngineSettings("vllm")
     (missing,) = found(model, engine=engine)
-    assert "pip install 'recap[vllm]'" in missing
+    assert "pip install --editable '.[vllm]'" in missing
     assert found(model, engine=engine, on_cluster=True) == []
     (split,) = found(ModelSettings(str(checkpoint), device_map={"": "cpu"}), engine=engine, on_cluster=True)
     assert "model.device_map" in split

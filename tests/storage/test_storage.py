@@ -59,7 +59,7 @@ def test_a_missing_library_says_what_to_install(scheme, monkeypatch):
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ValueError, match=rf"pip install 'recap\[{scheme}\]'"):
+    with pytest.raises(ValueError, match=rf"pip install --editable '\.\[{scheme}\]'"):
         location(f"{scheme}://bucket/x")
 
 
