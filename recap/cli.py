@@ -366,7 +366,7 @@ def model() -> None:
 @click.option("--alpha", default=4.0, show_default=True, help="The LoRA is merged with weight alpha / its rank.")
 @click.option("--base", type=click.Path(path_type=Path), help="The LLaVA beneath LoRA and projector weights.")
 def merge(checkpoint: Path, out: Path, alpha: float, base: Path | None) -> None:
-    """Write CHECKPOINT with its LoRA merged to OUT; OUT/language_model is a plain Llama."""
+    """Write the folder CHECKPOINT with its LoRA merged to OUT; OUT/language_model is a plain Llama."""
     from recap.pllava.export import merge_checkpoint
 
     merge_checkpoint(checkpoint, out, base=base, lora_alpha=alpha)
@@ -377,7 +377,7 @@ def merge(checkpoint: Path, out: Path, alpha: float, base: Path | None) -> None:
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--full", is_flag=True, help="Read every byte of the weights.")
 def hash_(checkpoint: Path, full: bool) -> None:
-    """Print the digest that tells CHECKPOINT's weights from others."""
+    """Print the digest that tells the weights in the folder CHECKPOINT from others."""
     from recap.pllava import weight_digest
 
     click.echo(weight_digest(checkpoint, full=full))

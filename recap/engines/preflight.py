@@ -9,10 +9,9 @@ from importlib.util import find_spec
 
 from recap.engines.front import prompt_texts
 from recap.engines.settings import EngineSettings, ModelSettings, PromptSettings
-from recap.pllava.hub import named_folder
+from recap.pllava.hub import is_hub_id, named_folder
 
 CARD = re.compile(r"(?:cuda:)?(\d+)")
-HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 PUBLISHED_BYTES = {  # bf16 weights with their unmerged LoRA
     "ermu2001/pllava-7b": 14.3e9,
     "ermu2001/pllava-13b": 26.9e9,
@@ -57,7 +56,7 @@ def problems(model: ModelSettings, prompt: PromptSettings, engine: EngineSetting
 def _checkpoint_problem(model: ModelSettings) -> str | None:
     folder = named_folder(model.checkpoint)
     if not folder.is_dir():
-        if HUB_ID.fullmatch(model.checkpoint) and not folder.exists():
+        if is_hub_id(model.checkpoint) and not folder.exists():
             return None
         return f"model.checkpoint: there is no folder {model.checkpoint}, and it is no hub id (owner/name)"
     from recap.pllava import weight_digest

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 # Checkpoints that come with the package, by the name that settings call them; a folder of that name is `./name`.
 _POCKET = Path(__file__).parents[1] / "pocket"
 _SHIPPED = {"pocket": _POCKET / "checkpoint", "pocket-en-zh": _POCKET / "translator"}
+_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
 def named_folder(checkpoint: str | Path) -> Path:
     """The folder that `checkpoint` means where it is no hub id; it need not exist."""
     return _SHIPPED.get(str(checkpoint)) or Path(checkpoint).expanduser()
+
+
+def is_hub_id(name: str | Path) -> bool:
+    """Whether `name` is written as owner/name, which a folder may be too."""
+    return bool(_HUB_ID.fullmatch(str(name)))
 
 
 def absolute_name(name: str | None) -> str | None:

@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from recap.pllava.hub import named_folder
+from recap.pllava.hub import is_hub_id, named_folder
 from recap.pllava.reading import reading
 
 INDEX = "model.safetensors.index.json"
@@ -37,10 +37,8 @@ def checkpoint_folder(folder: str | Path) -> Path:
         return path
     if path.exists():
         raise ValueError(f"the checkpoint {folder} is a file; give the folder that holds config.json and the weights")
-    raise ValueError(
-        f"there is no checkpoint folder {folder}; download one first, for example with "
-        f"`hf download ermu2001/pllava-34b --local-dir {folder}`"
-    )
+    command = f" with `hf download {folder} --local-dir {folder}`" if is_hub_id(folder) else ""
+    raise ValueError(f"there is no checkpoint folder {folder}; download it first{command}")
 
 
 def weight_files(folder: Path) -> list[Path]:

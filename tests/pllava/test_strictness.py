@@ -163,8 +163,10 @@ def test_pickles_are_not_opened(checkpoint):
 
 
 def test_folders_that_cannot_be_loaded(tmp_path, checkpoint):
-    with pytest.raises(ValueError, match=r"no checkpoint folder .*hf download"):
+    with pytest.raises(ValueError, match=r"no checkpoint folder .*download it first$"):
         load_pllava(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="hf download owner/pllava-7b --local-dir owner/pllava-7b"):
+        load_pllava("owner/pllava-7b")
     with pytest.raises(ValueError, match="is a file"):
         load_pllava(checkpoint / "config.json")
     (checkpoint / "model.safetensors").unlink()
