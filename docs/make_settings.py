@@ -9,6 +9,7 @@ from typing import Any
 
 from recap import pipeline
 from recap.training import recipe
+from recap.typed import inner_room
 
 
 def settings_page() -> str:
@@ -21,7 +22,7 @@ def _lines(title: str, room: ModuleType) -> Iterator[str]:
     yield f"# {title}\n"
     yield "Written by `make schema` from the dataclasses that use them; edit those.\n"
     for section, reference in schema["properties"].items():
-        settings = schema["$defs"][_name(reference)]
+        settings = schema["$defs"][inner_room(reference)]
         yield f"## `{section}`\n"
         yield settings["description"] + "\n"
         yield "| key | default | what it does |"
@@ -32,28 +33,18 @@ def _lines(title: str, room: ModuleType) -> Iterator[str]:
 
 def _rows(prefix: str, settings: dict[str, Any], definitions: dict[str, Any]) -> Iterator[str]:
     for name, setting in settings["properties"].items():
-        inner = _inner(setting)
-        default = "" if inner and "default" not in setting else _default(setting)
-        yield f"| `{prefix}.{name}` | {default} | {' '.join(setting['description'].split())} |"
+        inner = inner_room(setting)
+        default, what = _default(name, setting, settings), " ".join(setting["description"].split())
+        yield f"| `{prefix}.{name}` | {default} | {what} |"
         if inner:
             yield from _rows(f"{prefix}.{name}", definitions[inner], definitions)
 
 
-def _inner(setting: dict[str, Any]) -> str | None:
-    """The dataclass that a setting holds, in a list or not."""
-    for place in (setting, setting.get("items", {}), *setting.get("anyOf", ())):
-        if "$ref" in place:
-            return _name(place)
-    return None
-
-
-def _name(reference: dict[str, Any]) -> str:
-    return reference["$ref"].rsplit("/", 1)[-1]
-
-
-def _default(setting: dict[str, Any]) -> str:
-    if "default" not in setting:
+def _default(name: str, setting: dict[str, Any], settings: dict[str, Any]) -> str:
+    if name in settings.get("required", ()):
         return "required"
+    if "default" not in setting:
+        return ""  # that of what it holds
     return "none" if setting["default"] is None else f"`{json.dumps(setting['default'])}`"
 
 

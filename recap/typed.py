@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -44,13 +44,9 @@ class Typed(Generic[T]):
         return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | self._adapter.json_schema()
 
     def setting_names(self) -> list[str]:
-        """Every dotted key, sections included."""
-        definitions = self._adapter.json_schema()
-        names = []
-        for section, reference in definitions["properties"].items():
-            room = definitions["$defs"][reference["$ref"].rsplit("/", 1)[-1]]
-            names += [section, *(f"{section}.{name}" for name in room["properties"])]
-        return names
+        """Every dotted key, sections included; what a list holds goes without its number."""
+        schema = self._adapter.json_schema()
+        return list(_names("", schema, schema["$defs"]))
 
     def _problem(self, item: Mapping[str, Any], source: SettingsSource) -> str:
         path = tuple(str(part) for part in item["loc"])
@@ -64,6 +60,7 @@ class Typed(Generic[T]):
         return f"{where}{'.'.join(path)}: {item['msg']}, not {item['input']!r}"
 
     def _nearest(self, path: Sequence[str]) -> str:
+        path = [part for part in path if not part.isdigit()]
         names = self.setting_names()
         known = {name.rsplit(".", 1)[-1]: name for name in reversed(names)}
         siblings = [name for name in names if name.rpartition(".")[0] == ".".join(path[:-1])]
@@ -71,3 +68,18 @@ class Typed(Generic[T]):
             known[name] for name in get_close_matches(path[-1], known, 1, 0.75)
         ]
         return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(siblings)}"
+
+
+def inner_room(setting: Mapping[str, Any]) -> str | None:
+    """Which definition of a JSON schema a setting holds, in a list or not."""
+    for place in (setting, setting.get("items", {}), *setting.get("anyOf", ())):
+        if "$ref" in place:
+            return place["$ref"].rsplit("/", 1)[-1]
+    return None
+
+
+def _names(prefix: str, room: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[str]:
+    for name, setting in room["properties"].items():
+        yield prefix + name
+        if inner := inner_room(setting):
+            yield from _names(f"{prefix}{name}.", definitions[inner], definitions)

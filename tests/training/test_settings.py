@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,18 @@ from tests.training.conftest import LORA, SCRATCH
 )
 def test_numbers_that_make_no_sense_are_named(recipe, override, message):
     with pytest.raises(ValueError, match=rf"{override.partition('=')[0]}\S*: .*{message}"):
+        recipe(LORA, (override,))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.lora.rnk=8", "train.lora.rnk; did you mean train.lora.rank?"),
+        ("data.sets=[{pth: a.json, path: b.json}]", "data.sets.0.pth; did you mean data.sets.path?"),
+    ],
+)
+def test_settings_at_any_depth_have_a_nearest_one(recipe, override, message):
+    with pytest.raises(ValueError, match=re.escape(f"there is no setting {message}")):
         recipe(LORA, (override,))
 
 
