@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from recap.pllava.hub import absolute_name
 from recap.training.settings import (
@@ -16,6 +17,10 @@ from recap.training.settings import (
 )
 from recap.typed import Typed
 from recap.video.settings import DecodeSettings, FramesSettings
+
+# What only a pipeline reads of `decode`, and what a training has in its place.
+_LOCAL = "media are local files"
+_NOT_READ = {"workers": "say data.workers", "fetch_folder": _LOCAL, "fetch_gb": _LOCAL}
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,9 @@ class Recipe:
     """Training on a Ray cluster."""
 
     def __post_init__(self) -> None:
+        for name, instead in _NOT_READ.items():
+            if getattr(self.decode, name) != getattr(DecodeSettings, name):
+                raise ValueError(f"decode.{name} is not read in a training: leave it out, {instead}")
         output = Path(_resolved(self.output.path))
         for each in self.data.sets:
             if output.is_relative_to(_resolved(each.path)):
@@ -50,8 +58,15 @@ class Recipe:
 
 
 _TYPED = Typed(Recipe)
-json_schema = _TYPED.json_schema
 as_dict = _TYPED.as_dict
+
+
+def json_schema() -> dict[str, Any]:
+    """The training YAML's JSON schema, for editors."""
+    schema = _TYPED.json_schema()
+    for name in _NOT_READ:
+        del schema["$defs"]["DecodeSettings"]["properties"][name]
+    return schema
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:

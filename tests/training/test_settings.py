@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from recap.training.recipe import json_schema
 from recap.training.scratch import write_untrained
 from recap.training.settings import ScratchSettings
 from tests.training.conftest import LORA, SCRATCH
+
+DECODE = json_schema()["$defs"]["DecodeSettings"]["properties"]
 
 
 @pytest.mark.parametrize(
@@ -59,6 +62,13 @@ def test_settings_at_any_depth_have_a_nearest_one(recipe, override, message):
 def test_sizes_of_which_no_model_can_be_made_are_refused(recipe, size, message):
     with pytest.raises(ValueError, match=message):
         recipe(SCRATCH, (f"model.scratch.{size}",))
+
+
+@pytest.mark.parametrize("name", ["workers=2", "fetch_folder=/tmp", "fetch_gb=1"])
+def test_what_only_a_pipeline_reads_is_refused(recipe, name):
+    with pytest.raises(ValueError, match=rf"decode\.{name.partition('=')[0]} is not read in a training: leave it out"):
+        recipe(LORA, (f"decode.{name}",))
+    assert "memory_gb" in DECODE and name.partition("=")[0] not in DECODE
 
 
 def test_a_process_that_takes_neither_a_cpu_nor_a_gpu_is_refused(recipe):
