@@ -29,6 +29,7 @@ OVERRIDES = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 _OUTPUT = click.argument("output", callback=lambda _context, _parameter, value: location(value))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 PIPELINE = click.argument("pipeline", type=click.Path(path_type=Path))
+TRAINING = click.option("--training", is_flag=True, help="Of a training YAML instead.")
 
 
 def _on_output(command: Callable[..., None]) -> Callable[..., None]:
@@ -391,18 +392,20 @@ def config() -> None:
 @config.command()
 @PIPELINE
 @OVERRIDES
-def show(pipeline: Path, overrides: tuple[str, ...]) -> None:
+@TRAINING
+def show(pipeline: Path, overrides: tuple[str, ...], training: bool) -> None:
     """Print the effective settings as YAML, defaults included."""
     import yaml
 
     from recap.pipeline import load_pipeline
+    from recap.training.recipe import as_dict, load_recipe
 
-    settings = load_pipeline(pipeline, overrides).as_dict()
+    settings = as_dict(load_recipe(pipeline, overrides)) if training else load_pipeline(pipeline, overrides).as_dict()
     click.echo(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), nl=False)
 
 
 @config.command()
-@click.option("--training", is_flag=True, help="That of a training YAML instead.")
+@TRAINING
 def schema(training: bool) -> None:
     """Print the JSON schema of a pipeline YAML."""
     from recap import pipeline
@@ -414,8 +417,19 @@ def schema(training: bool) -> None:
 @config.command()
 @PIPELINE
 @OVERRIDES
-def validate(pipeline: Path, overrides: tuple[str, ...]) -> None:
+@TRAINING
+def validate(pipeline: Path, overrides: tuple[str, ...], training: bool) -> None:
     """Check the settings of PIPELINE and its prompts, which are measured against a checkpoint that is here."""
+    from recap.training.recipe import load_recipe
+
+    if training:
+        load_recipe(pipeline, overrides)
+    else:
+        _check(pipeline, overrides)
+    click.echo(f"{pipeline} is valid")
+
+
+def _check(pipeline: Path, overrides: tuple[str, ...]) -> None:
     from recap.pipeline import load_pipeline
     from recap.planning import check_prompts, check_view
     from recap.pllava.hub import named_folder
@@ -424,4 +438,3 @@ def validate(pipeline: Path, overrides: tuple[str, ...]) -> None:
     check_prompts(settings)
     if named_folder(settings.model.checkpoint).is_dir():
         check_view(settings)
-    click.echo(f"{pipeline} is valid")

@@ -14,7 +14,7 @@ from recap.graph.settings import RaySettings
 from recap.pllava.hub import absolute_name
 from recap.review.settings import ReviewSettings
 from recap.shards.settings import OutputSettings
-from recap.source import SettingsSource
+from recap.source import SettingsSource, read_source
 from recap.storage import Location, is_store, location
 from recap.translation.settings import TranslationSettings
 from recap.typed import Typed
@@ -84,7 +84,10 @@ def load_pipeline(path: str | Path, overrides: Sequence[str] = ()) -> Pipeline:
 
     Raises ValueError that names every problem with its line in the file.
     """
-    return _TYPED.load(path, overrides)
+    source = read_source(Path(path), overrides)
+    if "data" in source.settings and "corpus" not in source.settings:
+        raise ValueError(f"{path} is a training recipe: `recap train` takes it, and `recap config` with --training")
+    return validate(source)
 
 
 def _absolute_address(address: str) -> str:

@@ -51,11 +51,11 @@ def read_source(path: Path, overrides: Sequence[str] = ()) -> SettingsSource:
         node, sections = _parsed(path.read_text(encoding="utf-8"))
         keys = list(_keys(node, ()))
     except FileNotFoundError:
-        raise ValueError(f"there is no pipeline {path}") from None
+        raise ValueError(f"there is no file {path}") from None
     except (*UNREADABLE, OSError) as error:
         raise ValueError(f"{path} cannot be read as YAML: {error}") from None
     if not isinstance(node, yaml.MappingNode):
-        raise ValueError(f"{path} must be a mapping of sections, such as corpus: and output:")
+        raise ValueError(f"{path} must be a mapping of sections, such as model: and output:")
     lines = _lines(path, keys)
     settings = {name: _expand(section) for name, section in sections.items() if section is not None}
     for override in overrides:

@@ -121,11 +121,14 @@ def test_a_plan_that_is_terminated_leaves_nothing(pipeline, tmp_path, monkeypatc
     assert not list(tmp_path.glob("recap-plan-*"))
 
 
-def test_mistakes_are_usage_errors(pipeline, tmp_path):
+def test_mistakes_are_usage_errors(pipeline, home, tmp_path):
+    recipe = home / "pipelines/pocket/stage2.yaml"
     for arguments, message in [
-        (("run", tmp_path / "none.yaml"), "no pipeline"),
+        (("run", tmp_path / "none.yaml"), "there is no file"),
         (("run", pipeline, "frames.cuont=8"), "did you mean frames.count?"),
         (("run", pipeline, "corpus.path=/nowhere"), "no folder /nowhere"),
+        (("run", recipe), "is a training recipe: `recap train`"),
+        (("train", tmp_path / "none.yaml"), "there is no file"),
         (("view", tmp_path), "manifest.json"),
         (("config", "validate", pipeline, "engine.kind=magic"), "engine.kind"),
     ]:
@@ -161,6 +164,16 @@ def test_config_commands(pipeline):
     for model in ("engine.kind=rehearsal", "engine.kind=transformers"):
         result = invoke("config", "validate", pipeline, model, "model.checkpoint=a/b", "prompt.template=plan")
         assert result.exit_code == 2 and "did you mean 'plain'" in result.stderr
+
+
+def test_config_commands_take_a_training_too(home):
+    import yaml
+
+    recipe = home / "pipelines/pocket/stage2.yaml"
+    assert yaml.safe_load(invoke("config", "show", recipe, "--training").stdout)["train"]["weight_decay"] == 0.02
+    assert "is valid" in invoke("config", "validate", recipe, "--training").stdout
+    result = invoke("config", "validate", recipe, "--training", "train.seed=-1")
+    assert result.exit_code == 2 and "train.seed" in result.stderr
 
 
 def test_validate_measures_the_prompt_against_the_model(pipeline, home):

@@ -130,7 +130,7 @@ def test_an_override_that_makes_no_sense_is_refused(tmp_path, override):
 
 
 def test_what_is_no_yaml_mapping_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="no pipeline"):
+    with pytest.raises(ValueError, match="there is no file"):
         load_pipeline(tmp_path / "none.yaml")
     with pytest.raises(ValueError, match="mapping"):
         load_pipeline(write(tmp_path, "- a\n"))
