@@ -1,8 +1,8 @@
 """How right the pocket translator's Chinese is: each attribute, and whole captions.
 
-    recap pocket make held-out --clips 120 --seed 9001
-    recap run pipelines/pocket/held_out.yaml
-    python benchmarks/pocket_translation.py --captions held-out-captions
+    recap pocket make held-out-120 --clips 120 --seed 9001
+    POCKET_CORPUS=held-out-120 RECAP_OUTPUT=held-out-120-captions recap run pipelines/pocket/held_out.yaml
+    python benchmarks/pocket_translation.py --captions held-out-120-captions
 
 Two sets that are held out from training, captions of clips and captions from the whole grammar, and with `--captions`
 what the pocket model wrote, its mistakes among it: what a caption says is what its translation has to say, true or
