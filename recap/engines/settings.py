@@ -105,8 +105,7 @@ class EngineSettings:
     batch_size: int = 16
     """Clips that one copy writes together, at most: where memory holds fewer, it writes fewer."""
     in_flight: int = 8
-    """How many times four clips are handed to one copy before their captions are back; it is busy while those are more
-    than `batch_size`."""
+    """Blocks of four clips that one copy has in hand; it is busy while their clips are more than `batch_size`."""
     stall_s: float = 600.0
     """Seconds without a token after which the engine counts as dead; a large model on a CPU may need more."""
     max_new_tokens: int = 400

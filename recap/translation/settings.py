@@ -19,7 +19,7 @@ class TranslationSettings:
     __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True, "allow_inf_nan": False}
 
     languages: tuple[str, ...] = ()
-    """Two-letter codes, such as `zh`; none translates nothing. They can be added to a finished output."""
+    """Codes of two or three letters, such as `zh`; none translates nothing. They can be added to a finished output."""
     engine: Literal["seq2seq", "llm", "rehearsal"] = "seq2seq"
     """`seq2seq` takes a translation model (`translation.checkpoint`), `llm` asks the captioner's own language model in
     text only, `rehearsal` makes something up with no model."""
