@@ -1,12 +1,12 @@
 # Two commands for a bare machine: make demo, make test.
 PYTHON ?= python3
 BIN := .venv/bin
-DEMO_OUT := demo-output
-MINUTES := 30
+DEMO_OUT ?= demo-output
+MINUTES ?= 30
 # What does not start Ray or run the command line: both take minutes, and know nothing of transformers.
 UNITS := $(addprefix tests/,corpus engines ledger pllava pocket review shards storage training translation video)
 
-.PHONY: demo test chaos soak test-browser test-cards test-deepspeed test-vllm lint schema clean
+.PHONY: demo help test chaos soak test-browser test-cards test-deepspeed test-vllm lint schema clean
 
 demo: .venv/installed  ## caption the 24 demo clips, show the first captions, draw them beside their frames, write the page
 	$(BIN)/recap run pipelines/demo.yaml output.path=$(DEMO_OUT)
@@ -14,7 +14,10 @@ demo: .venv/installed  ## caption the 24 demo clips, show the first captions, dr
 	@$(BIN)/recap view $(DEMO_OUT) --rows 6 --sheet $(DEMO_OUT)/report/sheet.png
 	@$(BIN)/recap view $(DEMO_OUT) --page
 
-test: .venv/installed  ## the whole suite
+help:  ## what there is to make
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
+
+test: .venv/installed  ## lint, and every test that wants nothing more and takes no minutes
 	$(BIN)/ruff check .
 	$(BIN)/pytest
 
@@ -48,7 +51,7 @@ schema: .venv/installed  ## write the JSON schema and docs/settings.md from the 
 	$(BIN)/recap config schema --training > schemas/recipe.schema.json
 	$(BIN)/python docs/make_settings.py > docs/settings.md
 
-clean:
+clean:  ## away with the environments and the demo's output
 	rm -rf .venv .venv-vllm $(DEMO_OUT)
 
 .venv/installed: pyproject.toml constraints.txt
