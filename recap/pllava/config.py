@@ -8,7 +8,6 @@ configuration is built.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,11 +92,6 @@ class PllavaConfig:
     def max_positions(self) -> int:
         """How many tokens, visual ones among them, the language model was made for."""
         return self.text.max_position_embeddings
-
-    @property
-    def visual_token_count(self) -> int:
-        """Tokens that stand for one clip in the language model."""
-        return math.prod(self.pooling_shape)
 
 
 def read_config(folder: str | Path) -> PllavaConfig:

@@ -26,6 +26,7 @@ from recap.pllava.config import PllavaConfig, read_json
 from recap.pllava.digest import weight_digest
 from recap.pllava.dtypes import compute_dtype, dtype_name
 from recap.pllava.inventory import Inventory, open_checkpoint
+from recap.pllava.keymap import published_key
 from recap.pllava.merging import check_alpha, weight_blocks
 from recap.pllava.safetensors_files import INDEX
 from recap.pllava.safetensors_writer import write_tensors
@@ -41,12 +42,6 @@ _TOKENIZER_FILES = (
     "chat_template.jinja",
 )
 _OTHER_FILES = ("generation_config.json", "preprocessor_config.json", "processor_config.json")
-# Our names as the files spell them: plain Llama's in its own folder, LLaVA's at the top.
-_PREFIXES = (
-    ("language_model.", ""),
-    ("vision_tower.", "vision_tower.vision_model."),
-    ("projector.", "multi_modal_projector."),
-)
 
 
 @dataclass(frozen=True)
@@ -181,7 +176,9 @@ def _size(merge: _Merge, names) -> int:
 
 
 def _key(name: str) -> str:
-    return next(name.replace(ours, theirs, 1) for ours, theirs in _PREFIXES if name.startswith(ours))
+    """Our `name` as the files spell it: plain Llama's in its own folder, the published one at the top."""
+    inner = name.removeprefix(LANGUAGE_MODEL + ".")
+    return inner if inner != name else published_key(name)
 
 
 def _write_index(folder: Path, weight_map: dict[str, str], total_size: int) -> None:

@@ -92,7 +92,7 @@ def _check_complete(model: nn.Module, offered: dict[str, Parts], folders: list[P
     groups = {"missing": missing, "left over": sorted(left_over), "of the wrong shape": misshapen}
     if not any(groups.values()):
         return
-    found = "\n".join(f"{len(names)} {what}: {_listed(names)}" for what, names in groups.items() if names)
+    found = "\n".join(f"{len(names)} {what}: {listed(names)}" for what, names in groups.items() if names)
     where = " over ".join(map(str, folders))
     raise ValueError(f"the tensors in {where} are not those of its config.json\n{found}\n{_advice(groups, folders)}")
 
@@ -112,7 +112,8 @@ def _misfits(shape: tuple[int, ...], parts: Parts) -> Iterable[str]:
         yield f"{down.key} {down.shape} with {up.shape}, expected (rank, {shape[-1]}) with ({shape[0]}, rank)"
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """The first of `names`, and how many more there are."""
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return ", ".join(names[:_LISTED]) + more
 

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor
 
 from recap.pllava.dtypes import dtype_name
+from recap.pllava.inventory import listed
 from recap.pllava.model import Pllava
 from recap.pllava.safetensors_files import Stored
 
 DISK = "disk"
 _INDIVISIBLE = re.compile(r"\.layers\.\d+\.|^vision_tower\.embeddings\.")
-_LISTED = 4
 # Keys and values stay with the block they belong to.
 _CACHE = ["past_key_values"]
 
@@ -45,7 +45,7 @@ class Placement:
         _check_modules(asked, model)
         homes = {name: _home(name, asked) for name, _ in model.named_parameters()}
         if homeless := [name for name, home in homes.items() if not home]:
-            raise ValueError(f'device_map has no place for {_listed(homeless)}; add them, or "" for all others')
+            raise ValueError(f'device_map has no place for {listed(homeless)}; add them, or "" for all others')
         cards = [device for device in homes.values() if device not in (DISK, "cpu")]
         return cls(homes, _one_home_each(model, homes), torch.device(cards[0] if cards else "cpu"))
 
@@ -115,12 +115,12 @@ def _check_modules(asked: Mapping[str, str], model: Pllava) -> None:
     known = {name for name, _ in model.named_modules()}
     if unknown := [name for name in asked if name not in known]:
         raise ValueError(
-            f"device_map names {_listed(unknown)}, which the model does not have; its modules are "
+            f"device_map names {listed(unknown)}, which the model does not have; its modules are "
             f"{', '.join(name for name, _ in model.named_children())} and what lies in them, such as "
             "language_model.model.layers.0"
         )
     if split := [name for name in asked if _INDIVISIBLE.search(name)]:
-        raise ValueError(f"device_map splits a block, with {_listed(split)}; keep each block in one place")
+        raise ValueError(f"device_map splits a block, with {listed(split)}; keep each block in one place")
 
 
 def _one_home_each(model: Pllava, homes: Mapping[str, str]) -> dict[str, str]:
@@ -143,8 +143,3 @@ def _home(parameter: str, modules: Mapping[str, str]) -> str | None:
         if name in modules:
             return modules[name]
     return None
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return ", ".join(names[:_LISTED]) + more

@@ -47,7 +47,7 @@ def test_what_the_published_7b_leaves_out():
     assert (text.hidden_size, text.num_hidden_layers, text.num_key_value_heads) == (4096, 32, 32)
     assert (text.intermediate_size, text.vocab_size, text.rms_norm_eps) == (11008, 32064, 1e-5)
     assert (vision.hidden_size, vision.num_hidden_layers, vision.image_size) == (1024, 24, 336)
-    assert (config.vision_blocks, config.grid, config.visual_token_count) == (23, 24, 2304)
+    assert (config.vision_blocks, config.grid, config.pooling_shape) == (23, 24, (16, 12, 12))
     assert (config.image_token_id, config.eos_token_ids, config.pad_token_ids) == (32000, (2,), (0,))
     assert config.dtype == "bfloat16"
 
