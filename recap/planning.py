@@ -36,6 +36,17 @@ NOT_JUDGED = {
     "trim_openings",
     "duplicate_similarity",
 }  # no verdict in a fragment has them
+# What view_key and caption_key are made of, by the setting that a user writes; the rest is called alike.
+WRITTEN = {
+    "request.count": "frames.count",
+    "request.view": "frames.view",
+    "model": "model.checkpoint",
+    "prompts": "prompt",
+    "repair": "review.repair",
+    **{name: f"decode.{name}" for name in PIXELS},
+    **{name: f"model.{name}" for name in ("lora_alpha", "dtype", "visual_tokens", "pooling")},
+    **{f"repair.{name}": f"review.{name}" for name in REPAIR},
+}
 
 
 @dataclass(frozen=True)
@@ -103,7 +114,12 @@ def _against_last(output: Location, keys: ledger.Keys, pipeline: Pipeline) -> di
 def _stale(recipe: Mapping[str, Any], keys: ledger.Keys) -> dict[str, dict[str, tuple[Any, Any]]]:
     changed = [name for name, value in keys.values.items() if recipe["keys"].get(name, value) != value]
     before = recipe["key_settings"]
-    return {name: ledger.differences(before.get(name, {}), keys.settings[name]) for name in changed}
+    return {name: _written(name, ledger.differences(before.get(name, {}), keys.settings[name])) for name in changed}
+
+
+def _written(key: str, changes: Mapping[str, tuple[Any, Any]]) -> dict[str, tuple[Any, Any]]:
+    names = WRITTEN if key in ("view_key", "caption_key") else {}
+    return {names.get(name, name): change for name, change in changes.items()}
 
 
 def check_recipe(recipe: Mapping[str, Any], pipeline: Pipeline) -> None:

@@ -47,8 +47,9 @@ def test_growth_changed_files_and_vanished_ones_are_told_apart(rehearsal, corpus
 @pytest.mark.parametrize(
     ("override", "keys", "setting"),
     [
-        ("frames.count=8", ["view_key", "caption_key", "review_key"], "request.count"),
-        ("prompt.instruction=short", ["caption_key", "review_key"], "prompts"),
+        ("frames.count=8", ["view_key", "caption_key", "review_key"], "frames.count"),
+        ("prompt.instruction=short", ["caption_key", "review_key"], "prompt"),
+        ("decode.decoder=fast", ["view_key", "caption_key", "review_key"], "decode.decoder"),
         ("engine.max_new_tokens=8", ["caption_key", "review_key"], "engine.max_new_tokens"),
     ],
 )

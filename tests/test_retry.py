@@ -124,7 +124,7 @@ def test_a_retry_that_would_caption_every_clip_anew_is_refused(run, tmp_path):
     run(PROMPTS)
     recipe = tmp_path / "out/recipe.json"
     recipe.write_text(json.dumps(json.loads(recipe.read_text()), sort_keys=True))
-    with pytest.raises(ValueError, match=r"\(prompts\): first `recap run`"):
+    with pytest.raises(ValueError, match=r"\(prompt\): first `recap run`"):
         jobs.retry(tmp_path / "out", reason="probe", runner="loop")
     assert not list((tmp_path / "out").rglob("*.retry"))
     assert run(PROMPTS).captioned_now == 0
