@@ -40,7 +40,7 @@ def main() -> None:
         "copy_gb_per_s": round(machine.bytes_per_s / 1e9, 2),
     }
     found |= compare(found, shape_of(arguments, dtype), machine, arguments)
-    say(f"{found['roofline_share']:.0%} of the roofline, {found['ratio_to_one_by_one']} times one by one")
+    say(f"{found['roofline_share']:.0%} of the roofline, {found['ratio_to_one_by_one']:.2f} times one by one")
     print(json.dumps(vars(arguments) | found))
 
 
@@ -195,8 +195,8 @@ def compare(found: dict, shape: Shape, machine: Ceilings, arguments: argparse.Na
         "roofline_prefill_s": round(prefill_s, 9),
         "roofline_decode_s": round(decode_s, 9),
         "roofline_share": round(found["clips_per_s"] / bound, 6),
-        "ratio_to_one_by_one": round(found["clips_per_s"] / found["one_by_one_clips_per_s"], 2),
-        "ratio_to_static": round(found["clips_per_s"] / found["static_clips_per_s"], 2),
+        "ratio_to_one_by_one": round(found["clips_per_s"] / found["one_by_one_clips_per_s"], 4),
+        "ratio_to_static": round(found["clips_per_s"] / found["static_clips_per_s"], 4),
     }
 
 
