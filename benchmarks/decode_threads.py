@@ -2,8 +2,9 @@
 
     python benchmarks/decode_threads.py [files…] [--clips 8] [--rounds 3] [--json]
 
-Reads each file `--clips` times as recap does, on all cores, both ways by turns. Clips a second of wall time and
-core-seconds a clip are medians over the rounds. Without files, the 1080p clips of `decode_clips.py`.
+Reads each file `--clips` times as recap does, on all cores, both ways by turns. Clips a second of wall time and core-
+seconds a clip are medians over the rounds, `ratio` that of the rounds' ratios. Without files, the 1080p clips of
+`decode_clips.py`.
 """
 
 from __future__ import annotations
@@ -69,11 +70,17 @@ def compare(path: Path, clips: int, rounds: int) -> dict:
         for turn in range(rounds + 1):
             for name in sorted(WAYS, reverse=turn % 2 == 1):
                 taken[name].append(measure(pools[name], path, WAYS[name][1], clips))
-    row = {"clip": path.name}
-    for name, figures in taken.items():
-        speeds, costs = zip(*figures[1:], strict=True)  # the first round starts the processes
+    return {"clip": path.name} | figures({name: each[1:] for name, each in taken.items()})  # the first starts processes
+
+
+def figures(taken: dict[str, list[tuple[float, float]]]) -> dict[str, float]:
+    """Medians over the rounds."""
+    row = {}
+    for name, rounds in taken.items():
+        speeds, costs = zip(*rounds, strict=True)
         row |= {f"{name}_clips_per_s": round(median(speeds), 3), f"{name}_core_s": round(median(costs), 3)}
-    return row | {"ratio": round(row["processes_clips_per_s"] / row["threads_clips_per_s"], 2)}
+    ratios = (own[0] / base[0] for own, base in zip(taken["processes"], taken["threads"], strict=True))
+    return row | {"ratio": round(median(ratios), 2)}
 
 
 def main() -> None:

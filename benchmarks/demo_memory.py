@@ -6,6 +6,7 @@ python benchmarks/demo_memory.py [--json] [OVERRIDES]...
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -31,6 +32,7 @@ def main(as_json: bool, overrides: tuple[str, ...]) -> None:
             cwd=HOME,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         peaks = watch(run)
         seconds = time.monotonic() - started
@@ -38,10 +40,11 @@ def main(as_json: bool, overrides: tuple[str, ...]) -> None:
     if not as_json:
         click.echo("\n".join(f"{kind}: {peak} MB" for kind, peak in peaks.items()))
     click.echo(json.dumps(result))
+    sys.exit(run.returncode)
 
 
 def watch(run: subprocess.Popen) -> dict[str, int]:
-    """The highest resident size, in MB, seen in each kind of process until `run` ends."""
+    """The highest resident size, in MB, seen in each kind of process of its session until `run` ends."""
     peaks = dict.fromkeys(["driver", *KINDS], 0)
     while run.poll() is None:
         for folder in Path("/proc").iterdir():
@@ -51,10 +54,12 @@ def watch(run: subprocess.Popen) -> dict[str, int]:
     return peaks
 
 
-def kind_of(folder: Path, driver: int) -> str | None:
-    if folder.name == str(driver):
+def kind_of(folder: Path, session: int) -> str | None:
+    if folder.name == str(session):
         return "driver"
     try:
+        if os.getsid(int(folder.name)) != session:
+            return None
         title = (folder / "cmdline").read_bytes().decode(errors="replace")
     except OSError:
         return None

@@ -4,13 +4,14 @@
 
 Frames as large as they come (the `wide` view: 10.8 MB a clip) of a clip that decodes at once, for a random model
 whose vision tower takes a second for them. After `--seconds` the run is stopped. Figures are of this machine's
-/dev/shm, where the store lies, and of Ray's folders for what is spilled.
+/dev/shm, where the store lies, and of the run's own folder of Ray's for what is spilled.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -22,8 +23,6 @@ from pathlib import Path
 import psutil
 import yaml
 
-from recap.pllava.random_checkpoint import write_random_checkpoint
-
 CLIP = Path(__file__).parents[1] / "pipelines/demo/clips/shapes/blue-circle-right.mp4"
 
 
@@ -33,8 +32,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=110.0)
     parser.add_argument("--json", action="store_true", help="print the JSON object only")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        result = watch(write_pipeline(Path(folder), arguments.clips), arguments.seconds)
+    # Ray's folder is short, as a socket's path has room for 107 bytes; its agents may outlive the run.
+    short = tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True)
+    with tempfile.TemporaryDirectory() as folder, short as ray:
+        result = watch(write_pipeline(Path(folder), arguments.clips), arguments.seconds, Path(ray))
     if not arguments.json:
         for name, value in result.items():
             print(f"{name:22} {value}")
@@ -43,6 +44,8 @@ def main() -> None:
 
 def write_pipeline(folder: Path, clips: int) -> Path:
     """The model, a manifest of spans, and the pipeline's YAML."""
+    from recap.pllava.random_checkpoint import write_random_checkpoint
+
     model, manifest = folder / "model", folder / "spans.jsonl"
     write_random_checkpoint(model, seed=0, grid=24, pooling_shape=(16, 4, 4), hidden_size=128, layers=2)
     rows = [{"path": CLIP.name, "start": round(0.001 * number, 3)} for number in range(clips)]
@@ -61,14 +64,15 @@ def write_pipeline(folder: Path, clips: int) -> Path:
     return path
 
 
-def watch(pipeline: Path, seconds: float) -> dict:
-    """Run it for so long; what was in the store and beside it, in MB."""
+def watch(pipeline: Path, seconds: float, ray: Path) -> dict:
+    """Run it for so long, with Ray's files below `ray`; what was in the store and beside it, in MB."""
     before, stored, spilled = shutil.disk_usage("/dev/shm").used, [0], [0]
-    run = subprocess.Popen([sys.executable, "-m", "recap", "run", pipeline, "--json"], stdout=subprocess.PIPE)
+    command = [sys.executable, "-m", "recap", "run", pipeline, "--json"]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | {"RAY_TMPDIR": str(ray)})
     end = time.monotonic() + seconds
     while time.monotonic() < end and run.poll() is None:
         stored.append(shutil.disk_usage("/dev/shm").used - before)
-        spilled.append(sum(file.stat().st_size for file in Path("/tmp/ray").glob("session_*/ray_spilled*/**/*")))
+        spilled.append(spilled_bytes(ray))
         time.sleep(0.5)
     run.send_signal(signal.SIGTERM)
     ran = json.loads(run.communicate()[0].splitlines()[-1])
@@ -79,6 +83,11 @@ def watch(pipeline: Path, seconds: float) -> dict:
         "last_stored_mb": stored[-1] // 10**6,
         "most_spilled_mb": max(spilled) // 10**6,
     }
+
+
+def spilled_bytes(ray: Path) -> int:
+    """What Ray has written to disk of its store, below `ray`."""
+    return sum(file.stat().st_size for file in ray.rglob("ray_spilled*/**/*") if file.is_file())
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """recap against the way captioning scripts do it: one clip at a time, on the same clips, model and cores.
 
     python benchmarks/reference_loop.py [--model pocket|real] [--clips 300] [--rounds 3] [--workers N]
-                                        [--dtype TYPE] [--work FOLDER] [--json]
+                                        [--actors N] [--dtype TYPE] [--work FOLDER] [--json]
 
 The loop reads sixteen full-resolution frames with decord, brings them to model size with Pillow, and asks
 `generate` for one caption at a time; texts are kept to the end. `pocket` is the model that ships with recap on
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="auto", help="what both compute in; as `model.dtype`")
     parser.add_argument("--actors", type=int, default=len(os.sched_getaffinity(0)), help="copies of the model")
     parser.add_argument("--workers", type=int, help="decoding processes; recap's own choice when absent")
-    parser.add_argument("--work", type=Path, help="keep the clips and the outputs here")
+    parser.add_argument("--work", type=Path, help="keep the clips, for a later call too, and the outputs here")
     parser.add_argument("--json", action="store_true", help="print the JSON object only")
     parser.add_argument("--loop", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -57,14 +57,15 @@ def main() -> None:
 
 
 def write_pipeline(work: Path, arguments: argparse.Namespace) -> Path:
-    """The clips, the model and a pipeline YAML for both ways."""
+    """The clips, the model and a pipeline YAML for both ways, in a folder of its own below `work`."""
     settings = {"pocket": pocket, "real": real}[arguments.model](work, arguments.clips)
     settings["engine"] |= {"actors": arguments.actors}
     settings["model"] |= {"dtype": arguments.dtype}
     settings["decode"] = {"workers": arguments.workers or "auto"}
     settings["review"] = {"repair": False}  # the loop asks nothing twice either
-    settings["output"] = {"path": str(work / f"{arguments.model}-out")}
-    path = work / f"{arguments.model}.yaml"
+    run = Path(tempfile.mkdtemp(prefix="run-", dir=work))
+    settings["output"] = {"path": str(run / "out")}
+    path = run / f"{arguments.model}.yaml"
     path.write_text(yaml.safe_dump(settings))
     return path
 
@@ -87,7 +88,8 @@ def real(work: Path, clips: int) -> dict:
     from recap.pllava.random_checkpoint import write_random_checkpoint
 
     model, manifest = work / "random-pllava", work / f"spans-{clips}.jsonl"
-    write_random_checkpoint(model, seed=0, grid=16, pooling_shape=(16, 4, 4), hidden_size=256, layers=8)
+    if not model.is_dir():
+        write_random_checkpoint(model, seed=0, grid=16, pooling_shape=(16, 4, 4), hidden_size=256, layers=8)
     starts = [round(number * (SPANS - SPAN_S) / clips, 3) for number in range(clips)]
     rows = [{"path": REAL_CLIP.name, "start": start, "end": round(start + SPAN_S, 3)} for start in starts]
     manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))

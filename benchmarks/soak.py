@@ -1,6 +1,6 @@
 """A long run on Ray with a rehearsal engine and real small clips: does the memory of any of its processes grow?
 
-python benchmarks/soak.py --minutes 30
+python benchmarks/soak.py --minutes 30 [--json]
 
 Each process counts with its proportional set size (PSS): shared pages are shared out. What it has at
 the end (median of the last fifth) is held against what it had after warming up (the fifth after the
@@ -25,6 +25,7 @@ import click
 HOME = Path(__file__).parents[1]
 CLIPS = HOME / "pipelines/demo/clips"
 ALLOWED = 1.05
+OTHERS = "the largest of Ray's other helpers"
 NOISE_KB = 10 * 1024  # a decoder's child goes up and down by as much until it is replaced
 EVERY_S = 2.0
 # What a command line holds, and what the process is called here; the first that fits.
@@ -45,13 +46,18 @@ Sample = dict[str, int]  # KB by kind of process
 
 @click.command()
 @click.option("--minutes", default=30.0, show_default=True, help="How long the run may take.")
+@click.option("--json", "as_json", is_flag=True, help="Print the JSON object only.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where to keep every sample as JSON.")
-def main(minutes: float, out: Path | None) -> None:
+def main(minutes: float, as_json: bool, out: Path | None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         samples, captioned = soak(Path(folder), minutes * 60)
     if out:
         out.write_text(json.dumps(samples))
-    grown = report(samples, captioned)
+    held = compare(samples)
+    if not as_json:
+        print_table(held, captioned, len(samples))
+    grown = [kind for kind, (first, last) in held.items() if last > max(ALLOWED * first, first + NOISE_KB)]
+    click.echo(json.dumps({"captioned": captioned, "samples": len(samples), "held_kb": held, "grown": grown}))
     if grown:
         sys.exit(f"more than {ALLOWED - 1:.0%} was added to: {', '.join(grown)}")
 
@@ -94,7 +100,7 @@ def sample(session: int) -> Sample:
         try:
             if entry.name.isdigit() and os.getsid(int(entry.name)) == session:
                 title = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                kind = next((kind for mark, kind in KINDS.items() if mark in title), "others")
+                kind = next((kind for mark, kind in KINDS.items() if mark in title), OTHERS)
                 held[kind] = max(held.get(kind, 0), pss_kb(entry))
         except OSError:
             continue
@@ -106,17 +112,19 @@ def pss_kb(process: Path) -> int:
     return int(match[1]) if match else 0
 
 
-def report(samples: list[Sample], captioned: int) -> list[str]:
-    """Print a table; return the kinds of process that have grown."""
-    fifth, grown = max(1, len(samples) // 5), []
-    click.echo(f"{captioned} clips captioned, {len(samples)} samples\n")
+def compare(samples: list[Sample]) -> dict[str, tuple[float, float]]:
+    """KB after warming up and at the end, by kind of process."""
+    fifth = max(1, len(samples) // 5)
+    parts = samples[fifth : 2 * fifth], samples[-fifth:]
+    held = {kind: tuple(middle(part, kind) for part in parts) for kind in {kind for each in samples for kind in each}}
+    return {kind: both for kind, both in sorted(held.items()) if all(both)}
+
+
+def print_table(held: dict[str, tuple[float, float]], captioned: int, count: int) -> None:
+    click.echo(f"{captioned} clips captioned, {count} samples\n")
     click.echo("| process | after warming up | at the end | |\n|---|---|---|---|")
-    for kind in sorted({kind for sample in samples for kind in sample}):
-        first, last = (middle(some, kind) for some in (samples[fifth : 2 * fifth], samples[-fifth:]))
-        if first and last:
-            click.echo(f"| {kind} | {first / 1024:.1f} MB | {last / 1024:.1f} MB | {last / first - 1:+.1%} |")
-            grown += [kind] if last > max(ALLOWED * first, first + NOISE_KB) else []
-    return grown
+    for kind, (first, last) in held.items():
+        click.echo(f"| {kind} | {first / 1024:.1f} MB | {last / 1024:.1f} MB | {last / first - 1:+.1%} |")
 
 
 def middle(samples: list[Sample], kind: str) -> float:
