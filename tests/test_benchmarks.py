@@ -58,6 +58,14 @@ def test_ratios_are_of_rounds(bench):
     assert bench("decode_threads").figures(rounds)["ratio"] == 2.0  # and that of the medians is 1
 
 
+def test_a_ratio_far_below_one_is_above_zero(bench):
+    gpu = bench("gpu")
+    found = {"slots": 1, "clips_per_s": 0.004, "one_by_one_clips_per_s": 1.0, "static_clips_per_s": 1.0}
+    asked = Namespace(prompt=2, new_tokens=2)
+    ratios = gpu.compare(found, gpu.Shape(1, 8, 1, 1, 8, 8, 8, 4), gpu.Ceilings(1e9, 1e9), asked)
+    assert ratios["ratio_to_static"] == ratios["ratio_to_one_by_one"] == 0.004
+
+
 def test_growth_is_held_against_what_was_there_after_warming_up(bench):
     samples = [{"driver": 100 + number} for number in range(10)] + [{"raylet": 5}]
     assert bench("soak").compare(samples) == {"driver": (102.5, 109.0)}

@@ -182,6 +182,12 @@ def test_the_readme_opens_with_the_two_commands():
     assert readme_commands()[:2] == ["make demo", "make test"]
 
 
+def test_the_makefile_takes_its_variables_from_the_environment():
+    environment = os.environ | {"MINUTES": "5", "DEMO_OUT": "elsewhere"}
+    told = subprocess.run(["make", "-n", "soak", "demo"], cwd=HOME, env=environment, capture_output=True, text=True)
+    assert "--minutes 5\n" in told.stdout and "output.path=elsewhere\n" in told.stdout
+
+
 @pytest.mark.timeout(300)
 def test_the_readmes_commands_run(tmp_path):
     """In order, on the demo: what the README says works as it stands there."""
