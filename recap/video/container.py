@@ -49,6 +49,15 @@ def open_video(path: str, accelerator: HWAccel | None = None) -> Iterator[tuple[
         yield container, _video_stream(container)
 
 
+def packets_in(container: InputContainer, *streams: VideoStream) -> Iterator[Packet]:
+    """What `container.demux` gives, also of a file in which a stream turns up midway.
+
+    Behind the last packet PyAV stumbles over such a stream, as it looks for it among those of the start.
+    """
+    with suppress(IndexError):
+        yield from container.demux(*streams)
+
+
 class FirstFrame:
     """Of `stream`, the first one that decodes: None until `look` has seen the packets that it takes."""
 

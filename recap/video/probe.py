@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recap.records import ClipError
-from recap.video.container import MAX_PIXELS, FirstFrame, is_mirrored, open_video, refused_size, turns_of
+from recap.video.container import MAX_PIXELS, FirstFrame, is_mirrored, open_video, packets_in, refused_size, turns_of
 from recap.video.pyav_decoder import count_frames
 from recap.video.timeline import Timeline, read_timeline
 
@@ -68,7 +68,7 @@ def probe(path: str) -> Probe:
         header, first = read_header(container, stream), FirstFrame(stream)
         _check_size(header)
         with suppress(av.error.FFmpegError):
-            for packet in container.demux(stream):
+            for packet in packets_in(container, stream):
                 first.look(packet)
                 if first.frame:
                     break

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recap.video.container import open_video
+from recap.video.container import open_video, packets_in
 from recap.video.timeline import Timeline
 from recap.video.upright import Size, upright_pixels
 
@@ -57,7 +57,7 @@ class PyavDecoder:
 
         ticks, count = self.timeline.pts, 0
         with open_video(self.path, self.accelerator) as (container, stream):
-            packets = container.demux(stream)
+            packets = packets_in(container, stream)
             while True:
                 try:
                     frames = next(packets).decode()
@@ -81,7 +81,7 @@ def count_frames(path: str) -> int:
 
     count = 0
     with open_video(path) as (container, stream):
-        for packet in container.demux(stream):
+        for packet in packets_in(container, stream):
             with suppress(av.error.FFmpegError):
                 count += len(packet.decode())
     return count

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recap.video.container import open_video
+from recap.video.container import open_video, packets_in
 from recap.video.failure import DecoderFailed
 from recap.video.needed import Stretch, entries_of, needed
 from recap.video.probe import Probe
@@ -99,7 +99,7 @@ def _decoded(
 
 
 def _packets(container: InputContainer, stream: VideoStream) -> Iterator[tuple[int, Packet]]:
-    return enumerate(packet for packet in container.demux(stream) if packet.size)
+    return enumerate(packet for packet in packets_in(container, stream) if packet.size)
 
 
 def _stretch(

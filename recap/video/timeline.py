@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recap.video.container import packets_in
+
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.packet import Packet
@@ -78,7 +80,7 @@ def read_timeline(
 
     packets = _Packets(stream.index)
     with suppress(av.error.FFmpegError):
-        for packet in container.demux():
+        for packet in packets_in(container):
             packets.add(packet)
             look(packet)
     span = (packets.start_s or 0.0, packets.end_s)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from recap.records import FrameRequest
-from recap.video import DecodeSettings, InProcessReader, SandboxedReader, frame_indices, open_reader
+from recap.video import DecodeSettings, InProcessReader, SandboxedReader, frame_indices, open_reader, probe
 
-from .make_clips import encode, index_of, show_by, turn
+from .make_clips import encode, encode_audio, index_of, show_by, side_by_side, turn
 from .make_fields import write_fields
 
 CONSTANT_RATE = {
@@ -228,3 +228,16 @@ def test_mirrored_pictures(read, tmp_path, codec, matrix, show):
     assert (mirrored.width, mirrored.height) == ((96, 128) if matrix[0] == 0 else (128, 96))
     for before, after in zip(plain.pixels, mirrored.pixels, strict=True):
         assert np.abs(show(before).astype(int) - after).max() <= 2  # the order of both passes of a resize
+
+
+def test_a_sound_that_turns_up_midway(read, tmp_path):
+    def part(first: int, count: int, ending: str = "ts") -> Path:
+        how = {"codec": "mpeg2video", "options": {"g": "1", "qmax": "2"}}
+        return encode(tmp_path / f"{first}.{ending}", count, pts=lambda index: first + index, **how)
+
+    heard = side_by_side(tmp_path / "heard.ts", part(200, 20, "mkv"), encode_audio(tmp_path / "sound.mkv"))
+    path = tmp_path / "late.ts"
+    path.write_bytes(b"".join(part.read_bytes() for part in (part(0, 200), heard, part(220, 300))))
+    with av.open(str(path)) as container:
+        assert not container.streams.audio, "FFmpeg looks far enough to see it at once"
+    assert probe(str(path)).frames == 520 and "damaged" not in read(path).flags
