@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recap.records import ClipError
 from recap.video.container import is_mirrored, turns_of
 
 if TYPE_CHECKING:
@@ -16,18 +17,36 @@ Size = tuple[int, int]  # width, height
 SHRUNK = 3
 # Chips put both colours into one plane. FFmpeg turns planes of their own into RGB with other roundings.
 PLANES = {"nv12": "yuv420p", "p010le": "yuv420p10le", "p016le": "yuv420p12le"}
+# Colour matrices (ITU-T H.273) by which FFmpeg makes RGB: it refuses a picture that names another one.
+MATRICES = frozenset({0, 1, 2, 4, 5, 6, 7, 9})
+UNSPECIFIED, BT2020, BT2020_CONSTANT = 2, 9, 10
 
 
 def upright_pixels(frame: VideoFrame, size: Size | None) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of `frame`, as it is to be shown, and shrunk to `size` if that is given."""
+    """(H, W, 3) uint8 RGB of `frame`, as it is to be shown, and shrunk to `size` if that is given.
+
+    Raises ClipError decoder_error for pixels of a kind that cannot become RGB.
+    """
+    import av
+
     turns, mirrored = turns_of(frame), is_mirrored(frame)
+    try:
+        pixels = _rgb(frame, size[::-1] if size and turns % 2 else size)
+    except MemoryError:
+        raise
+    except av.error.FFmpegError:
+        raise ClipError("decode", "decoder_error", "FFmpeg cannot turn the video's pixels into RGB") from None
+    return np.ascontiguousarray(np.rot90(np.fliplr(pixels) if mirrored else pixels, turns))
+
+
+def _rgb(frame: VideoFrame, size: Size | None) -> np.ndarray:
+    if frame.colorspace not in MATRICES:
+        frame.colorspace = BT2020 if frame.colorspace == BT2020_CONSTANT else UNSPECIFIED
     frame = in_memory(frame)
-    width, height = (size[::-1] if turns % 2 else size) if size else (frame.width, frame.height)
+    width, height = size or (frame.width, frame.height)
     # Bicubic chroma is what decord uses: it matters for pictures of more than 8 bits.
     weights = "AREA" if frame.width >= SHRUNK * width else "BICUBIC"
-    shrunk = frame.reformat(width, height, "rgb24", interpolation=weights, threads=1)
-    pixels = shrunk.to_ndarray()
-    return np.ascontiguousarray(np.rot90(np.fliplr(pixels) if mirrored else pixels, turns))
+    return frame.reformat(width, height, "rgb24", interpolation=weights, threads=1).to_ndarray()
 
 
 def in_memory(frame: VideoFrame) -> VideoFrame:
