@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from typing import BinaryIO
 
+from recap.video.extent import is_filled
+
 HEADER, SEGMENT = 0x1A45DFA3, 0x18538067
-END = 64  # bytes; all zero where a file was made as large as it should become, and then not filled
 
 
 def is_whole(path: str) -> bool:
@@ -18,10 +19,7 @@ def is_whole(path: str) -> bool:
         if _number(file, keep_marker=True) != SEGMENT:
             return False
         size = _number(file)
-        if size is None or file.tell() + size > os.fstat(file.fileno()).st_size:
-            return False
-        file.seek(max(0, size - END), os.SEEK_CUR)
-        return any(file.read(min(size, END)))
+        return size is not None and is_filled(file, file.tell() + size)
 
 
 def _number(file: BinaryIO, *, keep_marker: bool = False) -> int | None:

@@ -12,6 +12,7 @@ import numpy as np
 from recap.records import ClipError
 from recap.video.container import MAX_PIXELS, FirstFrame, is_mirrored, open_video, packets_in, refused_size, turns_of
 from recap.video.pyav_decoder import count_frames
+from recap.video.riff import is_whole
 from recap.video.timeline import Timeline, read_timeline
 
 if TYPE_CHECKING:
@@ -97,8 +98,8 @@ def inspect(path: str, on_header: OnHeader | None = None) -> tuple[Probe, Timeli
 
 def read_header(container: InputContainer, stream: VideoStream) -> Probe:
     """What the header says; 0 for a number or length that it leaves open, and for `turns`."""
-    name = container.format.name.split(",")[0]
-    declared = _declared_frames(name, stream)
+    name = _format(container)
+    declared = _declared_frames(container, stream)
     return Probe(
         container=name,
         codec=stream.codec_context.codec.canonical_name,
@@ -146,11 +147,23 @@ def _upright(frame: VideoFrame, turns: int) -> tuple[int, int]:
     return size[::-1] if turns % 2 else size
 
 
-def _declared_frames(name: str, stream: VideoStream) -> int | None:
+def _format(container: InputContainer) -> str:
+    return container.format.name.split(",")[0]
+
+
+def _declared_frames(container: InputContainer, stream: VideoStream) -> int | None:
+    name = _format(container)
     if name == "mov" and stream.frames:
         # `stream.frames` also counts what an edit list cuts away; a sample without bytes shows nothing new.
         return sum(entry.size > 0 for entry in stream.index_entries)
-    return stream.frames if name == "avi" and stream.frames else None
+    if name == "avi" and stream.frames:
+        return min(stream.frames, _indexed_slots(stream)) if is_whole(container.name) else stream.frames
+    return None
+
+
+def _indexed_slots(stream: VideoStream) -> int:
+    """Frames that an AVI has room for, without the empty chunks at its end, which let the last picture stay."""
+    return stream.index_entries[-1].timestamp + 1 if len(stream.index_entries) else stream.frames
 
 
 def _declared_length_s(stream: VideoStream) -> float:

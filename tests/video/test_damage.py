@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -108,20 +109,36 @@ def test_the_room_loads_without_torch_and_without_decoders():
     assert done.stdout.strip() == "[]"
 
 
-def test_a_last_picture_that_stays_is_nothing_that_is_missing(read, tmp_path):
-    path = tmp_path / "held.webm"
-    packets = packets_of("libvpx", range(20), (128, 96), {"deadline": "realtime", "cpu-used": "8"})
+def held(path: Path, codec: str, **options: str) -> Path:
+    """A clip of 20 frames, the last of which stays for eight seconds."""
+    packets = packets_of(codec, range(20), (128, 96), options)
     packets[-1].duration = 200
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libvpx", rate=25)
+        stream = container.add_stream(codec, rate=25)
         stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
         for packet in packets:
             packet.stream = stream
             container.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("ending", "codec", "options"),
+    [("webm", "libvpx", {"deadline": "realtime", "cpu-used": "8"}), ("avi", "mpeg4", {})],
+)
+def test_a_last_picture_that_stays_is_nothing_that_is_missing(read, tmp_path, ending, codec, options):
+    path = held(tmp_path / f"held.{ending}", codec, **options)
     assert read(path).flags == ()
     with av.open(str(path)) as container:
         assert container.duration > 8e6
-    half = path.stat().st_size // 2
-    (tmp_path / "made.webm").write_bytes(path.read_bytes()[:half] + bytes(path.stat().st_size - half))
-    assert "truncated" in read(tmp_path / "made.webm", truncated="caption").flags  # as large as it should become
-    assert "truncated" in read(cut(path, tmp_path / "cut.webm", 0.5), truncated="caption").flags
+    size = path.stat().st_size
+    (tmp_path / f"made.{ending}").write_bytes(path.read_bytes()[: size // 2] + bytes(size - size // 2))
+    assert "truncated" in read(tmp_path / f"made.{ending}", truncated="caption").flags  # as large as it should become
+    assert "truncated" in read(cut(path, tmp_path / f"cut.{ending}", 0.5), truncated="caption").flags
+
+
+def test_a_hole_in_an_avi_is_something_that_is_missing(refusal, clips, tmp_path):
+    data = bytearray((clips / "long.avi").read_bytes())
+    data[len(data) // 4 : len(data) // 2] = bytes(len(data) // 2 - len(data) // 4)
+    (tmp_path / "clip.avi").write_bytes(data)
+    assert refusal(tmp_path / "clip.avi").kind == "truncated"
