@@ -111,7 +111,7 @@ def read_header(container: InputContainer, stream: VideoStream) -> Probe:
         turns=0,
         has_audio=bool(container.streams.audio),
         declared_frames=declared,
-        declared_s=container.duration / 1e6 if name in DECLARES_DURATION and container.duration else None,
+        declared_s=container.duration / 1e6 if container.duration and _states_duration(container) else None,
     )
 
 
@@ -164,6 +164,11 @@ def _declared_frames(container: InputContainer, stream: VideoStream) -> int | No
 def _indexed_slots(stream: VideoStream) -> int:
     """Frames that an AVI has room for, without the empty chunks at its end, which let the last picture stay."""
     return stream.index_entries[-1].timestamp + 1 if len(stream.index_entries) else stream.frames
+
+
+def _states_duration(container: InputContainer) -> bool:
+    # Where FFmpeg reckons a length from the bit rate, it gives it to every stream.
+    return _format(container) in DECLARES_DURATION and any(it.duration is None for it in container.streams)
 
 
 def _declared_length_s(stream: VideoStream) -> float:

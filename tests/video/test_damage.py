@@ -142,3 +142,25 @@ def test_a_hole_in_an_avi_is_something_that_is_missing(refusal, clips, tmp_path)
     data[len(data) // 4 : len(data) // 2] = bytes(len(data) // 2 - len(data) // 4)
     (tmp_path / "clip.avi").write_bytes(data)
     assert refusal(tmp_path / "clip.avi").kind == "truncated"
+
+
+@pytest.mark.parametrize(
+    ("ending", "codec", "muxing"),
+    [("flv", "flv1", {"flvflags": "no_duration_filesize"}), ("mkv", "mpeg1video", {"live": "1"})],
+)
+def test_a_length_that_ffmpeg_guesses_is_none_that_a_file_declares(read, tmp_path, ending, codec, muxing):
+    """It guesses from the rate of bits, which these files say to be less than it is."""
+    path = tmp_path / f"clip.{ending}"
+    rate = {"b": "20k", "maxrate": "20k", "bufsize": "400k", "qmin": "2", "qmax": "2"}
+    packets = packets_of(codec, range(40), (128, 96), rate)
+    with av.open(str(path), "w", options=muxing) as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = 128, 96, "yuv420p", 20_000
+        for packet in packets:
+            packet.stream = stream
+            container.mux(packet)
+    with path.open("ab") as file:
+        file.write(bytes(100))
+    with av.open(str(path)) as container:
+        assert container.duration > 2e6
+    assert read(path).flags == ()
