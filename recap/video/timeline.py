@@ -33,7 +33,7 @@ class Timeline:
     """The moments of a file's frames, in the order they are shown.
 
     `pts` counts `time_base` seconds; `hidden` frames are there but cut away by an edit list;
-    `start_s` and `end_s` are where the first packet of any stream starts and the last ends, on the
+    `start_s` and `end_s` are where the first packet of any stream is decoded or shown and the last ends, on the
     file's own clock. `counted`: the file stamps no true times, so `pts` numbers frames as they come, with
     gaps where it says that it left some out, and `coded` is None.
     """
@@ -78,7 +78,7 @@ def read_timeline(
     """
     import av
 
-    packets = _Packets(stream.index)
+    packets = _Packets(stream.index, 1 / fps)
     with suppress(av.error.FFmpegError):
         for packet in packets_in(container):
             packets.add(packet)
@@ -93,8 +93,8 @@ def read_timeline(
 
 
 class _Packets:
-    def __init__(self, index: int):
-        self.index = index
+    def __init__(self, index: int, frame_s: float):
+        self.index, self.frame_s = index, frame_s
         self.shown: list[int | None] = []
         self.hidden = 0
         self.start_s: float | None = None
@@ -122,12 +122,18 @@ class _Packets:
     def add(self, packet: Packet) -> None:
         if not packet.size:
             return
+        is_picture = packet.stream_index == self.index
         if packet.pts is not None:
-            start_s = float(packet.pts * packet.time_base)
-            self.start_s = start_s if self.start_s is None else min(start_s, self.start_s)
-            self.end_s = max(self.end_s, start_s + float((packet.duration or 0) * packet.time_base))
-        if packet.stream_index == self.index:
+            self._stretch(packet, self.frame_s if is_picture else 0.0)
+        if is_picture:
             self._add_picture(packet)
+
+    def _stretch(self, packet: Packet, usual_s: float) -> None:
+        first = packet.pts if packet.dts is None else min(packet.pts, packet.dts)
+        start_s = float(first * packet.time_base)
+        length_s = float(packet.duration * packet.time_base) if packet.duration else usual_s
+        self.start_s = start_s if self.start_s is None else min(start_s, self.start_s)
+        self.end_s = max(self.end_s, float(packet.pts * packet.time_base) + length_s)
 
     def _add_picture(self, packet: Packet) -> None:
         self._pts.append(packet.pts)

@@ -24,13 +24,13 @@ def missing(path: str, facts: Probe, timeline: Timeline) -> str:
         return f"{found} of {declared} declared frames"
     if not facts.declared_s:
         return ""
-    length = _length_s(facts.declared_s, timeline)
     spared = CLOCK_S + max(FRAMES_SPARED / facts.fps, PART_SPARED * facts.declared_s)
+    length = _length_s(facts.declared_s + spared, timeline)
     if facts.declared_s - length > spared and not (facts.container == "matroska" and is_whole(path)):
         return f"{length:.2f} of {facts.declared_s:.2f} declared seconds"
     return ""
 
 
-def _length_s(declared_s: float, timeline: Timeline) -> float:
+def _length_s(most_s: float, timeline: Timeline) -> float:
     # Muxers disagree on whether the length counts what comes before the first packet: believe the kinder.
-    return timeline.end_s if timeline.end_s <= declared_s else timeline.end_s - timeline.start_s
+    return timeline.end_s if timeline.end_s <= most_s else timeline.end_s - timeline.start_s

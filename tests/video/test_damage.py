@@ -17,7 +17,7 @@ from recap.video.probe import Probe
 from recap.video.timeline import Timeline
 from recap.video.truncation import missing
 
-from .make_clips import cut, index_of, packets_of
+from .make_clips import cut, encode, index_of, packets_of
 
 
 @pytest.mark.parametrize("ending, unit", [("mp4", "frames"), ("avi", "frames"), ("mkv", "seconds"), ("flv", "seconds")])
@@ -164,3 +164,11 @@ def test_a_length_that_ffmpeg_guesses_is_none_that_a_file_declares(read, tmp_pat
     with av.open(str(path)) as container:
         assert container.duration > 2e6
     assert read(path).flags == ()
+
+
+def test_a_short_flv_whose_clock_starts_late(read, tmp_path):
+    frames_between = {"preset": "veryfast", "x264-params": "bframes=7:b-adapt=0:log-level=error"}
+    clock = {"rate": 10, "pts": lambda index: 270_000 + 9_000 * index, "time_base": Fraction(1, 90_000)}
+    path = encode(tmp_path / "late.flv", 40, options=frames_between, **clock)
+    assert read(path).flags == ()
+    assert "truncated" in read(cut(path, tmp_path / "cut.flv", 0.6), truncated="caption").flags
