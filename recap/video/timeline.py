@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
 
+LONGEST = 2**53  # ticks; up to it seconds are exact in float64, and a clock of nanoseconds reaches 104 days
+
 
 @dataclass(frozen=True, slots=True)
 class Coded:
@@ -84,8 +86,8 @@ def read_timeline(
             packets.add(packet)
             look(packet)
     span = (packets.start_s or 0.0, packets.end_s)
-    if None in packets.shown or container.format.name == "avi":
-        clock = 1 / Fraction(fps).limit_denominator(100_000)
+    if not packets.are_timed or container.format.name == "avi":
+        clock = 1 / (Fraction(fps).limit_denominator(100_000) or Fraction(fps))
         ticks = packets.numbers if container.format.name == "avi" else np.arange(len(packets.shown))
         return Timeline(ticks, clock, packets.hidden, *span, counted=True)
     pts = np.array(sorted(packets.shown), np.int64)
@@ -103,6 +105,11 @@ class _Packets:
         self._dts: list[int | None] = []
         self._keys: list[bool] = []
         self._steady = True
+
+    @property
+    def are_timed(self) -> bool:
+        """Whether all that are shown say when, on a clock that can be one."""
+        return None not in self.shown and (not self.shown or max(self.shown) - min(self.shown) < LONGEST)
 
     @property
     def coded(self) -> Coded | None:
