@@ -33,7 +33,7 @@ def confine(largest_file: int) -> bool:
     """
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+    _lower(resource.RLIMIT_FSIZE, largest_file)
     with suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
         score.write("1000")
     libc = ctypes.CDLL(None)
@@ -45,11 +45,11 @@ def confine(largest_file: int) -> bool:
 
 
 class MemoryLimit:
-    """Lets the address space grow by `limit_bytes` from here, and no further."""
+    """Lets the address space grow by `limit_bytes` from here, or to the limit that is set already, and no further."""
 
     def __init__(self, limit_bytes: int):
-        self.start, self.limit = self._peak(), limit_bytes
-        resource.setrlimit(resource.RLIMIT_AS, (self.start + limit_bytes, self.start + limit_bytes))
+        self.start = self._peak()
+        self.limit = _lower(resource.RLIMIT_AS, self.start + limit_bytes) - self.start
 
     @property
     def strained(self) -> bool:
@@ -68,6 +68,14 @@ def limited_cpu(seconds: float) -> Iterator[None]:
         yield
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _lower(limit: int, most: int) -> int:
+    """Set `limit` to `most`, or to what it is already held to, which not everybody may raise; returns which."""
+    hard = resource.getrlimit(limit)[1]
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(limit, (most, most))
+    return most
 
 
 def _status(name: str) -> str:

@@ -45,6 +45,17 @@ core = resource.getrlimit(resource.RLIMIT_CORE)
 print(json.dumps({"offline": offline, "reached": reached, "written": written, "core": core}))
 """
 
+ALREADY_LIMITED = """
+import resource
+from recap.video.sandbox.confine import MemoryLimit, confine
+limits = {resource.RLIMIT_FSIZE: 500, resource.RLIMIT_AS: 2**36}
+for limit, most in limits.items():
+    resource.setrlimit(limit, (most, most))
+confine(1000)
+assert MemoryLimit(2**40).limit < 2**36
+assert all(resource.getrlimit(limit) == (most, most) for limit, most in limits.items())
+"""
+
 
 def is_alive(pid: int) -> bool:
     with suppress(psutil.NoSuchProcess):
@@ -119,3 +130,7 @@ def test_a_clip_that_came_out_whole_is_believed_when_memory_was_short():
 
     assert not any(map(doubtful, ("pyav-sparse", "pyav-sparse-fast", "decord", "decord-fast")))
     assert doubtful("pyav") and doubtful("pyav-fast") and doubtful("decord", ("damaged",))
+
+
+def test_limits_that_are_set_already_are_kept():
+    subprocess.run([sys.executable, "-c", ALREADY_LIMITED], check=True)
