@@ -11,6 +11,7 @@ from recap.video.container import is_mirrored, turns_of
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
+    from av.video.plane import VideoPlane
 
 Size = tuple[int, int]  # width, height
 # From here on the mean over an area is as close to the exact chain as bicubic weights, and cheaper.
@@ -43,10 +44,28 @@ def _rgb(frame: VideoFrame, size: Size | None) -> np.ndarray:
     if frame.colorspace not in MATRICES:
         frame.colorspace = BT2020 if frame.colorspace == BT2020_CONSTANT else UNSPECIFIED
     frame = in_memory(frame)
+    if size and frame.interlaced_frame:
+        frame = _undivided(frame)
     width, height = size or (frame.width, frame.height)
     # Bicubic chroma is what decord uses: it matters for pictures of more than 8 bits.
     weights = "AREA" if frame.width >= SHRUNK * width else "BICUBIC"
     return frame.reformat(width, height, "rgb24", interpolation=weights, threads=1).to_ndarray()
+
+
+def _undivided(frame: VideoFrame) -> VideoFrame:
+    """A copy of `frame` that is not marked as two fields, each of which FFmpeg would shrink alone."""
+    import av
+
+    whole = av.VideoFrame(frame.width, frame.height, frame.format.name)
+    for plane, marked in zip(whole.planes, frame.planes, strict=True):
+        length = min(plane.line_size, marked.line_size)
+        _rows(plane)[:, :length] = _rows(marked)[:, :length]
+    whole.colorspace, whole.color_range = frame.colorspace, frame.color_range
+    return whole
+
+
+def _rows(plane: VideoPlane) -> np.ndarray:
+    return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
 
 
 def in_memory(frame: VideoFrame) -> VideoFrame:

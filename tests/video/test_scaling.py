@@ -12,6 +12,7 @@ from recap.video import frame_indices
 from recap.video.probe import inspect
 from recap.video.pyav_decoder import PyavDecoder
 from recap.video.scaling import Scaling, decoder_scaling
+from recap.video.upright import upright_pixels
 
 from .make_clips import encode, index_of, turn
 
@@ -121,3 +122,14 @@ def test_narrow_clips_need_no_second_attempt(tmp_path, read, width):
 )
 def test_what_the_decoder_is_asked_for(width, height, view, tiles, expected):
     assert decoder_scaling(width, height, FrameRequest(view=view, tiles=tiles)) == expected
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p10le"])
+def test_fields_are_not_shrunk_one_by_one(tmp_path, pix_fmt):
+    options = {"preset": "ultrafast", "x264-params": "interlaced=1:log-level=error"}
+    with av.open(str(encode(tmp_path / "clip.mov", 2, pix_fmt=pix_fmt, options=options))) as container:
+        marked = next(container.decode(video=0))
+    assert marked.interlaced_frame
+    unmarked = av.VideoFrame.from_ndarray(marked.to_ndarray(), marked.format.name)
+    unmarked.colorspace, unmarked.color_range = marked.colorspace, marked.color_range
+    assert np.array_equal(upright_pixels(marked, (64, 44)), upright_pixels(unmarked, (64, 44)))
