@@ -50,12 +50,14 @@ def open_video(path: str, accelerator: HWAccel | None = None) -> Iterator[tuple[
 
 
 def packets_in(container: InputContainer, *streams: VideoStream) -> Iterator[Packet]:
-    """What `container.demux` gives, also of a file in which a stream turns up midway.
+    """What `container.demux` gives, without samples of no bytes, which show nothing new.
 
-    Behind the last packet PyAV stumbles over such a stream, as it looks for it among those of the start.
+    Behind the last packet PyAV stumbles over a stream that turned up midway, as it was not there at the start.
     """
     with suppress(IndexError):
-        yield from container.demux(*streams)
+        for packet in container.demux(*streams):
+            if packet.size or packet.dts is None:  # the latter has a decoder give out what it holds
+                yield packet
 
 
 class FirstFrame:

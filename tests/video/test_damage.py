@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 import subprocess
 import sys
 from fractions import Fraction
@@ -172,3 +173,15 @@ def test_a_short_flv_whose_clock_starts_late(read, tmp_path):
     path = encode(tmp_path / "late.flv", 40, options=frames_between, **clock)
     assert read(path).flags == ()
     assert "truncated" in read(cut(path, tmp_path / "cut.flv", 0.6), truncated="caption").flags
+
+
+def test_a_sample_of_no_bytes_is_no_damage(read, tmp_path):
+    path = encode(tmp_path / "clip.mov", 20, codec="mjpeg", pix_fmt="yuvj420p")
+    data = bytearray(path.read_bytes())
+    at = data.rindex(b"stsz") + 16 + 4 * 10
+    before, size = struct.unpack_from(">II", data, at)
+    struct.pack_into(">II", data, at, before + size, 0)
+    path.write_bytes(data)
+    frames = read(path)
+    assert (frames.decoder, frames.flags) == ("pyav", ("variable_rate",))
+    assert [index_of(picture) for picture in frames.pixels] == [index + (index > 10) for index in frame_indices(19, 16)]
