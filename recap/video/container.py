@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
+TRIAL = 16  # packets behind the first frame, which show whether two make one
 MAX_PIXELS = 2**26  # of a frame; 8K has half as many
 # Sound formats are here so that they are told from files that are no media at all.
 FORMATS = "mov,matroska,webm,avi,flv,ogg,gif,asf,mpegts,mpeg,h264,hevc,ivf,wav,mp3,flac,aac"
@@ -66,14 +67,30 @@ class FirstFrame:
     def __init__(self, stream: VideoStream):
         self.stream = stream
         self.frame: VideoFrame | None = None
+        self._packets = self._frames = 0
+
+    @property
+    def may_be_halved(self) -> bool:
+        """Whether its codec and its kind allow for packets of one field."""
+        return self.frame is not None and self.frame.interlaced_frame and self.stream.codec_context.name == "h264"
+
+    @property
+    def is_halved(self) -> bool:
+        """Whether fields seem to be packets of their own, two to a frame."""
+        return 3 * self._frames < 2 * self._packets and self.may_be_halved
 
     def look(self, packet: Packet) -> None:
-        """Decode it, if there is no frame yet; damage is passed over."""
+        """Decode it, if there is no frame yet, or it is to be seen what its packets hold; damage is passed over."""
         import av
 
-        if self.frame is None and packet.stream.index == self.stream.index:  # flush packets all have the index 0
-            with suppress(av.error.FFmpegError):
+        if packet.stream.index != self.stream.index:  # flush packets all have the stream_index 0
+            return
+        with suppress(av.error.FFmpegError):
+            if self.frame is None:
                 self.frame = next(iter(packet.decode()), None)
+            elif self.may_be_halved and self._packets < TRIAL:
+                self._packets += packet.size > 0
+                self._frames += len(packet.decode())
 
 
 def refused_size(path: str) -> str | None:

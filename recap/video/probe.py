@@ -11,7 +11,7 @@ import numpy as np
 
 from recap.records import ClipError
 from recap.video.container import MAX_PIXELS, FirstFrame, is_mirrored, open_video, packets_in, refused_size, turns_of
-from recap.video.pyav_decoder import count_frames
+from recap.video.pyav_decoder import shown_ticks
 from recap.video.riff import is_whole
 from recap.video.timeline import Timeline, read_timeline
 
@@ -89,8 +89,8 @@ def inspect(path: str, on_header: OnHeader | None = None) -> tuple[Probe, Timeli
         _check_size(header)
         first = FirstFrame(stream)
         timeline = read_timeline(container, stream, header.fps, first.look)
-    if timeline.counted and header.codec == "h264" and first.frame is not None and first.frame.interlaced_frame:
-        timeline = replace(timeline, pts=np.arange(count_frames(path)))  # packets may be fields, two to a frame
+    if len(timeline) and (first.is_halved or (timeline.counted and first.may_be_halved)):
+        header, timeline = _by_frames(path, header, timeline)
     facts = _seen(header, first.frame, path)
     length = round(timeline.length_s(facts.fps), 6)
     return replace(facts, frames=len(timeline), duration_s=facts.duration_s or length), timeline
@@ -113,6 +113,16 @@ def read_header(container: InputContainer, stream: VideoStream) -> Probe:
         declared_frames=declared,
         declared_s=container.duration / 1e6 if container.duration and _states_duration(container) else None,
     )
+
+
+def _by_frames(path: str, header: Probe, timeline: Timeline) -> tuple[Probe, Timeline]:
+    """Both, where packets are fields, by the frames that come out: all of them are decoded."""
+    shown = shown_ticks(path)
+    pts = np.arange(len(shown)) if timeline.counted else np.array(sorted(shown), np.int64)
+    framed = replace(timeline, pts=pts, coded=None)
+    declared = header.declared_frames and header.declared_frames * len(framed) // timeline.slots
+    counts_fields = 1.5 * len(framed) < header.fps * framed.length_s(header.fps)
+    return replace(header, declared_frames=declared, fps=header.fps / (1 + counts_fields)), framed
 
 
 def _seen(header: Probe, frame: VideoFrame | None, path: str) -> Probe:

@@ -75,13 +75,13 @@ class PyavDecoder:
                     count += 1
 
 
-def count_frames(path: str) -> int:
-    """How many frames come out of the file at `path`, all of which is decoded; errors as `probe`."""
+def shown_ticks(path: str) -> list[int]:
+    """When each frame that comes out of the file at `path` is shown, 0 where it does not say; errors as `probe`."""
     import av
 
-    count = 0
+    ticks: list[int] = []
     with open_video(path) as (container, stream):
         for packet in packets_in(container, stream):
             with suppress(av.error.FFmpegError):
-                count += len(packet.decode())
-    return count
+                ticks += [frame.pts or 0 for frame in packet.decode()]
+    return ticks

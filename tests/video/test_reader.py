@@ -191,6 +191,20 @@ def in_stream(source: Path, path: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize("ending", ("ts", "mp4"))
+def test_and_so_they_are_where_each_has_its_own_time(read, tmp_path, ending):
+    source, path = write_fields(tmp_path / "fields.h264"), tmp_path / f"fields.{ending}"
+    with av.open(str(source)) as reading, av.open(str(path), "w") as writing:
+        copied = writing.add_stream_from_template(reading.streams.video[0])
+        for number, packet in enumerate(packet for packet in reading.demux(video=0) if packet.size):
+            packet.stream, packet.time_base, packet.duration = copied, Fraction(1, 50), 1
+            packet.pts = packet.dts = number
+            writing.mux(packet)
+    frames = read(path)
+    assert shown(frames) == frame_indices(40, 16)
+    assert (frames.flags, frames.fps, frames.duration_s) == ((), 25.0, 1.6)
+
+
 def test_frames_that_an_avi_left_out(read, tmp_path):
     path = encode(tmp_path / "gap.avi", 40, codec="mpeg4", pts=lambda index: index + 6 * (index >= 20))
     frames = read(path)
