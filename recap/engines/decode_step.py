@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import rms_norm, scaled_dot_product_attention
+from torch.nn.functional import pad, rms_norm, scaled_dot_product_attention
 from transformers import LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaAttention, LlamaModel
 
@@ -47,9 +47,18 @@ def _attended(
     keys, values = layer.update(turn(key)[:, :, None], value[:, :, None])
     grouped = turn(query).unflatten(1, (keys.shape[1], -1))
     attended = scaled_dot_product_attention(
-        grouped, keys, values, attn_mask=mask[:, None, None], scale=attention.scaling
+        _even(grouped), keys, values, attn_mask=mask[:, None, None], scale=attention.scaling
     )
-    return attention.o_proj(attended.flatten(1))
+    return attention.o_proj(attended[:, :, : grouped.shape[2]].flatten(1))
+
+
+def _even(grouped: Tensor) -> Tensor:
+    """With a head of zeros where, on a CPU, their number is odd.
+
+    Threads' buffers would then be aligned differently, and last bits depend on which of them takes a row.
+    """
+    is_odd = grouped.shape[2] % 2 and grouped.device.type == "cpu" and torch.get_num_threads() > 1
+    return pad(grouped, (0, 0, 0, 1)) if is_odd else grouped
 
 
 def _rotation(llama: LlamaModel, inputs: Tensor, positions: Tensor) -> Callable[[Tensor], Tensor]:

@@ -20,17 +20,17 @@ from recap.engines.decoding import Decoding, Text
 from recap.engines.kv_cache import Decode, Prefill, SlotCache
 from recap.engines.memory import home, on_current_card
 
-BOUND_STEP = 64  # positions; few different shapes, and the same last bits however far the neighbours are
 CPU_ROWS_PER_THREAD = 4  # a matrix product over fewer rows takes another routine, whose last bits differ
-CUDA_ROWS = 8  # few different shapes, here too
+CPU_BOUND_STEP = 512  # positions that torch's attention takes at a time; fewer take another routine, too
+CUDA_ROWS, CUDA_BOUND_STEP = 8, 64  # few different shapes
 
 
 class Slots:
     """`count` slots of `capacity` positions, in a cache of `rows`, for a model of the Llama family.
 
-    On a CPU a step computes a few rows for nothing where that makes every row's routine the same (`row_multiple`):
-    then not even the last bit of a text's scores depends on its neighbours. On a GPU it does so for the sake of
-    `cuda_graphs`.
+    On a CPU a step computes some rows and positions for nothing where that makes every row's routine the same
+    (`row_multiple`, `bound_step`): then not even the last bit of a text's scores depends on its neighbours. On a GPU it
+    does so for the sake of `cuda_graphs`.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class Slots:
         self._decoding: Decoding | None = None
         self._graphs = CudaGraphs() if cuda_graphs and on_current_card(model) else None
         device, heads = home(model), model.config.num_key_value_heads
+        self._bound_step = bound_step(model)
         self._multiple = min(rows, row_multiple(model) if self._graphs is None else CUDA_ROWS)
         self._cache = SlotCache(model.config.num_hidden_layers, rows, capacity)
         self._inputs = torch.zeros(rows, model.config.hidden_size, dtype=model.dtype, device=device)
@@ -92,7 +93,7 @@ class Slots:
         """Write one token of every text; those that it finishes leave."""
         live, longest = len(self._texts), max(text.positions for text in self._texts)
         rows = min(round_up(live, self._multiple), len(self._lengths))
-        shape = rows, min(self.capacity, round_up(longest + 1, BOUND_STEP))
+        shape = rows, min(self.capacity, round_up(longest + 1, self._bound_step))
         step = partial(self._step, *shape)
         scores = (self._graphs.run(shape, step) if self._graphs is not None else step())[:live]
         if self._decoding is None:
@@ -132,6 +133,11 @@ class Slots:
 def row_multiple(model: PreTrainedModel) -> int:
     """Of how many rows every step should have a multiple."""
     return CPU_ROWS_PER_THREAD * torch.get_num_threads() if home(model).type == "cpu" else 1
+
+
+def bound_step(model: PreTrainedModel) -> int:
+    """Of how many positions every step should have a multiple."""
+    return CPU_BOUND_STEP if home(model).type == "cpu" else CUDA_BOUND_STEP
 
 
 def round_up(number: int, multiple: int) -> int:

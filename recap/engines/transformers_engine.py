@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from recap.engines.base import Completion, Request, check_request
 from recap.engines.memory import rows_that_fit
-from recap.engines.slots import BOUND_STEP, Slots, round_up, row_multiple
+from recap.engines.slots import Slots, bound_step, round_up, row_multiple
 from recap.timing import Timing
 
 PREFILL_POSITIONS = 4096  # more in one prefill would not make an accelerator any busier
@@ -124,7 +124,7 @@ class TransformersEngine:
         needed = max(map(_positions, self._waiting.values()))
         if self._slots is None or needed > self._slots.capacity:
             self._slots = None
-            capacity = round_up(needed + self._headroom, BOUND_STEP)
+            capacity = round_up(needed + self._headroom, bound_step(self._model))
             multiple = row_multiple(self._model)
             rows = rows_that_fit(self._model, capacity, round_up(self._batch_size, multiple), self._copies)
             rows -= rows % multiple if rows > multiple else 0

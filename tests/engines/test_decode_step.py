@@ -31,8 +31,14 @@ VARIANTS = {
 
 def llama(**other) -> LlamaForCausalLM:
     torch.manual_seed(2)
-    sizes = {"num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 61}
-    config = LlamaConfig(hidden_size=32, intermediate_size=48, initializer_range=0.3, **sizes | other)
+    sizes = {
+        "hidden_size": 32,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "vocab_size": 61,
+    }
+    config = LlamaConfig(intermediate_size=48, initializer_range=0.3, **sizes | other)
     model = LlamaForCausalLM(config).eval()
     for name, parameter in model.named_parameters():
         if "norm" in name or "bias" in name:
@@ -41,10 +47,10 @@ def llama(**other) -> LlamaForCausalLM:
 
 
 @torch.inference_mode()
-def scores_of_a_step(model, lengths) -> tuple[torch.Tensor, list[torch.Tensor]]:
+def scores_of_a_step(model, lengths, capacity=128) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """Scores from the step, and what the model itself says of each prompt alone."""
     prompts = [torch.randint(10, 61, (length,), generator=torch.Generator().manual_seed(length)) for length in lengths]
-    slots, seen = Slots(model, NEVER, len(prompts), 8, 128), []
+    slots, seen = Slots(model, NEVER, len(prompts), 24, capacity), []
     for place, prompt in enumerate(prompts):
         slots.prefill([Request(str(place), 4, token_ids=tuple(prompt.tolist()))])
     hook = model.lm_head.register_forward_hook(lambda _, __, out: seen.append(out))
@@ -57,6 +63,23 @@ def scores_of_a_step(model, lengths) -> tuple[torch.Tensor, list[torch.Tensor]]:
 def test_scores_are_those_of_the_models_forward(variant):
     found, expected = scores_of_a_step(llama(**variant), (1, 2, 9, 70, 33))
     torch.testing.assert_close(found, torch.stack(expected), atol=2e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("threads", (1, 2))
+@pytest.mark.parametrize("group", (1, 2, 3, 4, 7))
+def test_on_a_cpu_not_even_the_last_bit_depends_on_the_neighbours(threads, group):
+    model = llama(num_hidden_layers=1, num_attention_heads=2 * group, hidden_size=16 * group, head_dim=32)
+    before, lengths = (
+        torch.get_num_threads(),
+        (*range(500, 516), 190, 40, 169, 250),
+    )  # the last stand with another thread than the first
+    torch.set_num_threads(threads)
+    try:
+        crowd, _ = scores_of_a_step(model, lengths, 1024)
+        for scores, length in zip(crowd[-4:], lengths[-4:], strict=True):
+            assert torch.equal(scores, scores_of_a_step(model, (length,), 1024)[0][0])
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_in_half_precision_they_are_as_near_as_it_is():
