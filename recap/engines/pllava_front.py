@@ -127,11 +127,15 @@ class PllavaFront:
 
     def _ask(self, clip_id: str, visual: Tensor) -> list[Request]:
         return [
-            make_request(
-                clip_id, key, self._engine, embeddings=self._model.prompt_embeddings(input_ids, visual[None])[0]
-            )
+            make_request(clip_id, key, self._engine, embeddings=self._prompt_embeddings(input_ids, visual))
             for key, input_ids in self._input_ids.items()
         ]
+
+    def _prompt_embeddings(self, input_ids: Tensor, visual: Tensor) -> Tensor:
+        """Not on the card where vLLM takes them from the CPU, and most of the card."""
+        model = self._model
+        embeddings = model.prompt_embeddings(input_ids, visual[None].to(model.device))[0]
+        return embeddings.cpu() if self._engine.kind == "vllm" else embeddings
 
     def caption(self, completion: Completion) -> Caption:
         """The text without special tokens and outer white space, NFC."""
@@ -150,7 +154,7 @@ class PllavaFront:
         visual = request.embeddings[start : start + request.length - len(first) + 1]
         input_ids = _tokenised(self._model, prompt_text(self._prompt, retry.instruction))
         try:
-            embeddings = self._model.prompt_embeddings(input_ids, visual[None])[0]
+            embeddings = self._prompt_embeddings(input_ids, visual)
         except torch.OutOfMemoryError as error:
             raise MemoryError(str(error)) from None
         return decoded_as(retry, request, embeddings=embeddings)

@@ -28,6 +28,7 @@ ONE_CARD = (
     "engine.gpus_per_actor {:g}: without model.device_map a copy of the model takes one GPU, and the others would "
     "stand idle: set it to 1, spread the model with model.device_map, or take engine.kind: vllm"
 )
+VLLM_SHARE = 0.85  # of a card's memory, or of the actor's part of it; the rest is the vision tower's
 WORKING_BYTES = 5e9  # activations and the cache of one clip
 
 
@@ -92,10 +93,10 @@ def _prompt_problem(prompt: PromptSettings) -> str | None:
 def _gpu_problem(model: ModelSettings, engine: EngineSettings) -> str | None:
     import torch
 
-    spread = max(1, engine.gpus_per_actor if engine.kind == "vllm" else 1)
+    spread, share = (max(1, engine.gpus_per_actor), VLLM_SHARE) if engine.kind == "vllm" else (1, 1)
     needed = _weight_bytes(model) / (2 if engine.quantization else 1) / spread + WORKING_BYTES
     memory = [torch.cuda.get_device_properties(i).total_memory for i in range(torch.cuda.device_count())]
-    room = max(memory, default=0) * min(engine.gpus_per_actor, 1)
+    room = max(memory, default=0) * share * min(engine.gpus_per_actor, 1)
     if needed <= room:
         return None
     has = f"the largest here gives it {room / 1e9:.0f} GB" if memory else "this machine has none"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -14,14 +15,13 @@ from transformers import LlamaConfig
 from recap.engines.base import Completion, Request, check_request
 from recap.engines.memory import CPU_SHARE, position_bytes, usable_bytes
 from recap.engines.merged import merged_language_model
-from recap.engines.preflight import NO_FLOAT32
+from recap.engines.preflight import NO_FLOAT32, VLLM_SHARE
 from recap.engines.settings import EngineSettings, ModelSettings
 from recap.engines.slots import round_up
 from recap.pllava import Pllava, checkpoint_bytes
 from recap.timing import Timing
 
 PENALTY = "recap.engines.vllm_penalty:WrittenPenalty"
-GPU_SHARE = 0.85  # of a card's memory, or of the actor's part of it; the rest is the vision tower's
 CPU_BLOCK = 128  # positions that vLLM's cache on a CPU is cut into
 ENVIRONMENT = {
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # else every actor binds itself to the same cores
@@ -107,12 +107,16 @@ class VllmEngine:
             stop_token_ids=self._ends,
             ignore_eos=True,  # ours stand above
             extra_args={"written_penalty": request.repetition_penalty},
+            logprobs=0,  # the written token's, which tells where scores are no numbers
             detokenize=False,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
 
     def _completion(self, output: Any) -> Completion:
-        tokens = tuple(output.outputs[0].token_ids)
+        written = output.outputs[0]
+        tokens = tuple(written.token_ids)
+        if math.isnan(written.cumulative_logprob):
+            return Completion(output.request_id, (), "not_finite")
         if tokens and tokens[-1] in self._ends:
             return Completion(output.request_id, tokens[:-1], "stop")
         return Completion(output.request_id, tokens, "length")
@@ -177,7 +181,7 @@ def open_llm(
 
 
 def _gpu_room(engine: EngineSettings) -> dict[str, Any]:
-    share = GPU_SHARE * min(1, engine.gpus_per_actor)
+    share = VLLM_SHARE * min(1, engine.gpus_per_actor)
     return {"gpu_memory_utilization": share, "enforce_eager": not engine.cuda_graphs}
 
 

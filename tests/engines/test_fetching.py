@@ -128,3 +128,15 @@ def test_vllm_spreads_and_halves_a_model(monkeypatch, gpus, quantization, expect
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda i: card)
     engine = EngineSettings("vllm", gpus_per_actor=gpus, quantization=quantization)
     assert len(found(ModelSettings("ermu2001/pllava-34b"), engine=engine)) == expected
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("transformers", 0), ("vllm", 1)])
+def test_vllm_does_not_get_all_of_a_card(monkeypatch, kind, expected):
+    import torch
+
+    card = type("Card", (), {"total_memory": 80e9})
+    monkeypatch.setattr("recap.engines.preflight.find_spec", lambda name: name)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda i: card)
+    problems = found(ModelSettings("ermu2001/pllava-34b"), engine=EngineSettings(kind, gpus_per_actor=1))
+    assert len(problems) == expected and all("gives it 68 GB" in problem for problem in problems)

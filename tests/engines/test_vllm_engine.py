@@ -25,6 +25,7 @@ from recap.timing import Timing
 
 HIDDEN, VOCABULARY, POSITIONS = 32, 61, 256
 PATIENCE_S = 60
+NO_NUMBERS = torch.full((9, HIDDEN), torch.nan)
 SPREAD = {"tensor_parallel_size": 2, "distributed_executor_backend": "mp"}
 
 
@@ -127,6 +128,11 @@ class TestWithVllm:
         with pytest.raises(ValueError, match=message):
             engine.submit(Request("odd", 5, **prompt))
         assert by_id(complete(engine, [])).keys() == {"fine"}
+
+    def test_a_prompt_of_no_numbers_is_said_to_be_one(self, make_vllm_engine):
+        requests = [Request("fine", 5, token_ids=(11, 12)), Request("broken", 5, embeddings=NO_NUMBERS)]
+        done = by_id(complete(make_vllm_engine(), requests))
+        assert done["broken"].finish_reason == "not_finite" and done["fine"].finish_reason != "not_finite"
 
     def test_the_last_position_of_the_context_can_be_written(self, make_vllm_engine):
         requests = [Request("long", 6, token_ids=(11,) * (POSITIONS - 6)), Request("short", 6, token_ids=(11,))]
