@@ -75,6 +75,23 @@ def test_a_replay_that_gives_something_else_is_not_believed(monkeypatch, caplog)
     assert len(graphs) == 0 and "a replay gave something else" in caplog.text
 
 
+def test_a_text_of_no_numbers_is_no_fault_of_a_replay(monkeypatch):
+    steps, graphs = Steps(monkeypatch), CudaGraphs()
+    steps.given[1] = torch.nan
+    for _ in range(3):
+        graphs.run("shape", steps.step)
+    assert len(graphs) == 1
+
+
+def test_a_replay_that_does_nothing_to_no_numbers_is_not_believed_either(monkeypatch, caplog):
+    steps, graphs = Steps(monkeypatch), CudaGraphs()
+    steps.given.fill_(torch.nan)
+    monkeypatch.setattr(torch.cuda.CUDAGraph, "replay", lambda self: None)
+    for _ in range(3):
+        graphs.run("shape", steps.step)
+    assert len(graphs) == 0 and "a replay gave something else" in caplog.text
+
+
 def test_a_card_without_room_for_a_graph_goes_on_without(monkeypatch, caplog):
     steps, graphs = Steps(monkeypatch), CudaGraphs()
 
