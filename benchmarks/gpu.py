@@ -19,6 +19,7 @@ from static_batches import random_llama, write_in_batches
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from recap.engines import Request, complete
+from recap.engines.device import do_without_cudnn_attention
 from recap.engines.roofline import Ceilings, Shape, clip_seconds, clips_per_s
 from recap.engines.transformers_engine import TransformersEngine
 from recap.timing import Timing
@@ -29,6 +30,7 @@ NEVER = frozenset({-1})
 def main() -> None:
     arguments = parse()
     say = (lambda *_: None) if arguments.json else print
+    do_without_cudnn_attention()
     dtype = getattr(torch, arguments.dtype)
     machine = Ceilings(matrix_ceiling(arguments, dtype), copy_ceiling(arguments))
     say(f"{machine.flops_per_s / 1e12:.1f} TFLOP/s in matrix products, {machine.bytes_per_s / 1e9:.0f} GB/s in copies")

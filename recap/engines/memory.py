@@ -54,12 +54,6 @@ def position_bytes(config: LlamaConfig, dtype: torch.dtype) -> int:
     return 2 * config.num_hidden_layers * config.num_key_value_heads * width * dtype.itemsize
 
 
-def keep_to_share(gpus: float) -> None:
-    """Let this process, which was granted `gpus`, take no more of a card's memory than that part of it."""
-    if 0 < gpus < 1:
-        torch.cuda.set_per_process_memory_fraction(gpus)
-
-
 def usable_bytes(device: torch.device, copies: int = 1) -> float:
     """What caches may take of the memory that is free on `device`; a card's is not shared, or by fixed shares."""
     if device.type == "cuda":

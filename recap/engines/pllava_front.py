@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from recap.engines.base import Completion, Engine, Request
+from recap.engines.device import keep_to_share, prepared
 from recap.engines.front import (
     PROMPT_MARK,
     count_windows,
@@ -21,7 +22,6 @@ from recap.engines.front import (
     prompt_texts,
     refused,
 )
-from recap.engines.memory import keep_to_share
 from recap.engines.preflight import missing_vllm
 from recap.engines.second import Retry
 from recap.engines.settings import EngineSettings, ModelSettings, PromptSettings
@@ -184,14 +184,7 @@ def _tokenised(model: Pllava, text: str) -> torch.Tensor:
 
 def _prepared(engine: EngineSettings) -> str:
     """The device, of which this process takes no more than its share."""
-    if not engine.gpus_per_actor:
-        torch.set_num_threads(engine.threads)
-        return "cpu"
-    if not torch.cuda.is_available():
-        raise ValueError(
-            f"engine.gpus_per_actor is {engine.gpus_per_actor}, but torch sees no GPU here: set it to 0, or "
-            "install the torch build for this machine's GPU"
-        )
+    device = prepared("engine.gpus_per_actor", engine.gpus_per_actor, engine.threads)
     if engine.kind == "transformers":  # vLLM counts its share itself
         keep_to_share(engine.gpus_per_actor)
-    return "cuda"
+    return device

@@ -110,15 +110,7 @@ def _weights(folder: Path) -> str:
 
 
 def _prepare(settings: TranslationSettings) -> None:
-    import torch
+    from recap.engines.device import keep_to_share, prepared
 
-    from recap.engines.memory import keep_to_share
-
-    if settings.gpus_per_actor and not torch.cuda.is_available():
-        raise ValueError(
-            f"translation.gpus_per_actor is {settings.gpus_per_actor}, but torch sees no GPU here: set it to 0, or "
-            "install the torch build for this machine's GPU"
-        )
-    if not settings.gpus_per_actor:
-        torch.set_num_threads(settings.threads)
+    prepared("translation.gpus_per_actor", settings.gpus_per_actor, settings.threads)
     keep_to_share(settings.gpus_per_actor)

@@ -9,6 +9,7 @@ import torch
 
 from recap.engines import EngineSettings, ModelSettings, PromptSettings, open_captioner, problems
 from recap.engines.pllava_front import CLIPS_TOGETHER, PllavaFront
+from recap.engines.second import Retry
 from recap.pllava import load_pllava
 from recap.pllava.visual import get_strategy
 from recap.records import FrameRequest, Frames
@@ -91,6 +92,37 @@ def test_what_a_card_must_hold_is_said_before(chip, model):
     assert "needs a GPU with about 5 GB, and the largest here gives it 4 GB" in problem
     placed = replace(model, device_map={"": 0, "language_model": 1})
     assert problems(placed, PromptSettings(), replace(engine, gpus_per_actor=2), on_cluster=False) == []
+
+
+def test_prompts_for_vllm_wait_in_the_machines_own_memory(checkpoint, clips):
+    parts = load_pllava(checkpoint, device="cuda"), PromptSettings()
+    vllm, ours = (
+        PllavaFront(*parts, EngineSettings(kind), REQUEST, get_strategy("pllava")) for kind in ("vllm", "transformers")
+    )
+    for retry in (Retry(64, 1.0), Retry(64, 1.0, "What moves?")):
+        ((first,),), ((other,),) = (front.requests([("clip0", clips["clip0"])]) for front in (vllm, ours))
+        for waits, stays in ((first, other), (vllm.again(first, retry), ours.again(other, retry))):
+            assert (waits.embeddings.device.type, stays.embeddings.device.type) == ("cpu", "cuda")
+            assert torch.equal(waits.embeddings, stays.embeddings.cpu())
+
+
+@pytest.fixture
+def cudnn_attention():
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    yield
+    torch.backends.cuda.enable_cudnn_sdp(True)
+
+
+@pytest.mark.parametrize("gpus", (0, 1))
+def test_a_card_attends_without_cudnn(cudnn_attention, model, clips, gpus):
+    captions(model, dict([*clips.items()][:1]), replace(ENGINE, gpus_per_actor=gpus))
+    assert torch.backends.cuda.cudnn_sdp_enabled() == (not gpus)
+
+
+@pytest.mark.parametrize("gpus", (0, 1))
+def test_so_does_a_translator(cudnn_attention, model, gpus):
+    open_translator(TranslationSettings(("zh",), "llm", gpus_per_actor=gpus), model, "plain").close()
+    assert torch.backends.cuda.cudnn_sdp_enabled() == (not gpus)
 
 
 @pytest.mark.parametrize("share", (1, 0.5))
