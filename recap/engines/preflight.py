@@ -100,6 +100,8 @@ def _gpu_problem(model: ModelSettings, engine: EngineSettings) -> str | None:
     if needed <= room:
         return None
     has = f"the largest here gives it {room / 1e9:.0f} GB" if memory else "this machine has none"
+    if memory and engine.kind == "vllm":
+        has += f" (vLLM takes {VLLM_SHARE:.0%}); engine.quantization: fp8 halves it, more engine.gpus_per_actor part it"
     return (
         f"engine.gpus_per_actor {engine.gpus_per_actor:g}: {model.checkpoint} needs a GPU with about "
         f"{needed / 1e9:.0f} GB, and {has}; run on such a machine, or set ray.address to a cluster that has them"
