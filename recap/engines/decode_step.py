@@ -47,18 +47,23 @@ def _attended(
     keys, values = layer.update(turn(key)[:, :, None], value[:, :, None])
     grouped = turn(query).unflatten(1, (keys.shape[1], -1))
     attended = scaled_dot_product_attention(
-        _even(grouped), keys, values, attn_mask=mask[:, None, None], scale=attention.scaling
+        _filled(grouped), keys, values, attn_mask=mask[:, None, None], scale=attention.scaling
     )
     return attention.o_proj(attended[:, :, : grouped.shape[2]].flatten(1))
 
 
-def _even(grouped: Tensor) -> Tensor:
-    """With a head of zeros where, on a CPU, their number is odd.
+def heads_together(count: int, device: torch.device) -> int:
+    """How many query heads a step attends with to the same keys where there are `count`: on a CPU an even number.
 
-    Threads' buffers would then be aligned differently, and last bits depend on which of them takes a row.
+    Buffers of its threads would else be aligned differently, and last bits depend on which of them takes a row.
     """
-    is_odd = grouped.shape[2] % 2 and grouped.device.type == "cpu" and torch.get_num_threads() > 1
-    return pad(grouped, (0, 0, 0, 1)) if is_odd else grouped
+    return count + count % 2 if device.type == "cpu" and torch.get_num_threads() > 1 else count
+
+
+def _filled(grouped: Tensor) -> Tensor:
+    """With a head of zeros where there is to be one more."""
+    lacking = heads_together(grouped.shape[2], grouped.device) - grouped.shape[2]
+    return pad(grouped, (0, 0, 0, lacking)) if lacking else grouped
 
 
 def _rotation(llama: LlamaModel, inputs: Tensor, positions: Tensor) -> Callable[[Tensor], Tensor]:

@@ -15,14 +15,15 @@ from transformers import PreTrainedModel
 
 from recap.engines.base import Completion, Request
 from recap.engines.cuda_graphs import CudaGraphs
-from recap.engines.decode_step import decode_step
+from recap.engines.decode_step import decode_step, heads_together
 from recap.engines.decoding import Decoding, Text
 from recap.engines.kv_cache import Decode, Prefill, SlotCache
 from recap.engines.memory import home, on_current_card
 
 CPU_ROWS_PER_THREAD = 4  # a matrix product over fewer rows takes another routine, whose last bits differ
-CPU_BOUND_STEP = 512  # positions that torch's attention takes at a time; fewer take another routine, too
-CUDA_ROWS, CUDA_BOUND_STEP = 8, 64  # few different shapes
+BOUND_STEP = 64  # positions; few different shapes
+CPU_BLOCK, CPU_FEW_HEADS = 512, 3  # positions that attention takes at a time; with more heads fewer are another routine
+CUDA_ROWS = 8  # few different shapes, here too
 
 
 class Slots:
@@ -137,7 +138,9 @@ def row_multiple(model: PreTrainedModel) -> int:
 
 def bound_step(model: PreTrainedModel) -> int:
     """Of how many positions every step should have a multiple."""
-    return CPU_BOUND_STEP if home(model).type == "cpu" else CUDA_BOUND_STEP
+    config, device = model.config, home(model)
+    heads = heads_together(config.num_attention_heads // config.num_key_value_heads, device)
+    return CPU_BLOCK if device.type == "cpu" and heads > CPU_FEW_HEADS else BOUND_STEP
 
 
 def round_up(number: int, multiple: int) -> int:
