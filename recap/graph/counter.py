@@ -48,6 +48,7 @@ class Counter:
     def report(self, actor: str, worker: str, warned: Warnings, spent: Spent | None = None) -> None:
         """`worker` is a process of the `actor`: the one before it is dead."""
         self.warnings[worker] = warned
+        self.living.pop(actor, None)
         if spent is not None:
             self.books[worker] = spent
             self.living[actor] = worker, time.monotonic()

@@ -101,7 +101,7 @@ class _Translate:
         (block,) = batch["clips"].to_pylist()
         is_closed = ray.get(self.counter.is_closed.remote())
         done = 0 if is_closed else stage.translate(pickle.loads(block))
-        self.reporter.report()
+        ray.get(self.reporter.report())  # before the last block is told of, and with it the end
         return pa.table({"done": [done]})
 
     def _leave(self) -> NoReturn:

@@ -20,15 +20,17 @@ class Warned:
 Warnings = Mapping[str, Warned]  # by their wording before anything is filled in
 
 
-class Telling(logging.Handler):
-    """Gathers what recap warns of in this process."""
+class Telling(logging.StreamHandler):
+    """Gathers what recap warns of in this process, which goes to its stderr as it would without this handler."""
 
     def __init__(self) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__()
+        self.setLevel(logging.WARNING)
         self._warned: dict[str, Warned] = {}
         logging.getLogger("recap").addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
+        super().emit(record)
         why = f": {record.exc_info[1]!r}" if record.exc_info else ""
         self._warned = together([self._warned, {record.msg: Warned(record.getMessage() + why)}])
 

@@ -24,16 +24,18 @@ def test_a_block_that_a_worker_does_twice_counts_once(counting):
 
 
 def test_who_lives_has_waited_until_the_last_block_was_over(counting, monkeypatch):
-    now = iter((10.0, 20.0, 30.0, 50.0, 60.0))
+    now = iter((5.0, 10.0, 20.0, 30.0, 50.0, 60.0))
     monkeypatch.setattr(counter.time, "monotonic", lambda: next(now))
     busy = Spent("decode", 1, 9.0, {"decoding": 9.0}, {}, {})
+    counting.report("idle", "dies, and nothing is left for the next", {}, busy)
+    counting.report("idle", "has no books yet", {})
     counting.report("actor", "dies", {}, busy)
     counting.report("actor", "takes its place", {}, busy)
     counting.report("other", "captions", {}, Spent("caption", 1, 9.0, {"vision": 8.0}, {}, {}))
     counting.is_over(["a"], ["a"])
     counting.report("third", "reports later", {}, busy)
-    dead, living, captions, late = counting.spents()
-    assert (dead.alive_s, late.alive_s) == (9.0, 9.0)
+    replaced, dead, living, captions, late = counting.spents()
+    assert (replaced.alive_s, dead.alive_s, late.alive_s) == (9.0, 9.0, 9.0)
     assert (living.alive_s, living.seconds) == (39.0, {"decoding": 9.0, "waiting_for_engine": 30.0})
     assert (captions.alive_s, captions.seconds) == (29.0, {"vision": 8.0, "waiting_for_frames": 20.0})
 

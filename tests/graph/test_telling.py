@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import logging
 
 import pytest
@@ -16,7 +17,9 @@ def telling():
     logging.getLogger("recap").removeHandler(found)
 
 
-def test_warnings_are_gathered_by_their_wording(telling):
+def test_warnings_are_gathered_by_their_wording_and_written_one_by_one(telling):
+    written = io.StringIO()
+    telling.setStream(written)
     log.info("nothing %s", "much")
     for name in ("a", "b"):
         log.warning("%s is bad", name)
@@ -25,6 +28,7 @@ def test_warnings_are_gathered_by_their_wording(telling):
     except ValueError as error:
         log.error("it failed", exc_info=error)
     assert telling.warned == {"%s is bad": Warned("a is bad", 2), "it failed": Warned("it failed: ValueError('why')")}
+    assert written.getvalue().startswith("a is bad\nb is bad\nit failed\nTraceback")
 
 
 def test_each_wording_is_told_once_and_counted_at_the_end(caplog):
