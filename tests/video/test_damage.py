@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from recap.video import DecodeSettings, frame_indices
-from recap.video.probe import Probe
+from recap.video.probe import Probe, probe
 from recap.video.timeline import Timeline
 from recap.video.truncation import missing
 
@@ -143,6 +143,16 @@ def test_a_hole_in_an_avi_is_something_that_is_missing(refusal, clips, tmp_path)
     data[len(data) // 4 : len(data) // 2] = bytes(len(data) // 2 - len(data) // 4)
     (tmp_path / "clip.avi").write_bytes(data)
     assert refusal(tmp_path / "clip.avi").kind == "truncated"
+
+
+def test_an_avi_without_an_index_has_the_frames_that_it_says(refusal, tmp_path):
+    path = encode(tmp_path / "clip.avi", 40, codec="mjpeg", pix_fmt="yuvj420p")
+    data = bytearray(path.read_bytes())
+    for name, frames in (("whole", data[: data.rindex(b"idx1")]), ("half", data[: len(data) // 2])):
+        struct.pack_into("<I", frames, 4, len(frames) - 8)
+        (tmp_path / name).write_bytes(frames)
+    assert probe(str(tmp_path / "whole")).frames == 40
+    assert refusal(tmp_path / "half").kind == "truncated"
 
 
 @pytest.mark.parametrize(
