@@ -60,7 +60,7 @@ class Typed(Generic[T]):
         return f"{where}{'.'.join(path)}: {item['msg']}, not {item['input']!r}"
 
     def _nearest(self, path: Sequence[str]) -> str:
-        path = [part for part in path if not part.isdigit()]
+        path = [*(part for part in path[:-1] if not part.isdigit()), path[-1]]
         names = self.setting_names()
         known = {name.rsplit(".", 1)[-1]: name for name in reversed(names)}
         siblings = [name for name in names if name.rpartition(".")[0] == ".".join(path[:-1])]

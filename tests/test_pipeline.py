@@ -41,6 +41,7 @@ def test_overrides_and_environment(tmp_path, monkeypatch):
     ("text", "message"),
     [
         ("frames:\n  cuont: 8\n", r"line 8: there is no setting frames\.cuont; did you mean frames\.count\?"),
+        ("'0':\n  count: 8\n", r"line 7: there is no setting 0; there are corpus, "),
         ("frame:\n  count: 8\n", r"line 7: there is no setting frame; did you mean frames\?"),
         ("rows_per_shard: 8\n", r"line 7: .*did you mean output\.rows_per_shard\?"),
         ("frames:\n  view: round\n", r"line 8: frames\.view: .*'crop'"),
