@@ -183,7 +183,7 @@ def test_the_readme_opens_with_the_two_commands():
 
 
 def test_the_makefile_takes_its_variables_from_the_environment():
-    environment = os.environ | {"MINUTES": "5", "DEMO_OUT": "elsewhere"}
+    environment = os.environ | {"MINUTES": "5", "DEMO_OUT": "elsewhere", "MAKEFLAGS": ""}
     told = subprocess.run(["make", "-n", "soak", "demo"], cwd=HOME, env=environment, capture_output=True, text=True)
     assert "--minutes 5\n" in told.stdout and "output.path=elsewhere\n" in told.stdout
 
