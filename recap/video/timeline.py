@@ -136,11 +136,10 @@ class _Packets:
             self._add_picture(packet)
 
     def _stretch(self, packet: Packet, usual_s: float) -> None:
-        first = packet.pts if packet.dts is None else min(packet.pts, packet.dts)
-        start_s = float(first * packet.time_base)
-        length_s = float(packet.duration * packet.time_base) if packet.duration else usual_s
+        tick_s = float(packet.time_base)
+        start_s = tick_s * (packet.pts if packet.dts is None else min(packet.pts, packet.dts))
         self.start_s = start_s if self.start_s is None else min(start_s, self.start_s)
-        self.end_s = max(self.end_s, float(packet.pts * packet.time_base) + length_s)
+        self.end_s = max(self.end_s, tick_s * packet.pts + (tick_s * packet.duration if packet.duration else usual_s))
 
     def _add_picture(self, packet: Packet) -> None:
         self._pts.append(packet.pts)
