@@ -14,6 +14,7 @@ from recap.timing import Calibration, Spent, Timing
 
 ENGINE_PHASES = ("vision", "prefill", "decode_steps", "review")
 SHARE, MOST_S = 0.05, 30.0  # of the engine's own time so far
+FULL_S = 120.0  # where that is too short to fill an engine once
 LEAST_S = 2.0  # for clips that are at hand, in a run of which a share would be nothing
 STEADY = PROMPTS_PER_SLOT + 2  # clips a slot: to fill it, to measure in, and to run out of
 Mark = tuple[float, float]
@@ -59,9 +60,11 @@ class Calibrator:
         return max(least, min(STEADY * self.slots, _clips_in(spent, MOST_S)))
 
     def _affordable(self, spent: Spent) -> int:
-        share = _clips_in(spent, min(MOST_S, SHARE * _busy_s(spent)))
-        count = max(share, min(len(self._kept), _clips_in(spent, LEAST_S)))
-        return count if count >= self.slots else 0  # an engine that is never full shows nothing
+        share_s = SHARE * _busy_s(spent)
+        count = max(_clips_in(spent, min(MOST_S, share_s)), min(len(self._kept), _clips_in(spent, LEAST_S)))
+        if count >= self.slots:
+            return count
+        return self.slots if _clips_in(spent, min(FULL_S, share_s)) >= self.slots else 0  # half full it shows nothing
 
 
 def steady(start: Mark, marks: Sequence[Mark], slots: int) -> Calibration:

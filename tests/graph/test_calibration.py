@@ -80,6 +80,8 @@ def test_clips_again_and_again_show_the_pace_of_a_long_run(stepping):
         (20, 1.0, 0, CLIPS),  # a short run: what is at hand
         (8, 4.0, 0, SLOTS),  # as far as two seconds go
         (7, 4.0, 0, 0),  # which do not fill all slots
+        (200, 2000.0, 0, SLOTS),  # a slow engine: as many as fill it once
+        (200, 8000.0, 0, 0),  # in two minutes, at most
         (1, 600.0, 0, 0),
         (4, 400.0, 3, 3),  # what was asked for, whatever it takes
         (CLIPS, 1.0, CLIPS, 4 * SLOTS - 3 * SLOTS),  # and enough to fill all slots
