@@ -15,6 +15,7 @@ from recap.records import FILTERED, QUARANTINED, ClipError
 from recap.report.frames import ClipFrames
 from recap.report.page import write_page
 from recap.report.page.assembly import _part
+from recap.report.page.strips import LONGEST
 
 from .outputs import caption, row, translation, write_output
 from .pictures import filmed
@@ -139,6 +140,11 @@ def test_strips_are_bounded_and_keep_the_pictures_shape(tmp_path, filmed):
     assert (wide["width"], wide["height"], len(wide["times_s"])) == (16 * 96, 54, 16)
     assert (square["width"], square["height"], len(square["times_s"])) == (4 * 72, 72, 4)
     assert len(filmed) == 2 and all("--strips" in strip["missing"] for strip in rest)
+
+
+def test_a_clip_of_an_odd_shape_fits_a_jpeg(tmp_path, filmed):
+    (found,) = entries(paged(tmp_path, [row(0, (caption("a line"),), width=8192, height=8)]))
+    assert (found["strip"]["width"], found["strip"]["height"]) == (16 * LONGEST, 1)
 
 
 def test_a_clip_that_is_gone_says_so_and_a_broken_one_is_not_tried_again(tmp_path, monkeypatch):

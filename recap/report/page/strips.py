@@ -18,6 +18,7 @@ from recap.video.view import first_size
 
 MOST_FRAMES = 16
 AREA = 96 * 54  # pixels of a frame, whatever its shape
+LONGEST = 1024  # pixels of its longer side: no JPEG is wider than 65,500
 QUALITY = 72
 
 
@@ -65,7 +66,7 @@ def strip(frames: Frames) -> dict[str, Any]:
 
 
 def _request(row: Mapping[str, Any]) -> FrameRequest:
-    """As many frames as the model saw, of `AREA` pixels each."""
+    """As many frames as the model saw, of `AREA` pixels each, or fewer where they would be longer than `LONGEST`."""
     width, height = row["width"] or 16, row["height"] or 9
-    size = round(max(width, height) * (AREA / (width * height)) ** 0.5)
+    size = min(LONGEST, round(max(width, height) * (AREA / (width * height)) ** 0.5))
     return FrameRequest(min(MOST_FRAMES, len(row["frame_times_s"]) or MOST_FRAMES), size, "pad")
