@@ -70,7 +70,7 @@ class Progress:
         if time.monotonic() - self._last_line >= self.every_s or self._translated == self._to_translate:
             self._last_line = time.monotonic()
             line = f"translated {self._translated}/{self._to_translate} into {self._language}"
-            self.console.print(line, highlight=False)
+            self.console.print(line, highlight=False, soft_wrap=True)
 
     def _show(self) -> None:
         if self._bars is not None:
@@ -79,7 +79,7 @@ class Progress:
             self._bars.update(self._tasks[1], completed=self.done, note=note)
         elif time.monotonic() - self._last_line >= self.every_s or self.done == self.total:
             self._last_line = time.monotonic()
-            self.console.print(self._line(), highlight=False)
+            self.console.print(self._line(), highlight=False, soft_wrap=True)
 
     def _line(self) -> str:
         rate = self._rate()

@@ -31,6 +31,13 @@ def test_a_log_gets_a_line_now_and_then_and_one_at_the_end():
     assert len(drive(Progress(console(terminal=False), every_s=0)).splitlines()) == 5
 
 
+def test_a_line_in_a_log_is_never_folded():
+    progress = Progress(Console(file=io.StringIO(), width=80), every_s=0)
+    progress.start(123_456_789, {})
+    progress.set_decoded(123_456_000)
+    assert progress.console.file.getvalue().splitlines()[1].endswith("0.00 clips/s, no estimate yet")
+
+
 def test_a_terminal_gets_bars():
     shown = drive(Progress(console(terminal=True)))
     assert "decode" in shown and "3/3" in shown and "1 quarantined" in shown
