@@ -235,7 +235,7 @@ def plan(pipeline: Path, overrides: tuple[str, ...], limit: int | None, probe: i
 @main.command()
 @_on_output
 @click.option("--rows", type=click.IntRange(min=1), help="How many records to show; 10, or the 1000 worst on a page.")
-@click.option("--sheet", type=click.Path(path_type=Path), help="Draw frames and captions into this PNG instead.")
+@click.option("--sheet", metavar="FILE.png", help="Draw frames and captions into this PNG instead.")
 @click.option(
     "--page",
     is_flag=False,
@@ -246,7 +246,7 @@ def plan(pipeline: Path, overrides: tuple[str, ...], limit: int | None, probe: i
 @click.option(
     "--strips", type=click.IntRange(min=0), default=200, show_default=True, help="Rows with frames on a page."
 )
-def view(output: Location, rows: int | None, sheet: Path | None, page: str | None, strips: int) -> None:
+def view(output: Location, rows: int | None, sheet: str | None, page: str | None, strips: int) -> None:
     """Show the first captions of OUTPUT and, without --rows, write the page to look through all of them."""
     from rich.console import Console
 
@@ -254,8 +254,10 @@ def view(output: Location, rows: int | None, sheet: Path | None, page: str | Non
     from recap.report.sheet import write_sheet
     from recap.report.view import print_captions
 
+    if sheet and page is not None:
+        raise click.UsageError("say either --sheet or --page")
     if sheet:
-        click.echo(write_sheet(output, jobs.root_of(output), sheet, rows or 10))
+        click.echo(write_sheet(output, jobs.root_of(output), location(sheet), rows or 10))
         return
     if page is None:
         print_captions(output, rows or 10, Console())

@@ -53,6 +53,24 @@ def deliverable():
 
 
 @pytest.fixture
+def make_truncated(home):
+    """Writes a clip that breaks off in its middle."""
+    import av
+
+    def make(path: Path) -> None:
+        with av.open(str(home / "pipelines/demo/clips/cockatoo.mp4")) as source, av.open(str(path), "w") as target:
+            stream = target.add_stream_from_template(source.streams.video[0])
+            for packet in source.demux(video=0):
+                if packet.dts is not None:
+                    packet.stream = stream
+                    target.mux(packet)
+        data = path.read_bytes()
+        path.write_bytes(data[: len(data) // 2])
+
+    return make
+
+
+@pytest.fixture
 def make_frames():
     """Frames of four coloured squares: a random tower sees plain noise as all the same."""
     from recap.records import Frames

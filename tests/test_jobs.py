@@ -361,24 +361,11 @@ def test_a_missing_file_is_one_quarantined_row(rehearsal, corpus, tmp_path):
     assert (row["error_stage"], row["error_kind"], row["score"]) == ("probe", "missing", 2)
 
 
-def test_a_truncated_clip_is_captioned_when_the_settings_say_so(rehearsal, corpus, tmp_path, home):
-    make_truncated(corpus / "cut.mkv", home)
+def test_a_truncated_clip_is_captioned_when_the_settings_say_so(rehearsal, corpus, tmp_path, make_truncated):
+    make_truncated(corpus / "cut.mkv")
     assert run(rehearsal()).quarantined == 1
     assert run(rehearsal("decode.truncated=caption")).quarantined == 0
     assert "truncated" in records(tmp_path / "out")["cut.mkv"]["flags"]
-
-
-def make_truncated(path, home):
-    import av
-
-    with av.open(str(home / "pipelines/demo/clips/cockatoo.mp4")) as source, av.open(str(path), "w") as target:
-        stream = target.add_stream_from_template(source.streams.video[0])
-        for packet in source.demux(video=0):
-            if packet.dts is not None:
-                packet.stream = stream
-                target.mux(packet)
-    data = path.read_bytes()
-    path.write_bytes(data[: len(data) // 2])
 
 
 @pytest.mark.parametrize(

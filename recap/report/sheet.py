@@ -6,7 +6,6 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,19 +15,23 @@ from recap.ledger import read_manifest
 from recap.records import CAPTIONED, ClipError, FrameRequest
 from recap.report.frames import ClipFrames
 from recap.report.rows import read_rows
-from recap.storage import Location
+from recap.storage import Location, written
+from recap.video import DecodeSettings
 
 FRAMES, THUMB, GAP, TEXT_WIDTH, FONT_SIZE = 6, 96, 6, 360, 15
 COLUMNS = ["uri", "start_s", "end_s", "status", "caption"]
 LETTERS_A_LINE = 46
 
 
-def write_sheet(output: Location, root: Location, file: Path, rows: int) -> Path:
+def write_sheet(output: Location, root: Location, file: Location, rows: int) -> Location:
     """Draw the first `rows` captioned clips of `output`, whose files lie below `root`, into `file`.
 
     A clip that can no longer be read has no pictures. ValueError where no run has finished or nothing is
-    captioned.
+    captioned, and for a file of no known kind.
     """
+    kind = Image.registered_extensions().get(file.suffix.lower())
+    if kind is None:
+        raise ValueError(f"{file}: no picture has such a name; let it end in .png")
     records = (row for row in read_rows(output, read_manifest(output), COLUMNS) if row["status"] == CAPTIONED)
     strips = [_strip(row, pictures) for row, pictures in _shown(islice(records, rows), root)]
     if not strips:
@@ -36,14 +39,14 @@ def write_sheet(output: Location, root: Location, file: Path, rows: int) -> Path
     sheet = Image.new("RGB", (strips[0].width, sum(strip.height for strip in strips)), "white")
     for place, strip in enumerate(strips):
         sheet.paste(strip, (0, place * strip.height))
-    file.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(file)
+    with written(file) as path:
+        sheet.save(path, kind)
     return file
 
 
 def _shown(rows: Iterator[Mapping[str, Any]], root: Location) -> Iterator[tuple[Mapping[str, Any], np.ndarray]]:
     request = FrameRequest(FRAMES, THUMB, "pad")
-    with closing(ClipFrames(root)) as frames:
+    with closing(ClipFrames(root, DecodeSettings(truncated="caption"))) as frames:
         for row in rows:
             try:
                 yield row, frames.of(row, request).pixels

@@ -8,7 +8,9 @@ from PIL import Image
 from recap import jobs
 from recap.cli import main
 from recap.pipeline import load_pipeline
-from recap.report.sheet import FRAMES, GAP, THUMB
+from recap.report.sheet import FRAMES, GAP, THUMB, write_sheet
+
+from .outputs import caption, row, write_output
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +32,23 @@ def test_frames_stand_beside_what_was_said(output, tmp_path):
     pictures, words = np.split(sheet[: THUMB + 2 * GAP], [FRAMES * (THUMB + GAP)], axis=1)
     red = (pictures[..., 0] > 150) & (pictures[..., 1] < 80)
     assert red.any() and (words.min(axis=-1) < 60).any()
+
+
+def test_a_file_that_breaks_off_shows_what_it_has(tmp_path, make_truncated):
+    make_truncated(tmp_path / "cut.mkv")
+    output = write_output(tmp_path / "out", [row(0, (caption("A bird."),), uri="cut.mkv")])
+    sheet = np.asarray(Image.open(write_sheet(output, tmp_path, tmp_path / "sheet.png", 1)))
+    assert len(np.unique(sheet[:, : FRAMES * (THUMB + GAP)])) > 99
+
+
+def test_a_name_of_no_picture_is_refused_before_anything_is_decoded(tmp_path):
+    with pytest.raises(ValueError, match=r"sheet: no picture has such a name; let it end in \.png"):
+        write_sheet(tmp_path, tmp_path, tmp_path / "sheet", 1)
+
+
+def test_a_sheet_is_no_page(tmp_path):
+    result = CliRunner().invoke(main, ["view", str(tmp_path), "--sheet", "sheet.png", "--page", "page.html"])
+    assert result.exit_code == 2 and "either --sheet or --page" in result.output
 
 
 def test_an_output_without_a_run(tmp_path):

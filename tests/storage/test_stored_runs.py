@@ -75,13 +75,16 @@ def test_a_stored_corpus_gives_the_shards_of_a_local_one(pipeline, bucket, whole
     assert not [name for name in objects(bucket / "out/shards") if not name.startswith(whole["generation"])]
 
 
-def test_page_and_captions_of_a_store_are_written_to_it(pipeline, bucket):
+def test_page_sheet_and_captions_of_a_store_are_written_to_it(pipeline, bucket):
     run(pipeline())
     output = str(bucket / "out")
     page = CliRunner().invoke(main, ["view", output, "--page"])
     assert page.exit_code == 0 and page.stdout.splitlines()[-1] == f"{output}/report/index.html", page.output
     written = (bucket / "out/report/index.html").read_text()
     assert written.count('"jpeg":') == 6 and written.endswith("</html>\n")
+    sheet = CliRunner().invoke(main, ["view", output, "--sheet", str(bucket / "sheet.png")])
+    assert sheet.exit_code == 0, sheet.output
+    assert (bucket / "sheet.png").read_bytes().startswith(b"\x89PNG")
     exported = CliRunner().invoke(main, ["export", output, str(bucket / "captions.csv")])
     assert exported.exit_code == 0, exported.output
     assert len((bucket / "captions.csv").read_text().splitlines()) == 1 + 6
