@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from recap import __version__
+from recap.report.printable import PrintableFormatter, printable
 from recap.storage import Location, location
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except ValueError as error:
-            raise click.UsageError(str(error)) from error
+            raise click.UsageError(printable(str(error))) from error
         except OSError as error:
             if error.filename is None:
                 raise
@@ -73,7 +74,8 @@ def main() -> None:
     """Re-caption video corpora in bulk with PLLaVA."""
     to_stderr = logging.StreamHandler()
     to_stderr.setLevel(logging.WARNING)
-    logging.basicConfig(format="%(levelname)s %(message)s", handlers=[to_stderr])
+    to_stderr.setFormatter(PrintableFormatter("%(levelname)s %(message)s"))
+    logging.basicConfig(handlers=[to_stderr])
 
 
 @main.command()

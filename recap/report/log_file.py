@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from recap.report.printable import PrintableFormatter
 from recap.storage import Location, is_store, read_bytes, write_atomically
 
 
@@ -38,7 +39,7 @@ def _before(path: Location) -> bytes:
 def _appending(path: Path) -> Iterator[None]:
     logger = logging.getLogger("recap")
     handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(message)s"))
     handler.handleError = lambda record: None  # a full disk is for the run to report, once
     level = logger.level
     logger.setLevel(logging.INFO)

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from recap.ledger import read_manifest
+from recap.report.printable import printable
 from recap.report.rows import read_rows
 from recap.storage import Location
 
@@ -26,7 +27,7 @@ def print_captions(output: Location, rows: int, console: Console) -> None:
     columns = (Column(name, overflow="fold") for name in ("clip", "caption"))  # Chinese has no spaces to break at
     table = Table(*columns, box=None, pad_edge=False)
     for record in islice(read_rows(output, manifest, COLUMNS), rows):
-        table.add_row(escape(record["uri"]), "\n".join(_lines(record)))
+        table.add_row(_shown(record["uri"]), "\n".join(_lines(record)))
     console.print(table, highlight=False)
     where = f"{output}/shards/{manifest['generation']}"
     console.print(f"{where} holds them all", markup=False, highlight=False, soft_wrap=True)
@@ -34,7 +35,11 @@ def print_captions(output: Location, rows: int, console: Console) -> None:
 
 def _lines(record: Mapping[str, Any]) -> Iterator[str]:
     """The primary caption or why there is none, then its translations."""
-    yield escape(record["caption"] or f"({record['status']}: {record['error_message']})")
+    yield _shown(record["caption"] or f"({record['status']}: {record['error_message']})")
     for caption in record["captions"]:
         if caption["source_sha"] and caption["prompt"] == record["captions"][0]["prompt"]:
-            yield f"[dim]{escape(caption['text'])}[/dim]"
+            yield f"[dim]{_shown(caption['text'])}[/dim]"
+
+
+def _shown(text: str) -> str:
+    return escape(printable(text))

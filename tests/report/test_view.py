@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from recap.records import QUARANTINED
+from recap.report.log_file import log_file
 from recap.report.view import print_captions
 
 from .outputs import caption, row, translation, write_output
@@ -26,6 +28,17 @@ def test_translations_stand_below_their_caption(tmp_path):
     _, first, second, *rest = shown(tmp_path, row(0, (*said, *others)))
     assert first.split(None, 1)[1].strip() == "A [bold]cat[/bold]." and second.strip() == "一只猫。"
     assert not any("Cat." in line for line in rest)
+
+
+def test_what_a_file_says_moves_no_cursor(tmp_path):
+    lines = shown(tmp_path, row(0, (caption("A \x1b[2Jcat\x9b1m."),), uri="\x1b]0;a\x07.mp4"))
+    assert r"\x1b]0;a\x07.mp4  A \x1b[2Jcat\x9b1m." in lines[1]
+
+
+def test_what_is_logged_of_a_file_moves_no_cursor(tmp_path):
+    with log_file(tmp_path / "run.log"):
+        logging.getLogger("recap").warning("%s: strike 1", "\x1b[2J.mp4")
+    assert (tmp_path / "run.log").read_text().endswith(" WARNING \\x1b[2J.mp4: strike 1\n")
 
 
 def test_an_outputs_path_is_printed_as_it_is(tmp_path):
