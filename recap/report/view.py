@@ -15,7 +15,7 @@ from recap.report.printable import printable
 from recap.report.rows import read_rows
 from recap.storage import Location
 
-COLUMNS = ["uri", "caption", "captions", "status", "error_message"]
+COLUMNS = ["uri", "start_s", "end_s", "caption", "captions", "status", "error_message"]
 
 
 def print_captions(output: Location, rows: int, console: Console) -> None:
@@ -27,10 +27,17 @@ def print_captions(output: Location, rows: int, console: Console) -> None:
     columns = (Column(name, overflow="fold") for name in ("clip", "caption"))  # Chinese has no spaces to break at
     table = Table(*columns, box=None, pad_edge=False)
     for record in islice(read_rows(output, manifest, COLUMNS), rows):
-        table.add_row(_shown(record["uri"]), "\n".join(_lines(record)))
+        table.add_row(_shown(_clip(record)), "\n".join(_lines(record)))
     console.print(table, highlight=False)
     where = f"{output}/shards/{manifest['generation']}"
     console.print(f"{where} holds them all", markup=False, highlight=False, soft_wrap=True)
+
+
+def _clip(record: Mapping[str, Any]) -> str:
+    start, end = record["start_s"], record["end_s"]
+    if start is None and end is None:
+        return record["uri"]
+    return f"{record['uri']}, {start or 0:.10g} s to {'its end' if end is None else f'{end:.10g} s'}"
 
 
 def _lines(record: Mapping[str, Any]) -> Iterator[str]:

@@ -54,6 +54,15 @@ def test_wide_signs_keep_the_columns(tmp_path):
     assert len(starts) == 1 and all(cell_len(line) <= 60 for line in lines[:-1])
 
 
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "named"),
+    [(None, 2.5, "a.mp4, 0 s to 2.5 s"), (36612.345, None, "a.mp4, 36612.345 s to its end"), (None, None, "a.mp4")],
+)
+def test_spans_of_a_file_are_told_apart(tmp_path, start_s, end_s, named):
+    _, line, *_ = shown(tmp_path, row(0, (caption("Cat."),), uri="a.mp4", start_s=start_s, end_s=end_s))
+    assert line.startswith(f"{named}  Cat.")
+
+
 def test_a_clip_without_a_caption_says_why(tmp_path):
     gone = {"status": QUARANTINED, "error_stage": "probe", "error_kind": "missing", "error_message": "no file"}
     assert any("(quarantined: no file)" in line for line in shown(tmp_path, row(0, **gone)))
