@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -213,6 +214,16 @@ def test_the_account_is_at_the_top(page):
         "bound by engine",
     ):
         assert words in account, words
+
+
+def test_a_run_that_only_translated_has_no_pace(opened, tmp_path, monkeypatch):
+    filmed(monkeypatch)
+    output = write_output(tmp_path / "out", rows())
+    report = output / "report/report.json"
+    told = json.loads(report.read_text())
+    report.write_text(json.dumps(told | {"speed": told["speed"] | {"pools": {}, "ceiling": None}}))
+    account = opened(write_page(output, tmp_path, output / "index.html", rows=9, strips=0)).inner_text("#account")
+    assert "4.5 translating" in account and "clips/s" not in account and "tokens/s" not in account
 
 
 def test_what_a_file_or_a_model_says_does_not_run(opened, tmp_path, monkeypatch):

@@ -80,7 +80,8 @@ function speed() {
   const heading = make("h2", "", "Speed of the last run");
   if (!found) return make("section", "panel", heading, make("p", "quiet", "It captioned nothing, or left no report."));
   const ceiling = found.ceiling;
-  const rates = [["clips/s", rounded(found.clips_per_s)]];
+  const captioned = Object.keys(found.pools).length > 0;
+  const rates = captioned ? [["clips/s", rounded(found.clips_per_s)]] : [];
   if (ceiling) rates.push(["ceiling", rounded(ceiling.clips_per_s)], ["reached", percent(ceiling.share)]);
   const phases = PHASES.filter((name) => found[`${name}_s`])
     .map((name) => `${rounded(found[`${name}_s`], 1)} ${name}`);
@@ -89,7 +90,7 @@ function speed() {
     `${rounded(found.clips_per_gpu_hour_provisioned, 0)} provisioned`]);
   const tokens = `${rounded(found.prompt_tokens_per_s, 0)} prompt and ${rounded(found.output_tokens_per_s, 0)} output tokens/s`;
   const bound = ceiling ? `; bound by ${ceiling.bound_by}` : "";
-  return make("section", "panel", heading, figures(rates), make("p", "legend", tokens + bound),
+  return make("section", "panel", heading, figures(rates), captioned ? make("p", "legend", tokens + bound) : null,
     make("div", "pools", ...Object.entries(found.pools).map(([name, each]) => pool(name, each))));
 }
 
