@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -145,6 +146,12 @@ def test_strips_are_bounded_and_keep_the_pictures_shape(tmp_path, filmed):
 def test_a_clip_of_an_odd_shape_fits_a_jpeg(tmp_path, filmed):
     (found,) = entries(paged(tmp_path, [row(0, (caption("a line"),), width=8192, height=8)]))
     assert (found["strip"]["width"], found["strip"]["height"]) == (16 * LONGEST, 1)
+
+
+def test_the_folder_that_one_is_in_is_named(tmp_path, filmed, monkeypatch):
+    monkeypatch.chdir(write_output(tmp_path / "out", []))
+    page = write_page(Path(), tmp_path, Path("index.html"), rows=1, strips=1).read_text()
+    assert "<title>out: recap</title>" in page and json.loads(Parsed(page).data)["output"] == str(tmp_path / "out")
 
 
 def test_a_clip_that_is_gone_says_so_and_a_broken_one_is_not_tried_again(tmp_path, monkeypatch):

@@ -33,8 +33,9 @@ def write_page(
     chosen = worst_first(read_rows(output, manifest), rows)
     with closing(Strips(root, strips)) as drawn:
         entries = list(_entries(chosen, drawn, on_row))
-    data = _account(output, manifest) | {"entries": entries}
-    write_atomically(file, assemble(f"{output.name}: recap", data).encode())
+    named = output if output.name else output.resolve()  # `.` says nothing to who reads it elsewhere
+    data = _account(output, manifest) | {"output": str(named), "entries": entries}
+    write_atomically(file, assemble(f"{named.name or named}: recap", data).encode())
     return file
 
 
@@ -50,7 +51,6 @@ def _account(output: Location, manifest: Mapping[str, Any]) -> dict[str, Any]:
     is_current = report.get("generation") == manifest["generation"]
     named = ("generation", "caption_key", "review_key", "flags", "reasons")
     return {name: manifest[name] for name in named} | {
-        "output": str(output),
         "books": manifest["reconciliation"],
         "translated": {language: each["clips"] for language, each in manifest.get("translations", {}).items()},
         "seconds": report.get("seconds") if is_current else None,
