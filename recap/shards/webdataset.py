@@ -62,9 +62,10 @@ def _texts(captions: list[dict[str, Any]]) -> Iterator[tuple[str, bytes]]:
 
 
 def _video(path: Location) -> Iterator[tuple[str, bytes]]:
-    """The clip's file; a clip whose file is gone by now keeps its caption."""
+    """The clip's file under its extension, or `video`; a clip whose file is gone by now keeps its caption."""
+    extension = path.suffix[1:].lower()
     try:
-        yield path.suffix[1:].lower() or "video", read_bytes(path)
+        yield "video" if extension in ("", "txt", "json") else extension, read_bytes(path)
     except OSError as error:
         log.warning("%s is not in its shard: %s", path.name, error.strerror)
 

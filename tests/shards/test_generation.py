@@ -13,6 +13,7 @@ import webdataset
 from recap.ledger.schema import fragment_table
 from recap.records import CAPTIONED, QUARANTINED, Caption, Clip, Record
 from recap.shards import OutputSettings, cutting, delete_other_generations, write_generation
+from recap.shards.webdataset import write_webdataset
 
 
 def records(count, bad=()):
@@ -103,6 +104,15 @@ def test_every_prompt_has_its_text_and_the_video_its_place(tmp_path):
         files = {member.name.split(".", 1)[1]: archive.extractfile(member).read() for member in archive}
         assert {(member.mtime, member.uid, member.uname) for member in archive} == {(0, 0, "")}
     assert files["txt"] == b"long" and files["short.txt"] == b"brief" and files["mp4"] == b"video bytes"
+
+
+@pytest.mark.parametrize("name", ["clip", "clip.txt", "clip.JSON"])
+def test_a_clip_takes_no_texts_place(tmp_path, name):
+    (tmp_path / name).write_bytes(b"video bytes")
+    record = Record(Clip("0" * 32, 0, name, "", "1"), CAPTIONED, "ck", "rk", (Caption("dense", "long"),))
+    write_webdataset(fragment_table([record]), tmp_path / "a.tar", tmp_path)
+    (sample,) = webdataset.WebDataset(str(tmp_path / "a.tar"), shardshuffle=False)
+    assert (sample["txt"], sample["video"]) == (b"long", b"video bytes") and json.loads(sample["json"])["uri"] == name
 
 
 class Died(BaseException):
