@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recap.ledger import Damaged
+from recap.ledger import Damaged, read_manifest
 from recap.storage import Location, source
 
 
@@ -19,7 +19,7 @@ def read_rows(
 ) -> Iterator[dict[str, Any]]:
     """`columns` (all: None) of every row, the captioned ones first; from the Parquet shards where there are any.
 
-    Raises Damaged for a shard that is missing or cannot be read.
+    Raises Damaged for a shard that is missing or cannot be read, ValueError where a run has replaced it meanwhile.
     """
     shards = manifest["shards"]
     kinds = {shard["kind"] for shard in shards}
@@ -35,6 +35,8 @@ def _whole(output: Location, path: Location, columns: Sequence[str] | None) -> I
     except (OSError, ValueError, pa.ArrowException, tarfile.TarError) as error:
         if isinstance(error, OSError) and error.errno and not isinstance(error, FileNotFoundError):
             raise  # a disk's or a store's, which says what is wrong
+        if isinstance(error, FileNotFoundError) and read_manifest(output)["generation"] not in path.parts:
+            raise ValueError(f"{output}: a run has put other shards in place meanwhile; run this again") from error
         what = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
         raise Damaged(
             f"{path} {what}; run the same pipeline again, which cuts it anew (`recap verify {output}` names all "

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from recap.ledger import read_manifest
 from recap.records import QUARANTINED
 from recap.report.log_file import log_file
+from recap.report.rows import read_rows
 from recap.report.view import print_captions
 
 from .outputs import caption, row, translation, write_output
@@ -75,3 +79,14 @@ def test_a_shard_that_is_missing_or_damaged_is_named(tmp_path, spoil):
     spoil(shard)
     with pytest.raises(ValueError, match=f"{shard} .*run the same pipeline again"):
         print_captions(tmp_path / "out", 1, Console(file=io.StringIO()))
+
+
+def test_shards_that_a_run_replaces_meanwhile_are_not_called_damaged(tmp_path):
+    shown(tmp_path, row(0, (caption("Cat."),)), row(1, status=QUARANTINED, error_message="no file"))
+    output = tmp_path / "out"
+    rows = read_rows(output, manifest := read_manifest(output))
+    next(rows)
+    shutil.rmtree(output / "shards")
+    (output / "manifest.json").write_text(json.dumps(manifest | {"generation": "def"}))
+    with pytest.raises(ValueError, match="other shards in place meanwhile; run this again"):
+        list(rows)
