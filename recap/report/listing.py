@@ -11,6 +11,11 @@ from rich.console import Console
 GAP, NARROWEST = 2, 20
 
 
+def pace(clips_per_s: float) -> str:
+    """Clips/s to a hundredth, and a slow pace in two digits."""
+    return f"{clips_per_s:.2g}" if 0 < clips_per_s < 0.1 else f"{clips_per_s:.2f}"
+
+
 def print_listing(rows: Iterable[tuple[str, Any]], console: Console) -> None:
     """One `label  value` a line. A value too wide is folded between words, never within a path."""
     listed = [(label, str(value)) for label, value in rows]

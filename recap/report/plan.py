@@ -11,7 +11,7 @@ from rich.filesize import decimal
 from rich.markup import escape
 
 from recap.records import CAPTIONED, QUARANTINED
-from recap.report.listing import print_listing
+from recap.report.listing import pace, print_listing
 
 if TYPE_CHECKING:
     from recap.forecast import Forecast
@@ -84,7 +84,7 @@ def _foreseen(forecast: Forecast) -> Iterator[tuple[str, str]]:
     machine = forecast.machine
     gpus = f", {machine.gpus:g} GPUs" if machine.gpus else ""
     yield "forecast for", f"{machine.cpus:g} CPUs{gpus}, after {forecast.probed} clips"
-    yield "  pace", f"{forecast.clips_per_s:.2f} clips/s, bound by {forecast.bound_by}"
+    yield "  pace", f"{pace(forecast.clips_per_s)} clips/s, bound by {forecast.bound_by}"
     yield "  time", f"{expected}, from {least} to {most}"
     if forecast.languages:
         yield "  without", f"translating into {', '.join(forecast.languages)}"

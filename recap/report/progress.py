@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bars
 
 from recap.records import CAPTIONED, QUARANTINED, STATUSES
+from recap.report.listing import pace
 
 
 class Progress:
@@ -74,7 +75,7 @@ class Progress:
 
     def _show(self) -> None:
         if self._bars is not None:
-            note = f"{self._rate():.2f} clips/s, {self.counts[QUARANTINED]} quarantined"
+            note = f"{pace(self._rate())} clips/s, {self.counts[QUARANTINED]} quarantined"
             self._bars.update(self._tasks[0], completed=max(self.decoded, self.done))
             self._bars.update(self._tasks[1], completed=self.done, note=note)
         elif time.monotonic() - self._last_line >= self.every_s or self.done == self.total:
@@ -86,7 +87,7 @@ class Progress:
         eta = f"{(self.total - self.done) / rate:.0f} s left" if rate else "no estimate yet"
         return (
             f"decoded {max(self.decoded, self.done)}/{self.total}, captioned {self.counts[CAPTIONED]}, "
-            f"quarantined {self.counts[QUARANTINED]}, {rate:.2f} clips/s, {eta}"
+            f"quarantined {self.counts[QUARANTINED]}, {pace(rate)} clips/s, {eta}"
         )
 
     def _rate(self) -> float:

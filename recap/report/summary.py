@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from recap.report.listing import print_listing
+from recap.report.listing import pace, print_listing
 
 if TYPE_CHECKING:
     from recap.jobs import Summary
@@ -27,9 +27,9 @@ def _speed(speed: SpeedAccount) -> Iterator[tuple[str, str]]:
             yield f"  {name}", f"{seconds:.1f}"
     if not speed.pools:
         return
-    yield "clips/s", f"{speed.clips_per_s:.2f}"
+    yield "clips/s", pace(speed.clips_per_s)
     if speed.ceiling:
-        yield "  ceiling", f"{speed.ceiling.clips_per_s:.2f}, bound by {speed.ceiling.bound_by}"
+        yield "  ceiling", f"{pace(speed.ceiling.clips_per_s)}, bound by {speed.ceiling.bound_by}"
         yield "  reached", f"{speed.ceiling.share:.0%}"
     yield "tokens/s", f"{speed.prompt_tokens_per_s:.0f} prompt, {speed.output_tokens_per_s:.0f} output"
     if speed.clips_per_gpu_hour_held and speed.clips_per_gpu_hour_provisioned:

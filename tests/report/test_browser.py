@@ -226,6 +226,15 @@ def test_a_run_that_only_translated_has_no_pace(opened, tmp_path, monkeypatch):
     assert "4.5 translating" in account and "clips/s" not in account and "tokens/s" not in account
 
 
+def test_a_slow_pace_is_no_standstill(opened, tmp_path):
+    output = write_output(tmp_path / "out", [])
+    report = output / "report/report.json"
+    told = json.loads(report.read_text())
+    report.write_text(json.dumps(told | {"speed": told["speed"] | {"clips_per_s": 0.00421}}))
+    page = opened(write_page(output, tmp_path, output / "index.html", rows=9, strips=0))
+    assert page.inner_text(".figures dt:text-is('clips/s') + dd") == "0.0042"
+
+
 def test_what_a_file_or_a_model_says_does_not_run(opened, tmp_path, monkeypatch):
     filmed(monkeypatch)
     extra = [pa.field(name, pa.string()) for name in ("note", EVIL, "__proto__")]

@@ -3,12 +3,13 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
 from recap.graph.sizing import Machine
 from recap.jobs import Summary
 from recap.planning import Plan
-from recap.report.listing import print_listing
+from recap.report.listing import pace, print_listing
 from recap.report.plan import print_plan
 from recap.report.speed import GraphBooks, Wall, speed_account
 from recap.report.status import print_status
@@ -78,3 +79,10 @@ def test_the_parts_of_a_run_stand_below_its_seconds_and_a_pace_where_there_is_on
         assert ["planning", "1.0"] in [line.split() for line in lines] and "finishing" in "".join(lines)
         assert len([line for line in lines if line.startswith("clips/s")]) == paced
         assert not [line for line in lines if "in this run" in line]
+
+
+@pytest.mark.parametrize(
+    ("clips_per_s", "shown"), [(0, "0.00"), (0.00421, "0.0042"), (0.099, "0.099"), (0.1, "0.10"), (11.094, "11.09")]
+)
+def test_a_slow_pace_is_no_standstill(clips_per_s, shown):
+    assert pace(clips_per_s) == shown

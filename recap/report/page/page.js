@@ -13,6 +13,7 @@ function make(tag, kind, ...inner) {
 
 const whole = (number) => number.toLocaleString("en");
 const rounded = (number, digits = 2) => number.toLocaleString("en", {maximumFractionDigits: digits});
+const pace = (number) => number < 0.1 ? number.toLocaleString("en", {maximumSignificantDigits: 2}) : rounded(number);
 const measured = (number, unit) => number === null ? "" : `${rounded(number, 3)} ${unit}`;
 const percent = (share) => `${Math.round(100 * share)} %`;
 const plain = (name) => name.replaceAll("_", " ");
@@ -81,8 +82,8 @@ function speed() {
   if (!found) return make("section", "panel", heading, make("p", "quiet", "It captioned nothing, or left no report."));
   const ceiling = found.ceiling;
   const captioned = Object.keys(found.pools).length > 0;
-  const rates = captioned ? [["clips/s", rounded(found.clips_per_s)]] : [];
-  if (ceiling) rates.push(["ceiling", rounded(ceiling.clips_per_s)], ["reached", percent(ceiling.share)]);
+  const rates = captioned ? [["clips/s", pace(found.clips_per_s)]] : [];
+  if (ceiling) rates.push(["ceiling", pace(ceiling.clips_per_s)], ["reached", percent(ceiling.share)]);
   const phases = PHASES.filter((name) => found[`${name}_s`])
     .map((name) => `${rounded(found[`${name}_s`], 1)} ${name}`);
   rates.push(["seconds", rounded(found.seconds, 1), phases.join(", ")]);
