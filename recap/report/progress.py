@@ -24,7 +24,7 @@ class Progress:
         self.total = self.decoded = 0
         self._to_translate, self._translated, self._language = 0, 0, ""
         self._started = self._last_line = time.monotonic()
-        self._bars = self._new_bars() if self.console.is_terminal else None
+        self._bars = self._new_bars() if self.console.is_interactive else None
 
     def __enter__(self) -> Progress:
         return self

@@ -43,6 +43,11 @@ def test_a_terminal_gets_bars():
     assert "decode" in shown and "3/3" in shown and "1 quarantined" in shown
 
 
+def test_a_terminal_that_moves_no_cursor_gets_lines():
+    dumb = Console(file=io.StringIO(), force_terminal=True, width=140, _environ={"TERM": "dumb"})
+    assert "decoded 3/3, captioned 2" in drive(Progress(dumb, every_s=0))
+
+
 def test_the_table_at_the_end_names_every_reason_and_place():
     shards = [{"kind": "parquet"}, {"kind": "parquet"}, {"kind": "quarantine"}]
     summary = Summary(
