@@ -45,7 +45,7 @@ def landmarks(tmp_path):
 def test_a_node_without_vllm_is_named_where_it_is_needed(landmarks, monkeypatch):
     monkeypatch.setattr("recap.engines.preflight.find_spec", lambda name: None)
     (problem,) = look(replace(landmarks, needs_vllm=True), "n1")
-    assert "node n1" in problem and "recap[vllm]" in problem
+    assert "node n1" in problem and "'.[vllm]'" in problem
     assert look(landmarks, "n1") == []
 
 
