@@ -130,8 +130,8 @@ def test_what_a_worker_died_of_is_quarantined_once_this_one_has_captioned_someth
         waiting = asyncio.create_task(stage.caption_beside([(clip(1), frames(1))], gate))
         await asyncio.sleep(0.1)
         assert not waiting.done() and not stage.timing.counts["clips"]
-        await stage.caption_beside([(clip(2), frames(2))], Gate(last=False, clips=9))
-        gate.last = True
+        gate.last = True  # whichever of the two calls is the last to end commits for both
+        await asyncio.wait_for(stage.caption_beside([(clip(2), frames(2))], gate), 20)
         return await asyncio.wait_for(waiting, 20)
 
     (receipt,) = asyncio.run(calls())
