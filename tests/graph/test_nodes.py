@@ -21,17 +21,22 @@ from recap.work import _graphs
 
 # Ray takes a node's word for its GPUs, and a rehearsal does not miss them.
 CLUSTER = """
-import subprocess, sys
+import os, subprocess, sys
 from ray.cluster_utils import Cluster
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "num_gpus": 1, "include_dashboard": False})
 cluster.add_node(num_cpus=2, num_gpus=1)
 cluster.wait_for_nodes()
 try:
-    done = subprocess.run([*sys.argv[1:], f"ray.address={cluster.address}"])
+    run = [*sys.argv[1:], f"ray.address={cluster.address}"]
+    stranger = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    refused = subprocess.run(run, env=stranger, capture_output=True, text=True)
+    assert refused.returncode == 2 and "RAY_AUTH_TOKEN" in refused.stderr, refused.stderr
+    done = subprocess.run(run)
 finally:
     cluster.shutdown()
 sys.exit(done.returncode)
 """
+TOKENS = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef0123456789abcdef"}
 
 
 @pytest.fixture
@@ -98,7 +103,7 @@ def test_a_node_that_misses_something_says_what(landmarks, change, message):
 
 @pytest.mark.ray
 @pytest.mark.timeout(240)
-def test_two_nodes_with_gpus_deliver_the_shards_of_one(tmp_path, home):
+def test_two_nodes_with_gpus_and_tokens_deliver_the_shards_of_one(tmp_path, home):
     recap_command = Path(sys.executable).with_name("recap")
     clips = home / "pipelines/demo/clips/shapes"
     pipeline = tmp_path / "p.yaml"
@@ -109,7 +114,9 @@ def test_two_nodes_with_gpus_deliver_the_shards_of_one(tmp_path, home):
     )
     run = [str(recap_command), "run", str(pipeline)]
     on_gpus = [f"output.path={tmp_path / 'two'}", "engine.gpus_per_actor=1", "translation.gpus_per_actor=0.5"]
-    two = subprocess.run([sys.executable, "-c", CLUSTER, *run, *on_gpus], capture_output=True, text=True)
+    two = subprocess.run(
+        [sys.executable, "-c", CLUSTER, *run, *on_gpus], env=os.environ | TOKENS, capture_output=True, text=True
+    )
     assert two.returncode == 0, two.stderr
     assert json.loads((tmp_path / "two/report/report.json").read_text())["speed"]["clips_per_gpu_hour_held"] > 0
     overrides = [f"output.path={tmp_path / 'one'}", "engine.actors=1", "decode.workers=1"]
@@ -117,37 +124,6 @@ def test_two_nodes_with_gpus_deliver_the_shards_of_one(tmp_path, home):
     one, two = (shards(tmp_path / name) for name in ("one", "two"))
     assert one == two and len(one) > 5
     assert not list((tmp_path / "two").glob(".token*"))
-
-
-TOKENS = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef0123456789abcdef"}
-GUARDED = """
-import os, subprocess, sys
-from ray.cluster_utils import Cluster
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
-try:
-    run = [*sys.argv[1:], f"ray.address={cluster.address}"]
-    stranger = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
-    refused = subprocess.run(run, env=stranger, capture_output=True, text=True)
-    assert refused.returncode == 2 and "RAY_AUTH_TOKEN" in refused.stderr, refused.stderr
-    subprocess.run(run, check=True)
-finally:
-    cluster.shutdown()
-"""
-
-
-@pytest.mark.ray
-@pytest.mark.timeout(240)
-def test_a_cluster_with_tokens_wants_one(tmp_path, home):
-    recap_command = Path(sys.executable).with_name("recap")
-    pipeline = tmp_path / "p.yaml"
-    pipeline.write_text(
-        f"corpus: {{path: {home / 'pipelines/demo/clips/shapes'}, pattern: 'red-*'}}\n"
-        f"engine: {{kind: rehearsal, max_new_tokens: 9}}\noutput: {{path: {tmp_path / 'out'}}}\n"
-    )
-    command = [sys.executable, "-c", GUARDED, str(recap_command), "run", str(pipeline)]
-    done = subprocess.run(command, env=os.environ | TOKENS, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert shards(tmp_path / "out")
 
 
 def shards(output: Path) -> dict[str, bytes]:
