@@ -11,6 +11,7 @@ The engines take turns, in turning order; `ratio` is the median of the rounds' r
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import random
 import time
@@ -25,6 +26,7 @@ from static_batches import random_llama, write_in_batches
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from recap.engines import EngineSettings, Request, complete
+from recap.engines.packing import packed
 from recap.engines.transformers_engine import TransformersEngine
 from recap.engines.vllm_engine import VllmEngine, open_llm
 
@@ -38,9 +40,10 @@ def main() -> None:
     torch.manual_seed(0)
     model = random_llama(config_of(arguments), arguments.device, getattr(torch, arguments.dtype))
     requests = make_requests(arguments, model)
+    own = packed(copy.deepcopy(model))
     ways = {
         "generate": lambda: write_in_batches(model, requests, arguments.batch_size),
-        "recap": lambda: continuous(model, requests, arguments.batch_size),
+        "recap": lambda: continuous(own, requests, arguments.batch_size),
     }
     if find_spec("vllm"):
         ways["vllm"] = through_vllm(model, requests, arguments.batch_size)

@@ -22,6 +22,7 @@ from recap.engines.front import (
     prompt_texts,
     refused,
 )
+from recap.engines.packing import packed
 from recap.engines.preflight import missing_vllm
 from recap.engines.second import Retry
 from recap.engines.settings import EngineSettings, ModelSettings, PromptSettings
@@ -54,10 +55,10 @@ def open_pllava(
     if engine.kind == "vllm":
         if problem := missing_vllm():
             raise ValueError(problem)
-        pllava = load_without_blocks(model.checkpoint, **source)
+        pllava = packed(load_without_blocks(model.checkpoint, **source))
         open_engine = vllm_opener(pllava, model, engine, timing, copies)
     else:
-        pllava = load_pllava(model.checkpoint, **source, device_map=model.device_map)
+        pllava = packed(load_pllava(model.checkpoint, **source, device_map=model.device_map))
         open_engine = partial(
             TransformersEngine,
             pllava.language_model,

@@ -10,11 +10,12 @@ import torch
 from transformers import PreTrainedModel
 
 from recap.engines.base import Completion, Request, check_request
-from recap.engines.memory import rows_that_fit
+from recap.engines.memory import home, rows_that_fit
 from recap.engines.slots import Slots, bound_step, round_up, row_multiple
 from recap.timing import Timing
 
-PREFILL_POSITIONS = 4096  # more in one prefill would not make an accelerator any busier
+# More in one prefill would not stay in a processor's caches, and would not make an accelerator any busier.
+PREFILL_POSITIONS = {"cpu": 1024, "cuda": 4096}
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +138,8 @@ class TransformersEngine:
         if oldest is None or not self._slots.free or not self._fits(oldest):
             return []
         alike = (each for each in self._waiting.values() if each.length == oldest.length and self._fits(each))
-        return list(islice(alike, max(1, min(self._slots.free, PREFILL_POSITIONS // oldest.length))))
+        together = PREFILL_POSITIONS[home(self._model).type] // oldest.length
+        return list(islice(alike, max(1, min(self._slots.free, together))))
 
     def _fits(self, request: Request) -> bool:
         return _positions(request) <= self._slots.capacity

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from recap.engines import UNWATCHED, Completion, Request, complete
+from recap.engines.packing import packed
 from recap.engines.settings import ModelSettings
 from recap.engines.transformers_engine import TransformersEngine
 from recap.pllava.checkpoint import load_language_model
@@ -40,7 +41,7 @@ class LanguageModelTranslator:
         self._positions = language_model.config.max_position_embeddings
         self._open = partial(
             TransformersEngine,
-            language_model,
+            packed(language_model),
             end_token_ids=config.eos_token_ids,
             batch_size=settings.batch_size,
             **engine,

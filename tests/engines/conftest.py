@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 
 import pytest
@@ -37,6 +38,14 @@ def random_llama(**other) -> LlamaForCausalLM:
         **other,
     )
     return LlamaForCausalLM(config).float().eval()
+
+
+@pytest.fixture
+def compute_with() -> Iterator[Callable[[int], None]]:
+    """Sets with how many threads torch computes, for this test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
 
 
 class Lent:

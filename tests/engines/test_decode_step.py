@@ -67,17 +67,13 @@ def test_scores_are_those_of_the_models_forward(variant):
 
 @pytest.mark.parametrize("threads", (1, 2))
 @pytest.mark.parametrize("group", (1, 2, 3, 4, 7))
-def test_on_a_cpu_not_even_the_last_bit_depends_on_the_neighbours(threads, group):
+def test_on_a_cpu_not_even_the_last_bit_depends_on_the_neighbours(threads, group, compute_with):
     model = llama(num_hidden_layers=1, num_attention_heads=2 * group, hidden_size=16 * group, head_dim=32)
-    before = torch.get_num_threads()
     lengths = (*range(500, 516), 190, 40, 169, 250)  # the last stand with another thread than the first
-    torch.set_num_threads(threads)
-    try:
-        crowd, _ = scores_of_a_step(model, lengths, 1024)
-        for scores, length in zip(crowd[-4:], lengths[-4:], strict=True):
-            assert torch.equal(scores, scores_of_a_step(model, (length,), 1024)[0][0])
-    finally:
-        torch.set_num_threads(before)
+    compute_with(threads)
+    crowd, _ = scores_of_a_step(model, lengths, 1024)
+    for scores, length in zip(crowd[-4:], lengths[-4:], strict=True):
+        assert torch.equal(scores, scores_of_a_step(model, (length,), 1024)[0][0])
 
 
 def test_in_half_precision_they_are_as_near_as_it_is():

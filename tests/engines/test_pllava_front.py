@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from recap.engines import (
     Completion,
@@ -16,6 +17,7 @@ from recap.engines import (
     complete,
     frame_request,
     open_captioner,
+    packing,
     pllava_front,
     prompt_texts,
 )
@@ -254,6 +256,12 @@ def test_the_model_computes_in_the_type_asked_for(settings, make_frames, dtype):
     (request,) = ask(front, make_frames(1, size=SIDE))
     assert request.embeddings.dtype == getattr(torch, dtype)
     assert [done.request_id for done in complete(open_engine(), [request])] == ["a/dense"]
+
+
+@pytest.mark.skipif(not packing.pays(), reason="nothing is packed on this processor")
+def test_in_float32_tower_and_language_model_are_packed(settings):
+    _, front = open_pllava(settings, PromptSettings(), ENGINE, REQUEST, 0, Timing("caption"))
+    assert not any(type(module) is nn.Linear for module in front._model.modules())
 
 
 def test_another_number_of_frames_than_the_model_was_trained_on(pllava, make_frames):

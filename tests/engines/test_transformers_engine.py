@@ -8,9 +8,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from recap.engines import Request, complete
 from recap.engines import transformers_engine as module
+from recap.engines.packing import packed
 from recap.engines.slots import Slots, round_up
 from recap.engines.transformers_engine import TransformersEngine
 
@@ -93,11 +95,13 @@ def test_fifty_requests_arriving_at_random_equal_generate_one_by_one(make_engine
     assert len(set(references.values())) > 40
 
 
-@pytest.mark.parametrize("dtype", (torch.float32, pytest.param(torch.bfloat16, marks=BFLOAT16)))
+@pytest.mark.parametrize("made", (nn.Module.float, packed, pytest.param(nn.Module.bfloat16, marks=BFLOAT16)))
 @pytest.mark.parametrize("threads", (1, 2))
-def test_not_even_the_last_bit_depends_on_the_neighbours(language_model, make_engine, threads, dtype, monkeypatch):
+def test_not_even_the_last_bit_depends_on_the_neighbours(
+    language_model, make_engine, threads, made, monkeypatch, compute_with
+):
     """Scores of every step, alone and in company, on a CPU. (A prompt of a few words is another matter.)"""
-    model = deepcopy(language_model).to(dtype)
+    model = made(deepcopy(language_model))
     scores: dict[str, list] = {}
     decode = Slots.decode
 
@@ -112,16 +116,12 @@ def test_not_even_the_last_bit_depends_on_the_neighbours(language_model, make_en
         return finished
 
     monkeypatch.setattr(Slots, "decode", recorded)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        requests = [request for request in token_requests(24) if request.length > 16]
-        texts(make_engine(9, model), requests)
-        crowd, scores = scores, {}
-        for request in requests:
-            texts(make_engine(1, model), [request])
-    finally:
-        torch.set_num_threads(before)
+    compute_with(threads)
+    requests = [request for request in token_requests(24) if request.length > 16]
+    texts(make_engine(9, model), requests)
+    crowd, scores = scores, {}
+    for request in requests:
+        texts(make_engine(1, model), [request])
     assert crowd.keys() == scores.keys()
     for name, alone in scores.items():
         assert torch.equal(torch.stack(alone), torch.stack(crowd[name])), name
@@ -160,7 +160,7 @@ def test_prompts_of_one_length_are_taken_in_together(engine, monkeypatch):
         engine.step()
     assert taken == [["r0", "r2", "r4"], ["r1", "r3", "r5"]]
     taken.clear()
-    monkeypatch.setattr(module, "PREFILL_POSITIONS", 10)
+    monkeypatch.setitem(module.PREFILL_POSITIONS, "cpu", 10)
     texts(engine, [Request(f"r{place}", 2, token_ids=(11,) * 5) for place in range(3)])
     assert taken == [["r0", "r1"], ["r2"]]
 
@@ -306,16 +306,12 @@ def test_slots_are_as_many_as_memory_holds(make_engine, monkeypatch):
 
 @pytest.mark.parametrize(("fitting", "rows", "count"), [(2, 2, 2), (11, 8, 6), (4, 4, 4), (3, 3, 3)])
 def test_rows_that_a_step_computes_for_nothing_take_no_memory_that_is_not_there(
-    make_engine, monkeypatch, fitting, rows, count
+    make_engine, monkeypatch, compute_with, fitting, rows, count
 ):
-    threads = torch.get_num_threads()
     monkeypatch.setattr(module, "rows_that_fit", lambda *_: fitting)
-    torch.set_num_threads(1)
-    try:
-        engine = make_engine(6)
-        complete_one = texts(engine, token_requests(7))
-    finally:
-        torch.set_num_threads(threads)
+    compute_with(1)
+    engine = make_engine(6)
+    complete_one = texts(engine, token_requests(7))
     (kept,) = {layer.keys.shape[0] for layer in engine._slots._cache.layers}
     assert (kept, engine.slots, len(complete_one)) == (rows, count, 7)
 
