@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 # Elsewhere FFmpeg makes up a duration from what it finds, which a truncated file cannot miss.
 DECLARES_DURATION = {"matroska", "flv"}
+RAW = {"h264", "hevc"}  # which have no clock
+FASTEST = 300  # frames a second; streams of a varying rate state the ticks of their clock, thousands a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,7 @@ def read_header(container: InputContainer, stream: VideoStream) -> Probe:
         codec=stream.codec_context.codec.canonical_name,
         width=stream.width,
         height=stream.height,
-        fps=float(stream.average_rate or stream.guessed_rate or stream.base_rate or 25),
+        fps=float(_rate(stream, name)),
         frames=declared or 0,
         duration_s=_declared_length_s(stream) if declared else 0.0,
         turns=0,
@@ -159,6 +162,14 @@ def _upright(frame: VideoFrame, turns: int) -> tuple[int, int]:
 
 def _format(container: InputContainer) -> str:
     return container.format.name.split(",")[0]
+
+
+def _rate(stream: VideoStream, container: str) -> Fraction | int:
+    """Frames a second. FFmpeg takes all raw streams to have 25, whatever their parameters say."""
+    stated = stream.codec_context.framerate if container in RAW else None
+    if stated and stated <= FASTEST:
+        return stated
+    return stream.average_rate or stream.guessed_rate or stream.base_rate or 25
 
 
 def _declared_frames(container: InputContainer, stream: VideoStream) -> int | None:

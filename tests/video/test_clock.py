@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import struct
+from fractions import Fraction
 
 import numpy as np
+import pytest
 
 from recap.video import frame_indices
 
@@ -30,3 +32,18 @@ def test_frames_are_counted_where_one_says_a_time_that_none_can_have(read, tmp_p
     frames = read(tmp_path / "clip.ivf")
     assert [index_of(picture) for picture in frames.pixels] == frame_indices(20, 16)
     assert np.allclose(frames.times_s, np.array(frame_indices(20, 16)) / 25) and frames.duration_s == 0.8
+
+
+@pytest.mark.parametrize(("codec", "ending"), [("libx264", "h264"), ("libx265", "hevc")])
+def test_a_raw_stream_comes_at_the_rate_that_it_states(read, tmp_path, codec, ending):
+    frames = read(encode(tmp_path / f"clip.{ending}", 20, codec=codec, rate=10), count=4)
+    shown = frame_indices(20, 4)
+    assert [index_of(picture) for picture in frames.pixels] == shown
+    assert frames.times_s == tuple(index / 10 for index in shown)
+    assert (frames.fps, frames.duration_s, frames.flags) == (10.0, 2.0, ())
+
+
+def test_and_at_25_where_it_states_the_ticks_of_a_clock(read, tmp_path):
+    path = encode(tmp_path / "clip.h264", 20, time_base=Fraction(1, 90000), pts=lambda index: 3600 * index)
+    frames = read(path)
+    assert (frames.fps, frames.duration_s) == (25.0, 0.8)
