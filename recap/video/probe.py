@@ -121,6 +121,8 @@ def read_header(container: InputContainer, stream: VideoStream) -> Probe:
 def _by_frames(path: str, header: Probe, timeline: Timeline) -> tuple[Probe, Timeline]:
     """Both, where packets are fields, by the frames that come out: all of them are decoded."""
     shown = shown_ticks(path)
+    if len(shown) == len(timeline):
+        return header, timeline
     pts = np.arange(len(shown)) if timeline.counted else np.array(sorted(shown), np.int64)
     framed = replace(timeline, pts=pts, coded=None)
     declared = header.declared_frames and header.declared_frames * len(framed) // timeline.slots
