@@ -77,6 +77,7 @@ def read_timeline(
     """Scan all packets of a freshly opened `container`, each of which `look` is shown; a read error ends the scan.
 
     AVI's times are guesses, wrong around B-frames, so its frames are counted, in the slots that it has for them.
+    So are those of H.264 in ASF, a frame late: there only the times at which packets are decoded can be believed.
     """
     import av
 
@@ -90,6 +91,8 @@ def read_timeline(
         clock = 1 / (Fraction(fps).limit_denominator(100_000) or Fraction(fps))
         ticks = packets.numbers if container.format.name == "avi" else np.arange(len(packets.shown))
         return Timeline(ticks, clock, packets.hidden, *span, counted=True)
+    if container.format.name == "asf" and stream.codec_context.name == "h264":
+        return Timeline(packets.decoded, stream.time_base, packets.hidden, *span, counted=True)
     pts = np.array(sorted(packets.shown), np.int64)
     return Timeline(pts, stream.time_base, packets.hidden, *span, coded=packets.coded)
 
@@ -116,6 +119,11 @@ class _Packets:
         if None in self._pts:
             return None
         return Coded(np.array(self._pts, np.int64), np.array(self._keys, bool), self._steady)
+
+    @property
+    def decoded(self) -> np.ndarray:
+        """When packets are decoded, in order; where some do not say, when they are shown."""
+        return np.array(sorted(self.shown if None in self._dts else self._dts), np.int64)
 
     @property
     def numbers(self) -> np.ndarray:

@@ -47,3 +47,11 @@ def test_and_at_25_where_it_states_the_ticks_of_a_clock(read, tmp_path):
     path = encode(tmp_path / "clip.h264", 20, time_base=Fraction(1, 90000), pts=lambda index: 3600 * index)
     frames = read(path)
     assert (frames.fps, frames.duration_s) == (25.0, 0.8)
+
+
+@pytest.mark.parametrize("structure", ["bframes=3:b-adapt=0", "bframes=2:interlaced=1"])
+def test_h264_in_asf_has_its_own_times(read, tmp_path, structure):
+    options = {"preset": "ultrafast", "x264-params": f"{structure}:log-level=error"}
+    frames, shown = read(encode(tmp_path / "clip.wmv", options=options)), frame_indices(40, 16)
+    assert [index_of(picture) for picture in frames.pixels] == shown
+    assert (frames.times_s, frames.flags) == (tuple(index / 25 for index in shown), ())
