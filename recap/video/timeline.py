@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
 
+# Codecs whose times FFmpeg guesses in ASF, from those at which packets are decoded.
+GUESSED = {"h264", "mpeg4"}
 LONGEST = 2**53  # ticks; up to it seconds are exact in float64, and a clock of nanoseconds reaches 104 days
 
 
@@ -77,7 +79,7 @@ def read_timeline(
     """Scan all packets of a freshly opened `container`, each of which `look` is shown; a read error ends the scan.
 
     AVI's times are guesses, wrong around B-frames, so its frames are counted, in the slots that it has for them.
-    So are those of H.264 in ASF, a frame late: there only the times at which packets are decoded can be believed.
+    So are those of GUESSED in ASF, a frame late, with one twice: only the times of decoding can be believed.
     """
     import av
 
@@ -91,7 +93,7 @@ def read_timeline(
         clock = 1 / (Fraction(fps).limit_denominator(100_000) or Fraction(fps))
         ticks = packets.numbers if container.format.name == "avi" else np.arange(len(packets.shown))
         return Timeline(ticks, clock, packets.hidden, *span, counted=True)
-    if container.format.name == "asf" and stream.codec_context.name == "h264":
+    if container.format.name == "asf" and stream.codec_context.name in GUESSED:
         return Timeline(packets.decoded, stream.time_base, packets.hidden, *span, counted=True)
     pts = np.array(sorted(packets.shown), np.int64)
     return Timeline(pts, stream.time_base, packets.hidden, *span, coded=packets.coded)

@@ -49,9 +49,16 @@ def test_and_at_25_where_it_states_the_ticks_of_a_clock(read, tmp_path):
     assert (frames.fps, frames.duration_s) == (25.0, 0.8)
 
 
-@pytest.mark.parametrize("structure", ["bframes=3:b-adapt=0", "bframes=2:interlaced=1"])
-def test_h264_in_asf_has_its_own_times(read, tmp_path, structure):
-    options = {"preset": "ultrafast", "x264-params": f"{structure}:log-level=error"}
-    frames, shown = read(encode(tmp_path / "clip.wmv", options=options)), frame_indices(40, 16)
-    assert [index_of(picture) for picture in frames.pixels] == shown
-    assert (frames.times_s, frames.flags) == (tuple(index / 25 for index in shown), ())
+def x264(structure: str) -> dict[str, str]:
+    return {"preset": "ultrafast", "x264-params": f"{structure}:log-level=error"}
+
+
+@pytest.mark.parametrize(
+    ("codec", "options"),
+    [("libx264", x264("bframes=3:b-adapt=0")), ("libx264", x264("bframes=2:interlaced=1")), ("mpeg4", {"bf": "2"})],
+)
+def test_a_frame_in_asf_has_a_time_of_its_own(read, tmp_path, codec, options):
+    rate, shown = Fraction(30000, 1001), frame_indices(40, 16)
+    frames = read(encode(tmp_path / "clip.wmv", 40, codec=codec, options=options, rate=rate))
+    assert [index_of(picture) for picture in frames.pixels] == shown and frames.flags == ()
+    assert frames.times_s == pytest.approx([index / float(rate) for index in shown], abs=2e-3)
