@@ -117,7 +117,7 @@ def _finish(run: Callable[[], Summary], as_json: bool, again: str = AGAIN) -> No
     except RayLost:
         sys.exit(1)
     except OutputFailed as error:
-        _leave(f"{error}; make room, then {again}", 3)
+        _leave(f"{error}; make room, or bring the storage back: {again}", 3)
     except KeyboardInterrupt:
         _leave(f"interrupted; {again}", 130)
     except _Terminated:

@@ -411,18 +411,6 @@ def test_a_manifest_with_reserved_columns_is_refused(rehearsal, corpus, tmp_path
     assert not (tmp_path / "out").exists()
 
 
-def test_a_video_that_went_keeps_its_caption(rehearsal, corpus, tmp_path):
-    gone = sorted(corpus.iterdir())[2]
-
-    class DeletesOne(Progress):
-        def add(self, status):
-            gone.unlink(missing_ok=True)
-
-    assert run(rehearsal("output.include_video=true"), progress=DeletesOne()).captioned == 6
-    names = list(tar_names(tmp_path / "out"))
-    assert sum(name.endswith(".mp4") for name in names) == 5 and sum(name.endswith(".txt") for name in names) == 6
-
-
 def test_webdataset_alone_can_be_viewed(rehearsal, tmp_path):
     run(rehearsal("output.formats=[webdataset]"))
     console = Console(file=io.StringIO(), width=200)
@@ -439,18 +427,6 @@ def records_of_tars(output):
         with tarfile.open(path) as archive:
             found += [json.load(archive.extractfile(m)) for m in archive if m.name.endswith(".json")]
     return found
-
-
-def test_videos_travel_in_the_tars_when_asked(rehearsal, corpus, tmp_path):
-    import tarfile
-
-    run(rehearsal("output.include_video=true"))
-    tars = sorted((tmp_path / "out/shards").rglob("*.tar"))
-    videos = []
-    for tar in tars:
-        with tarfile.open(tar) as archive:
-            videos += [archive.extractfile(m).read() for m in archive if m.name.endswith(".mp4")]
-    assert videos == [clip.read_bytes() for clip in sorted(corpus.iterdir())]
 
 
 def with_model(rehearsal, home, *overrides):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import math
@@ -13,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from recap.storage import Location, read_bytes
+from recap.storage import ANSWERS, Location, is_cut_off, read_bytes
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,9 @@ def _video(path: Location) -> Iterator[tuple[str, bytes]]:
     try:
         yield "video" if extension in ("", "txt", "json") else extension, read_bytes(path)
     except OSError as error:
+        if not isinstance(error, ANSWERS) or is_cut_off(path.parent):
+            said = f"{path} cannot be read for its shard ({error.strerror}); is the corpus still in reach?"
+            raise OSError(errno.EIO, said) from error
         log.warning("%s is not in its shard: %s", path.name, error.strerror)
 
 

@@ -1,7 +1,7 @@
 """Where files lie: on a disk, or as objects in a store that is named by a URL."""
 
 from recap.storage.address import Location, below, is_store, location, resolved
-from recap.storage.errors import failure, store_errors
+from recap.storage.errors import ANSWERS, failure, store_errors
 from recap.storage.fetching import Fetcher
 from recap.storage.listing import StoredVersions, stored_files
 from recap.storage.reading import children, is_cut_off, is_folder, read_bytes, source
@@ -18,6 +18,7 @@ from recap.storage.writing import (
 )
 
 __all__ = [
+    "ANSWERS",
     "Fetcher",
     "Location",
     "StoredVersions",

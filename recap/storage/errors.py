@@ -10,12 +10,13 @@ from recap.storage.address import Location, is_store
 
 # Their errors have no base class in common with OSError.
 _LIBRARIES = {"aiobotocore", "aiohttp", "botocore", "fsspec", "gcsfs", "google", "requests", "s3fs"}
-_ANSWERS = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError, IsADirectoryError)
+# What is said of one file by a disk or a store that can be reached.
+ANSWERS = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError, IsADirectoryError)
 
 
 def failure(error: BaseException) -> OSError | None:
     """`error` as an OSError; None for what is neither that nor a store's. A store that fails is `EIO`."""
-    if isinstance(error, OSError) and (isinstance(error, _ANSWERS) or error.errno is not None):
+    if isinstance(error, OSError) and (isinstance(error, ANSWERS) or error.errno is not None):
         return error
     if isinstance(error, OSError) or type(error).__module__.partition(".")[0] in _LIBRARIES:
         return OSError(errno.EIO, str(error) or type(error).__name__)
@@ -31,7 +32,7 @@ def store_errors(path: Location) -> Iterator[None]:
         found = failure(error) if is_store(path) else None
         if found is None:
             raise
-        if isinstance(found, _ANSWERS):
+        if isinstance(found, ANSWERS):
             raise type(found)(found.errno or errno.EIO, _words(found), str(path)) from error
         raise OSError(errno.EIO, f"{path}: {_words(found)}") from error
 

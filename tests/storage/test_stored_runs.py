@@ -209,6 +209,21 @@ def test_include_video_puts_objects_into_tars(pipeline, rehearsal, bucket, tmp_p
     assert manifest(bucket / "out") == manifest(tmp_path / "out")
 
 
+def test_videos_that_a_store_does_not_hand_out_end_the_run(hasty, pipeline, proxy, tmp_path, monkeypatch):
+    local, real = pipeline("output.include_video=true", f"output.path={tmp_path / 'out'}"), jobs.shards.write_generation
+
+    def silent(*arguments):
+        proxy.behave(busy=1000)
+        return real(*arguments)
+
+    monkeypatch.setattr(jobs.shards, "write_generation", silent)
+    with pytest.raises(ledger.OutputFailed, match="is the corpus still in reach"):
+        run(local)
+    proxy.behave()
+    monkeypatch.undo()
+    assert not (tmp_path / "out/manifest.json").exists() and run(local).captioned_now == 0
+
+
 @pytest.mark.parametrize(
     "words", ["corpus.path=s3://no-such-bucket-here/clips", "output.path=s3://no-such-bucket-here/o"]
 )
