@@ -65,7 +65,7 @@ class _Group(click.Group):
         except OSError as error:
             if error.filename is None:
                 raise
-            raise click.ClickException(f"{error.strerror} ({error.filename2 or error.filename})") from error
+            raise click.ClickException(printable(f"{error.strerror} ({error.filename2 or error.filename})")) from error
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -8,6 +8,8 @@ from typing import Any
 
 from rich.console import Console
 
+from recap.report.printable import printable
+
 GAP, NARROWEST = 2, 20
 
 
@@ -18,7 +20,7 @@ def pace(clips_per_s: float) -> str:
 
 def print_listing(rows: Iterable[tuple[str, Any]], console: Console) -> None:
     """One `label  value` a line. A value too wide is folded between words, never within a path."""
-    listed = [(label, str(value)) for label, value in rows]
+    listed = [(label, printable(str(value))) for label, value in rows]
     indent = max(len(label) for label, _ in listed) + GAP
     width = max(console.width - indent, NARROWEST)
     for label, value in listed:

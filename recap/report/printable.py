@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import logging
 
-SPELT = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+CONTROLS = [code for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"]
+DIRECTIONS = (0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))  # they reorder what is shown
+SPELT = {code: f"\\x{code:02x}" for code in CONTROLS} | {code: f"\\u{code:04x}" for code in DIRECTIONS}
 
 
 def printable(text: str) -> str:
-    """`text` with its control characters spelt out: a file's name may hold some, and what a model says."""
+    """`text` with its characters that control a terminal, or the direction of writing, spelt out.
+
+    A file's name may hold some, and what a model says. Letters that are written from the right stay as they are.
+    """
     return text.translate(SPELT)
 
 

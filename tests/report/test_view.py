@@ -39,6 +39,11 @@ def test_what_a_file_says_moves_no_cursor(tmp_path):
     assert r"\x1b]0;a\x07.mp4  A \x1b[2Jcat\x9b1m." in lines[1]
 
 
+def test_what_a_file_says_is_shown_in_its_own_order(tmp_path):
+    lines = shown(tmp_path, row(0, (caption("\u2067שני חתולים\u2069."),), uri="a\u202egpj.mp4"))
+    assert r"a\u202egpj.mp4  \u2067שני חתולים\u2069." in lines[1]
+
+
 def test_what_is_logged_of_a_file_moves_no_cursor(tmp_path):
     with log_file(tmp_path / "run.log"):
         logging.getLogger("recap").warning("%s: strike 1", "\x1b[2J.mp4")
