@@ -24,6 +24,7 @@ from recap.graph.stopping import RayLost
 from recap.pipeline import Pipeline, absolute, from_recipe
 from recap.planning import check, check_corpus, check_recipe, check_view, derive_keys, output_reached, work_plan
 from recap.records import CAPTIONED, FILTERED, QUARANTINED
+from recap.report.last import last_report
 from recap.report.log_file import log_file
 from recap.report.progress import Progress
 from recap.report.speed import SpeedAccount, Wall, speed_account
@@ -130,10 +131,11 @@ def _begin(pipeline: Pipeline, keys: ledger.Keys, scanned: pa.Table, parts: Sequ
 def _report(output: Location, epoch: int, summary: dict[str, Any]) -> None:
     """What runs did is kept; a run that had nothing to do leaves the account of the last one that had."""
     ledger.write_json(output / f"telemetry/{epoch:06d}.json", summary)
-    report, last = output / "report/report.json", {}
-    with suppress(ledger.Damaged):
-        last = ledger.read_json(report) or {}
-    ledger.write_json(report, summary | {"speed": summary["speed"] or last.get("speed")})
+    if not summary["speed"]:
+        with suppress(ledger.Damaged):
+            last = last_report(output).speed
+            summary |= {"speed": last and asdict(last)}
+    ledger.write_json(output / "report/report.json", summary)
 
 
 def _wall(began: float, planned: float, work: Work) -> Wall:

@@ -110,12 +110,13 @@ def absolute(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The same effective settings for a process that works in another folder."""
     named = {section: dict(values) for section, values in settings.items()}
     for (section, name), named_anywhere in _PLACES.items():
-        if value := named.get(section, {}).get(name):
+        value = named.get(section, {}).get(name)
+        if value and isinstance(value, str):  # a recipe may be damaged
             named[section][name] = named_anywhere(value)
     return named
 
 
 def from_recipe(settings: Mapping[str, Any], output: Location) -> Pipeline:
     """The pipeline whose effective settings a recipe holds, for the output that lies at `output` now."""
-    moved = {**settings, "output": {**settings["output"], "path": str(output)}}
+    moved = {**settings, "output": {**settings.get("output", {}), "path": str(output)}}
     return validate(SettingsSource(f"{output / 'recipe.json'}", moved, {}))

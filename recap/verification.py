@@ -42,6 +42,7 @@ def verify(output: Location) -> list[Difference]:
 def _differences(output: Location) -> list[Difference]:
     try:
         manifest = ledger.read_manifest(output)
+        settings = ledger.shaped(output / "manifest.json", manifest["review"], ReviewSettings)
     except ledger.Damaged as error:
         return [*_recipe(output), Difference("manifest.json", str(error))]
     files = [shards.Shard(**line) for line in manifest["shards"]]
@@ -53,7 +54,7 @@ def _differences(output: Location) -> list[Difference]:
         return [*found, Difference("snapshot", str(error))]
     if snapshot is None:
         return [*found, Difference("snapshot", "it is missing")]
-    delivery = _delivery(output, manifest, snapshot)
+    delivery = _delivery(output, manifest, snapshot, settings)
     for kind in dict.fromkeys(("quarantine", *(shard.kind for shard in files))):
         some = [shard for shard in files if shard.kind == kind]
         expected = Expected(kind, delivery)
@@ -62,9 +63,10 @@ def _differences(output: Location) -> list[Difference]:
     return [*found, *_books(manifest, delivery)]
 
 
-def _delivery(output: Location, manifest: dict[str, Any], snapshot: ledger.Snapshot) -> Delivery:
+def _delivery(
+    output: Location, manifest: dict[str, Any], snapshot: ledger.Snapshot, settings: ReviewSettings
+) -> Delivery:
     """What the shards were cut from, with the settings that the manifest names."""
-    settings = {name: tuple(value) if isinstance(value, list) else value for name, value in manifest["review"].items()}
     committed = ledger.observe(snapshot, ledger.fragment_folder(output, manifest["caption_key"]))
     key = manifest["review_key"]
     captions = Layer(committed, ledger.observe(snapshot, ledger.overlay_folder(output, key)))
@@ -72,7 +74,7 @@ def _delivery(output: Location, manifest: dict[str, Any], snapshot: ledger.Snaps
         language: Layer(*(ledger.observe(snapshot, ledger.overlay_folder(output, k)) for k in _keys(each["key"], key)))
         for language, each in _translations(output, manifest)
     }
-    return Delivery(captions, translations, ReviewSettings(**settings), key)
+    return Delivery(captions, translations, settings, key)
 
 
 def _translations(output: Location, manifest: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -80,7 +82,8 @@ def _translations(output: Location, manifest: dict[str, Any]) -> list[tuple[str,
     if list(manifest["translations"]) != sorted(manifest["translations"]):
         return list(manifest["translations"].items())
     try:
-        order = ledger.read_recipe(output)["settings"]["translation"]["languages"]
+        languages = ledger.read_recipe(output)["settings"].get("translation", {}).get("languages", [])
+        order = ledger.shaped(output / "recipe.json", languages, list[str])
     except ValueError:
         order = []
     places = {language: place for place, language in enumerate(order)}

@@ -14,6 +14,7 @@ from recap import jobs, ledger, work
 from recap.engines import RehearsalEngine, RehearsalFront
 from recap.graph import loop
 from recap.pipeline import Pipeline
+from recap.report.last import last_report
 from recap.report.progress import Progress
 from recap.report.view import print_captions
 from recap.status import status
@@ -176,10 +177,14 @@ def test_every_run_ends_with_an_account_of_its_speed(rehearsal, corpus, tmp_path
 
 
 def test_a_damaged_report_is_written_anew(rehearsal, tmp_path):
-    run(rehearsal())
+    run(rehearsal(), limit=1)
     report = tmp_path / "out/report/report.json"
-    report.write_bytes(b"\0" * 100)
-    assert run(rehearsal()).complete and json.loads(report.read_text())["captioned"] == 6
+    for damaged in (b"\0" * 100, b'["captioned"]', b'{"speed": 3}'):
+        report.write_bytes(damaged)
+        with pytest.raises(ledger.Damaged, match="run the same pipeline again"):
+            last_report(tmp_path / "out")
+        run(rehearsal(), limit=1)
+        assert json.loads(report.read_text())["captioned"] == 1 and last_report(tmp_path / "out")
 
 
 def test_what_a_dead_writer_left_half_written_is_swept_away(rehearsal, tmp_path):

@@ -2,7 +2,7 @@
 
 from recap.ledger.committed import Committed, observe, untranslated
 from recap.ledger.compaction import compact
-from recap.ledger.files import OUTPUT_ERRORS, Damaged, OutputFailed, output_errors, read_json, sweep, write_json
+from recap.ledger.files import OUTPUT_ERRORS, Damaged, OutputFailed, output_errors, read_json, shaped, sweep, write_json
 from recap.ledger.fragments import FragmentWriter, pass_over, read_fragments, set_aside, write_retry
 from recap.ledger.growth import Growth, foresee_snapshot, update_snapshot
 from recap.ledger.keys import Keys, differences, key_of
@@ -60,6 +60,7 @@ __all__ = [
     "refuse_reserved",
     "require_lease",
     "set_aside",
+    "shaped",
     "sweep",
     "translation_folders",
     "untranslated",

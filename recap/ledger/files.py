@@ -6,10 +6,14 @@ import errno
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from recap.storage import Location, abort_uploads, failure, is_store, read_bytes, write_atomically
 
+Shape = TypeVar("Shape")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _BROKEN = {errno.EIO, errno.EROFS, errno.EBUSY, errno.ENODEV, errno.ENXIO}
 _OUT_OF_REACH = {errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EREMOTEIO}  # a disk behind a network
@@ -28,7 +32,10 @@ class OutputFailed(Exception):
 
 
 class Damaged(ValueError):
-    """A file of the output that is there and cannot be read. The message names it."""
+    """A file of the output that is there and is not what was written. The message names it."""
+
+    def __init__(self, path: Location, what: str, mended_by: str = ""):
+        super().__init__(f"{path} is damaged ({what})" + (f"; {mended_by}" if mended_by else ""))
 
 
 @contextmanager
@@ -49,14 +56,32 @@ def write_json(path: Location, document: Any) -> None:
     write_atomically(path, text.encode())
 
 
-def read_json(path: Location) -> Any | None:
-    """The document, or None where there is no such file. Raises Damaged for what is no JSON."""
+def read_json(path: Location, mended_by: str = "") -> dict[str, Any] | None:
+    """The document, or None where there is no such file. Raises Damaged for what is no JSON object."""
     try:
-        return json.loads(read_bytes(path).decode())
+        document = json.loads(read_bytes(path).decode())
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except ValueError as error:
-        raise Damaged(f"{path} is damaged ({error})") from None
+    except (ValueError, RecursionError) as error:
+        raise Damaged(path, str(error), mended_by) from None
+    if not isinstance(document, dict):
+        raise Damaged(path, "it holds no JSON object", mended_by)
+    return document
+
+
+def shaped(path: Location, document: Any, shape: type[Shape], mended_by: str = "") -> Shape:
+    """What was read from `path` as the dataclass `shape`. Raises Damaged, with what is wrong, where it is none."""
+    try:
+        return _adapter(shape).validate_json(json.dumps(document), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise Damaged(path, f"{where}: {first['msg']}" if where else first["msg"], mended_by) from None
+
+
+@lru_cache
+def _adapter(shape: type[Shape]) -> TypeAdapter[Shape]:
+    return TypeAdapter(shape)
 
 
 def sweep(output: Location) -> None:

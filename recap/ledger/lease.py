@@ -14,11 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from recap.ledger import store_lease
-from recap.ledger.files import read_json, write_json
+from recap.ledger.files import read_json, shaped, write_json
 from recap.ledger.fragments import fragment_order, list_fragments
 from recap.storage import Location, children, is_store
 
 HOLDER = "lease.json"
+NO_NEED = "delete it: it only says who is at it"
 PATIENCE_S = 1.0  # whoever only looks at the lock holds it for an instant
 
 
@@ -74,8 +75,10 @@ def holder(output: Location) -> tuple[Holder | None, bool]:
             return None, False
         who = Holder(claim.epoch, claim.pid, claim.host, claim.since)
         return who, store_lease.lives(output, claim, store_lease.WATCH_S)
-    document = read_json(output / HOLDER)
-    return None if document is None else Holder(**document), _is_locked(output / "lease.lock")
+    path = output / HOLDER
+    document = read_json(path, NO_NEED)
+    who = None if document is None else shaped(path, document, Holder, NO_NEED)
+    return who, _is_locked(output / "lease.lock")
 
 
 def _is_locked(path: Path) -> bool:

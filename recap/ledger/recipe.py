@@ -6,12 +6,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from recap.ledger.files import Damaged, read_json, write_json
+from recap.ledger.documents import Contracted, Manifest, Recipe
+from recap.ledger.files import Damaged, read_json, shaped, write_json
 from recap.ledger.keys import Keys
 from recap.ledger.sealed import CONTRACT, refuse_newer
 from recap.storage import Location, children
 
 TRANSLATION_KEY = "translation_key/"  # and the language
+SHAPES = {"manifest.json": Manifest, "recipe.json": Recipe}
 MENDED_BY = {
     "manifest.json": "run the same pipeline again, which writes it anew",
     "recipe.json": "copy the recipe.json beside the newest fragments, below fragments/, over it",
@@ -19,28 +21,31 @@ MENDED_BY = {
 
 
 def read_document(output: Location, name: str) -> dict[str, Any] | None:
-    """The manifest or the recipe, None where there is none. Raises Damaged, with what mends it."""
-    try:
-        return read_json(output / name)
-    except Damaged as error:
-        raise Damaged(f"{error}; {MENDED_BY[name]}") from None
+    """The manifest or the recipe, None where there is none.
+
+    Raises Damaged, with what mends it, and ValueError where a newer recap wrote it.
+    """
+    path, mended_by = output / name, MENDED_BY[name]
+    document = read_json(path, mended_by)
+    if document is not None:
+        refuse_newer(output, shaped(path, document, Contracted, mended_by).contract)
+        shaped(path, document, SHAPES[name], mended_by)
+    return document
 
 
 def read_manifest(output: Location) -> dict[str, Any]:
-    """The current generation's manifest. Raises ValueError where there is none, or a newer recap wrote it."""
+    """The current generation's manifest. Raises ValueError where there is none, or as `read_document` does."""
     manifest = read_document(output, "manifest.json")
     if manifest is None:
         raise ValueError(f"{output} holds no manifest.json: no run has finished there yet")
-    refuse_newer(output, manifest["contract"])
     return manifest
 
 
 def read_recipe(output: Location) -> dict[str, Any]:
-    """Whose output this is. Raises ValueError where no run has begun, or a newer recap has."""
+    """Whose output this is. Raises ValueError where no run has begun, or as `read_document` does."""
     recipe = read_document(output, "recipe.json")
     if recipe is None:
         raise ValueError(f"{output} holds no recipe.json: no run has begun there")
-    refuse_newer(output, recipe["contract"])
     return recipe
 
 
@@ -65,7 +70,6 @@ def check_owner(output: Location, corpus: str) -> None:
     recipe = read_document(output, "recipe.json")
     if recipe is None:
         return _refuse_foreign(output)
-    refuse_newer(output, recipe["contract"])
     if recipe["corpus"] != corpus:
         raise ValueError(
             f"output.path: {output} belongs to the corpus {recipe['corpus']}, not to {corpus}; "

@@ -18,13 +18,14 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from uuid import uuid4
 
-from recap.ledger.files import read_json
+from recap.ledger.files import read_json, shaped
 from recap.storage import Location, children, create, write_atomically
 
 log = logging.getLogger(__name__)
 BEAT_S = 5.0
 WATCH_S = 3 * BEAT_S  # how long `status` looks for a sign of life
 EXPIRY_S = 60.0
+MENDED_BY = "delete it, once no run is at this output"
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,12 @@ def hold(output: Location, pid: int, host: str, since: str, least_epoch: int) ->
 def latest(output: Location) -> Claim | None:
     """Who claimed the output last; None where nobody ever did."""
     epoch = _latest_epoch(output)
-    document = read_json(_path(output, epoch)) if epoch else None
-    return Claim(**document) if document else None
+    return _read(_path(output, epoch)) if epoch else None
+
+
+def _read(path: Location) -> Claim | None:
+    document = read_json(path, MENDED_BY)
+    return None if document is None else shaped(path, document, Claim, MENDED_BY)
 
 
 def lives(output: Location, claim: Claim, seconds: float) -> bool:
@@ -96,9 +101,9 @@ def _create(output: Location, mine: Claim) -> None:
     try:
         create(path, _bytes(mine))
     except FileExistsError:  # by ourselves, if only the store's answer was lost
-        there = read_json(path)
-        if there is None or there["run"] != mine.run:
-            _refuse(output, Claim(**there) if there else mine)
+        there = _read(path)
+        if there is None or there.run != mine.run:
+            _refuse(output, there or mine)
     except OSError as error:
         raise ValueError(f"output.path: cannot write to {output} ({error.strerror})") from None
     if _latest_epoch(output) > mine.epoch:

@@ -37,11 +37,11 @@ def _whole(output: Location, path: Location, columns: Sequence[str] | None) -> I
             raise  # a disk's or a store's, which says what is wrong
         if isinstance(error, FileNotFoundError) and read_manifest(output)["generation"] not in path.parts:
             raise ValueError(f"{output}: a run has put other shards in place meanwhile; run this again") from error
-        what = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
-        raise Damaged(
-            f"{path} {what}; run the same pipeline again, which cuts it anew (`recap verify {output}` names all "
-            "that is damaged)"
-        ) from error
+        what = "it is missing" if isinstance(error, FileNotFoundError) else f"it cannot be read: {error}"
+        mended_by = (
+            f"run the same pipeline again, which cuts it anew (`recap verify {output}` names all that is damaged)"
+        )
+        raise Damaged(path, what, mended_by) from error
 
 
 def _shard(path: Location, columns: Sequence[str] | None) -> Iterator[dict[str, Any]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 import recap
-from recap.ledger import Damaged, read_json, write_json
+from recap.ledger import Damaged, read_json, shaped, write_json
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,12 @@ def generation_of(lines: Iterable[str]) -> str:
 
 
 @dataclass(frozen=True)
+class _Written:
+    rows: str
+    shard: Shard
+
+
+@dataclass(frozen=True)
 class Note:
     """Beside an unfinished generation: which rows, written by which versions, a finished shard holds."""
 
@@ -54,9 +60,10 @@ class Note:
         """The shard, when one was finished with these rows."""
         try:
             document = read_json(self.path)
+            written = None if document is None else shaped(self.path, document, _Written)
         except Damaged:
             return None
-        return Shard(**document["shard"]) if document is not None and document["rows"] == self.rows else None
+        return written.shard if written is not None and written.rows == self.rows else None
 
     def write(self, shard: Shard) -> None:
         """Only once the shard is on the disk."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from recap.ledger import Damaged, read_json
+from recap.ledger import Damaged, read_document
 from recap.shards.cutting import Cutter, cut
 from recap.shards.notes import Shard, generation_of
 from recap.shards.settings import OutputSettings
@@ -48,7 +48,7 @@ class _Contents:
     def _listed(self) -> list[dict[str, Any]]:
         """The shards of the manifest; none where it is damaged, as it is about to be written anew."""
         with suppress(Damaged):
-            return (read_json(self.home.parent / "manifest.json") or {"shards": []})["shards"]
+            return (read_document(self.home.parent, "manifest.json") or {"shards": []})["shards"]
         return []
 
     def keep(self, shard: Shard, file: Path) -> None:

@@ -81,7 +81,8 @@ def write_output(folder, rows, extra=()):
         path = folder / "shards/abc" / kind / "data-00000.parquet"
         path.parent.mkdir(parents=True)
         pq.write_table(pa.Table.from_pylist(chosen, schema=shard_schema(extra)), path)
-        shards.append({"kind": kind, "path": path.relative_to(folder).as_posix()})
+        line = {"rows": len(chosen), "bytes": 0, "sha256": "", "first_clip_id": "", "last_clip_id": ""}
+        shards.append({"kind": kind, "path": path.relative_to(folder).as_posix()} | line)
     (folder / "manifest.json").write_text(json.dumps(_manifest(rows, shards)))
     (folder / "report").mkdir()
     (folder / "report/report.json").write_text(json.dumps({"generation": "abc", "seconds": 27.7, "speed": SPEED}))
@@ -97,6 +98,7 @@ def _manifest(rows, shards) -> dict:
         "generation": "abc",
         "caption_key": "0123456789abcdef",
         "review_key": "fedcba9876543210",
+        "review": {},
         "flags": {"before": {"truncated": 3}, "after": {"truncated": 1}},
         "reasons": {"probe/broken_header": counts["quarantined"]},
         "translations": {"zh": {"key": "k", "clips": 2}},

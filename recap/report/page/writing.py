@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
+from dataclasses import asdict
 from typing import Any
 
-from recap.ledger import read_json, read_manifest
+from recap.ledger import read_manifest
+from recap.report.last import last_report
 from recap.report.page.assembly import assemble
 from recap.report.page.entries import entry
 from recap.report.page.order import worst_first
@@ -47,12 +49,12 @@ def _entries(rows: Iterable[Mapping[str, Any]], strips: Strips, on_row: Callable
 
 def _account(output: Location, manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The books of the manifest, and the speed of the run that wrote it."""
-    report = read_json(output / "report/report.json") or {}
-    is_current = report.get("generation") == manifest["generation"]
+    report = last_report(output)
+    is_current = report.generation == manifest["generation"]
     named = ("generation", "caption_key", "review_key", "flags", "reasons")
     return {name: manifest[name] for name in named} | {
         "books": manifest["reconciliation"],
-        "translated": {language: each["clips"] for language, each in manifest.get("translations", {}).items()},
-        "seconds": report.get("seconds") if is_current else None,
-        "speed": report.get("speed") if is_current else None,
+        "translated": {language: each["clips"] for language, each in manifest["translations"].items()},
+        "seconds": report.seconds if is_current else None,
+        "speed": asdict(report.speed) if is_current and report.speed else None,
     }

@@ -1,0 +1,26 @@
+"""What the last run reported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from recap.ledger import read_json, shaped
+from recap.report.speed import SpeedAccount
+from recap.storage import Location
+
+MENDED_BY = "run the same pipeline again, which writes it anew"
+
+
+@dataclass(frozen=True)
+class LastReport:
+    """Of `report/report.json` what is read again. `speed` may be of an earlier run: the last one that had work."""
+
+    generation: str = ""
+    seconds: float | None = None
+    speed: SpeedAccount | None = None
+
+
+def last_report(output: Location) -> LastReport:
+    """An empty one where no run has left any. Raises ledger.Damaged."""
+    path = output / "report/report.json"
+    return shaped(path, read_json(path, MENDED_BY) or {}, LastReport, MENDED_BY)
