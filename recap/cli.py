@@ -63,9 +63,18 @@ class _Group(click.Group):
         except ValueError as error:
             raise click.UsageError(printable(str(error))) from error
         except OSError as error:
-            if error.filename is None:
-                raise
-            raise click.ClickException(printable(f"{error.strerror} ({error.filename2 or error.filename})")) from error
+            raise click.ClickException(printable(_said(error))) from error
+
+
+def _said(error: OSError) -> str:
+    """What the system says of a file or of a disk; raises what it says of nothing that a user knows."""
+    from recap.ledger import OUTPUT_ERRORS
+
+    if error.filename is not None:
+        return f"{error.strerror} ({error.filename2 or error.filename})"
+    if error.errno not in OUTPUT_ERRORS:
+        raise error
+    return error.strerror
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -258,6 +267,8 @@ def view(output: Location, rows: int | None, sheet: str | None, page: str | None
 
     if sheet and page is not None:
         raise click.UsageError("say either --sheet or --page")
+    if "-" in (sheet, page):
+        raise click.UsageError("--sheet and --page write a file, and nothing to standard output: name one")
     if sheet:
         click.echo(write_sheet(output, jobs.root_of(output), location(sheet), rows or 10))
         return
@@ -277,13 +288,17 @@ def _page(output: Location, file: Location, rows: int, strips: int) -> Location:
 
 @main.command()
 @_on_output
-@click.argument("file", metavar="FILE.csv", callback=lambda _context, _parameter, value: location(value))
+@click.argument("file", metavar="FILE.csv")
 @click.option("--bom", is_flag=True, help="For spreadsheets: a byte-order mark, and no cell that is a formula.")
-def export(output: Location, file: Location, bom: bool) -> None:
-    """Write the captions of OUTPUT to a CSV file, one row each."""
-    from recap.report.export import write_csv
+def export(output: Location, file: str, bom: bool) -> None:
+    """Write the captions of OUTPUT to a CSV file, one row each; `-` is standard output."""
+    from recap.report.export import stream_csv, write_csv
 
-    click.echo(f"{write_csv(output, file, bom=bom)} captions in {file}")
+    if file == "-":
+        captions = stream_csv(output, click.get_binary_stream("stdout"), bom=bom)
+        click.echo(f"{captions} captions", err=True)
+    else:
+        click.echo(f"{write_csv(output, location(file), bom=bom)} captions in {location(file)}")
 
 
 @main.command()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from io import TextIOWrapper
+from typing import Any, BinaryIO
 
 from recap.ledger import read_manifest
 from recap.records import CAPTIONED
@@ -14,7 +15,8 @@ from recap.storage import Location, written
 CLIP = ("clip_id", "uri", "start_s", "end_s")
 CAPTION = ("prompt", "language", "text", "model", "finish_reason", "output_tokens", "verdict", "repairs")
 HEADER = (*CLIP, *CAPTION, "flags", "score")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a cell begins with that a spreadsheet computes
+# What a cell begins with that a spreadsheet computes; one of them takes full-width signs for plain ones.
+FORMULA = (*"=+-@＝＋－＠", "\t", "\r")
 
 
 def write_csv(output: Location, file: Location, *, bom: bool = False) -> int:
@@ -24,13 +26,26 @@ def write_csv(output: Location, file: Location, *, bom: bool = False) -> int:
     text that would be taken for a formula. Without, every text is as it is in the shards. Raises ValueError where
     no run has finished.
     """
-    manifest, captions = read_manifest(output), 0
-    with written(file) as path, path.open("w", encoding="utf-8-sig" if bom else "utf-8", newline="") as stream:
-        writer = csv.writer(stream)
+    rows = _rows(output, read_manifest(output))
+    with written(file) as path, path.open("wb") as stream:
+        return _write(rows, stream, bom)
+
+
+def stream_csv(output: Location, stream: BinaryIO, *, bom: bool = False) -> int:
+    """The same to `stream`, row by row."""
+    return _write(_rows(output, read_manifest(output)), stream, bom)
+
+
+def _write(rows: Iterable[list[Any]], stream: BinaryIO, bom: bool) -> int:
+    text, captions = TextIOWrapper(stream, encoding="utf-8-sig" if bom else "utf-8", newline=""), 0
+    try:
+        writer = csv.writer(text)
         writer.writerow(HEADER)
-        for row in _rows(output, manifest):
+        for row in rows:
             writer.writerow([_inert(cell) for cell in row] if bom else row)
             captions += 1
+    finally:
+        text.detach()  # the stream is its owner's to close
     return captions
 
 

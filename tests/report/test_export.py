@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import io
 
 from click.testing import CliRunner
 
@@ -41,6 +42,29 @@ def test_a_spreadsheet_gets_a_mark_and_no_formula(tmp_path):
     *_, formula = exported(tmp_path, "--bom")
     assert (tmp_path / "captions.csv").read_bytes().startswith(b"\xef\xbb\xbfclip_id,")
     assert (formula["text"], formula["uri"], formula["start_s"]) == (f"'{FORMULA}", "'-a.mp4", "1.5")
+
+
+def test_standard_output_gets_the_table_and_nothing_else(tmp_path):
+    output = write_output(tmp_path / "out", [row(0, (caption("A cat，一只猫。"),))])
+    result = CliRunner().invoke(main, ["export", str(output), "-"])
+    assert result.exit_code == 0 and result.stderr == "1 captions\n"
+    (only,) = csv.DictReader(io.StringIO(result.stdout, newline=""))
+    assert only["text"] == "A cat，一只猫。" and [path.name for path in tmp_path.iterdir()] == ["out"]
+    for option in ("--sheet", "--page"):
+        refused = CliRunner().invoke(main, ["view", str(output), option, "-"])
+        assert refused.exit_code == 2 and "standard output" in refused.stderr
+
+
+def test_a_full_disk_is_a_message(tmp_path):
+    output = write_output(tmp_path / "out", [row(0, (caption("A cat."),))])
+    result = CliRunner().invoke(main, ["export", str(output), "/dev/full"])
+    assert result.exit_code == 1 and result.stderr == "Error: No space left on device\n"
+
+
+def test_full_width_signs_of_a_formula_are_inert_too(tmp_path):
+    output = write_output(tmp_path / "out", [row(0, (caption("＝1+1，两只猫。"),))])
+    result = CliRunner().invoke(main, ["export", str(output), "-", "--bom"])
+    assert "'＝1+1，两只猫。" in result.stdout
 
 
 def test_an_output_without_a_run_leaves_no_file(tmp_path):
