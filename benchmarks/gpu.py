@@ -19,9 +19,9 @@ from static_batches import random_llama, write_in_batches
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from recap.engines import Request, complete
-from recap.engines.device import do_without_cudnn_attention
 from recap.engines.roofline import Ceilings, Shape, clip_seconds, clips_per_s
 from recap.engines.transformers_engine import TransformersEngine
+from recap.pllava.attention import do_without_cudnn_attention
 from recap.timing import Timing
 
 NEVER = frozenset({-1})

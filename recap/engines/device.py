@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from recap.pllava.attention import do_without_cudnn_attention
+
 
 def prepared(setting: str, gpus: float, threads: int) -> str:
     """The device of a process that `setting` grants so many `gpus`, else `threads`.
@@ -20,15 +22,6 @@ def prepared(setting: str, gpus: float, threads: int) -> str:
         )
     do_without_cudnn_attention()
     return "cuda"
-
-
-def do_without_cudnn_attention() -> None:
-    """torch prefers it on an H100 and newer.
-
-    It plans anew, in memory that torch does not count, for each of our hundreds of shapes; some are reported to fail on
-    an H200 (pytorch#190321) or to give wrong numbers on a B200 (pytorch#193893).
-    """
-    torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 def keep_to_share(gpus: float) -> None:

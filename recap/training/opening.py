@@ -9,6 +9,7 @@ import torch
 from transformers import PreTrainedModel, set_seed
 
 from recap.pllava import Pllava, PllavaConfig, Strategy, get_strategy, load_pllava
+from recap.pllava.attention import do_without_cudnn_attention
 from recap.pllava.dtypes import compute_dtype
 from recap.pllava.inventory import Inventory, open_checkpoint
 from recap.records import WINDOWS
@@ -34,7 +35,9 @@ def open_learner(recipe: Recipe, folders: Sequence[Path]) -> tuple[Learner, Stra
         raise ValueError(f"model.checkpoint: {checkpoint} has no tokenizer.json; copy the one published with it")
     set_seed(recipe.train.seed)
     make_trainable(pllava, recipe.train.trainable, recipe.train.lora)
-    if not torch.cuda.is_available():
+    if torch.cuda.is_available():
+        do_without_cudnn_attention()
+    else:
         _attend_eagerly(pllava)
     if recipe.train.gradient_checkpointing:
         _compute_twice(pllava.language_model)

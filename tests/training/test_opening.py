@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from recap.pllava import load_pllava
@@ -39,6 +40,18 @@ def test_no_adapter_is_saved_over_a_lora(recipe, base, clips, tmp_path):
     for start in (f"model.checkpoint={first / 'full'}", f"model={{checkpoint: {first / 'adapter'}, base: {base}}}"):
         with pytest.raises(ValueError, match=r"output\.save: .*save full alone"):
             train(recipe(LORA, (start,), BASE=base, DATA=clips, OUT=tmp_path / "second"))
+
+
+@pytest.mark.parametrize("has_card", [True, False])
+def test_a_card_attends_without_cudnn(recipe, base, clips, tmp_path, monkeypatch, has_card):
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_card)
+    try:
+        torch.backends.cuda.enable_cudnn_sdp(True)
+        open_learner(recipe(LORA, BASE=base, DATA=clips, OUT=tmp_path), [base])
+        assert torch.backends.cuda.cudnn_sdp_enabled() == (not has_card)
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(before)
 
 
 @pytest.mark.parametrize("target", ["q_prok", "embed_tokens", "mlp", "proj", ""])
