@@ -79,6 +79,11 @@ class Captioner:
             self._wake.notify()
         return job.future
 
+    @property
+    def slots(self) -> int:
+        """Texts that its engine now writes at a time, at most; a clip has one for each of its prompts."""
+        return self._engine.slots
+
     def check(self) -> None:
         """Raises what `submit` would."""
         with self._wake:

@@ -116,11 +116,13 @@ class CaptionStage:
     """
 
     def __init__(self, plan: WorkPlan, writer: str, keep: int | None = None, copies: int = 1):
-        self.plan, slots = plan, plan.engine.batch_size
+        self.plan = plan
         self.timing = Timing("caption")
         with self.timing.phase("starting"):
             self.captioner = _open_captioner(plan, self.timing, copies)
-        self.calibrator = Calibrator(self.captioner, self.timing, slots, keep or slots)
+        self.calibrator = Calibrator(
+            self.captioner, self.timing, keep or plan.engine.batch_size, prompts=len(plan.prompt.instructions)
+        )
         self.calibrations: tuple[Calibration, ...] = ()
         self.is_calibrated = False
         self.writer = FragmentWriter(plan.fragments, plan.epoch, writer, plan.commit_every_s, timing=self.timing)

@@ -40,12 +40,12 @@ def stepping(monkeypatch):
     captioner.close()
 
 
-def calibrator(captioner: Captioner, clips: int, engine_s: float, keep: int = CLIPS) -> Calibrator:
+def calibrator(captioner: Captioner, clips: int, engine_s: float, keep: int = CLIPS, prompts: int = 1) -> Calibrator:
     """After a run in which `clips` clips took an engine `engine_s` seconds."""
     timing = Timing("caption")
     timing.counts["clips"] = clips
     timing._seconds["decode_steps"] = engine_s
-    found = Calibrator(captioner, timing, SLOTS, keep)
+    found = Calibrator(captioner, timing, keep, prompts)
     for number in range(CLIPS):
         found.keep(f"c{number}", frames(number))
     return found
@@ -53,14 +53,14 @@ def calibrator(captioner: Captioner, clips: int, engine_s: float, keep: int = CL
 
 def test_full_slots_are_measured_and_neither_their_filling_nor_their_running_out():
     marks = [(float(second), second / 2) for second in (10, 20, 21, 22, 23, 24, 25, 40, 60, 80)]
-    assert steady((5.0, 1.0), marks, slots=2) == Calibration(4, 4.0, 2.0, 75.0)
-    assert steady((5.0, 1.0), marks[:7], slots=2) == Calibration(7, 20.0, 11.5, 20.0)
+    assert steady((5.0, 1.0), marks, full=2) == Calibration(4, 4.0, 2.0, 75.0)
+    assert steady((5.0, 1.0), marks[:7], full=2) == Calibration(7, 20.0, 11.5, 20.0)
 
 
 @pytest.mark.parametrize("count", (16, 17, 20, 23))
 def test_texts_that_all_end_together_do_not_change_the_pace(count):
     marks = [(10.0 * (1 + place // 4), 0.0) for place in range(count)]
-    found = steady((0.0, 0.0), marks, slots=4)
+    found = steady((0.0, 0.0), marks, full=4)
     assert found.clip_s == pytest.approx(10 / 4) and found.clips >= 4
 
 
@@ -90,6 +90,18 @@ def test_clips_again_and_again_show_the_pace_of_a_long_run(stepping):
 def test_a_calibration_takes_a_share_of_the_run(stepping, clips, engine_s, least, expected):
     found = asyncio.run(calibrator(stepping[1], clips, engine_s).measure(least))
     assert (found.clips if found else 0) == expected
+
+
+def test_an_engine_that_gave_up_slots_is_measured_with_those_that_it_has(stepping):
+    engine, captioner = stepping
+    assert asyncio.run(calibrator(captioner, 3, 2.0).measure()) is None  # three clips do not fill four slots
+    engine._batch_size = 2
+    assert captioner.slots == 2 and asyncio.run(calibrator(captioner, 3, 2.0).measure()).clips == 3
+
+
+def test_a_clip_with_several_prompts_fills_several_slots(stepping):
+    found = asyncio.run(calibrator(stepping[1], 2, 2.0, prompts=2).measure())
+    assert found.clips == SLOTS // 2
 
 
 def test_only_the_last_clips_are_kept(stepping):
