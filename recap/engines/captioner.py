@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import closing
+from contextvars import copy_context
 from functools import partial
 from typing import TypeVar
 
@@ -63,7 +64,8 @@ class Captioner:
         self._stopped_by: BaseException | None = None
         self._stall_s = stall_s
         self._watchdog = Watchdog(stall_s, partial(self._give_up, stall_s))
-        self._thread = threading.Thread(target=self._run, name="captioner", daemon=True)
+        run = partial(copy_context().run, self._run)  # what it logs is of the run that opened it
+        self._thread = threading.Thread(target=run, name="captioner", daemon=True)
         self._thread.start()
 
     def submit(self, clip_id: str, frames: Frames) -> Future[tuple[Caption, ...]]:

@@ -6,10 +6,16 @@ import logging
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
+from threading import Lock
 
 from recap.report.printable import PrintableFormatter
 from recap.storage import Location, is_store, read_bytes, write_atomically
+
+LOGGER = logging.getLogger("recap")
+_WRITING_TO: ContextVar[Path | None] = ContextVar("run.log", default=None)
+_LOCK, _LEVELS = Lock(), []
 
 
 @contextmanager
@@ -37,16 +43,31 @@ def _before(path: Location) -> bytes:
 
 @contextmanager
 def _appending(path: Path) -> Iterator[None]:
-    logger = logging.getLogger("recap")
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(message)s"))
     handler.handleError = lambda record: None  # a full disk is for the run to report, once
-    level = logger.level
-    logger.setLevel(logging.INFO)
-    logger.addHandler(handler)
+    handler.addFilter(lambda record: _WRITING_TO.get() in (None, path))  # a thread of nobody's tells everybody
+    ours = _WRITING_TO.set(path)
+    try:
+        with _informed():
+            LOGGER.addHandler(handler)
+            yield
+    finally:
+        _WRITING_TO.reset(ours)
+        LOGGER.removeHandler(handler)
+        handler.close()
+
+
+@contextmanager
+def _informed() -> Iterator[None]:
+    """Have recap log what it does, until the last of the runs of this process ends."""
+    with _LOCK:
+        _LEVELS.append(_LEVELS[0] if _LEVELS else LOGGER.level)
+        LOGGER.setLevel(logging.INFO)
     try:
         yield
     finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
-        handler.close()
+        with _LOCK:
+            level = _LEVELS.pop()
+            if not _LEVELS:
+                LOGGER.setLevel(level)

@@ -5,6 +5,8 @@ import json
 import logging
 import re
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,26 @@ def test_what_is_logged_of_a_file_moves_no_cursor(tmp_path):
     with log_file(tmp_path / "run.log"):
         logging.getLogger("recap").warning("%s: strike 1", "\x1b[2J.mp4")
     assert (tmp_path / "run.log").read_text().endswith(" WARNING \\x1b[2J.mp4: strike 1\n")
+
+
+def test_each_run_of_a_process_has_its_own_log(tmp_path):
+    log, both = logging.getLogger("recap.jobs"), threading.Barrier(2, timeout=20)
+
+    def run(name):
+        with log_file(tmp_path / name):
+            both.wait()
+            log.info("of %s", name)
+            both.wait()
+        both.wait()
+        if name == "first":
+            log.info("of none")
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(run, ("first", "second")))
+    for name in ("first", "second"):
+        assert (tmp_path / name).read_text().endswith(f" INFO of {name}\n")
+        assert (tmp_path / name).read_text().count("\n") == 1
+    assert logging.getLogger("recap").level == logging.NOTSET
 
 
 def test_an_outputs_path_is_printed_as_it_is(tmp_path):
