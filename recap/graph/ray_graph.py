@@ -10,7 +10,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import NoReturn
 
 import pyarrow as pa
 import ray
-from ray.data import ActorPoolStrategy, DataContext, Dataset
+from ray.data import ActorPoolStrategy, Dataset
 from ray.exceptions import RayActorError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -138,8 +138,19 @@ def blocks_of(dataset: Dataset) -> Iterator[pa.Table]:
 
     `iter_batches` would also send its statistics of all blocks so far to an actor, every five seconds.
     """
-    for bundle in dataset.iter_internal_ref_bundles():
-        yield from ray.get(bundle.block_refs)
+    with _hushed(logging.getLogger("ray.data")):  # what fails is raised to us
+        for bundle in dataset.iter_internal_ref_bundles():
+            yield from ray.get(bundle.block_refs)
+
+
+@contextmanager
+def _hushed(logger: logging.Logger) -> Iterator[None]:
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def raise_what_ended(error: RayError, last_words: str = "") -> NoReturn:
@@ -176,21 +187,24 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = getattr(error, "cause", None) or error.__cause__
 
 
-def prepare() -> None:
-    """Ray Data without its own bars and warnings between ours, and with the reasons that its workers give."""
+def dataset_of(blocks: Sequence[pa.Table]) -> Dataset:
+    """Without Ray Data's own bars and warnings between ours, and with the reasons that its workers give.
+
+    The settings are this graph's alone: a session may be somebody's who has graphs of his own.
+    """
     # Both ways to bound restarts are called deprecated; what follows them is not in any release yet.
     warnings.filterwarnings("ignore", message="`ray_remote_args", category=DeprecationWarning)
     warnings.filterwarnings("ignore", message="The minimum number of concurrent actors")  # of a run of a few clips
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what fails is raised to us
-    context = DataContext.get_current()
+    dataset = ray.data.from_blocks(blocks)
+    context = dataset.context
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.raise_original_map_exception = True  # or the reason is lost on the way to us
     context.execution_no_progress_timeout_s = -1  # engine.stall_s watches; loading a model may take longer than Ray's
+    return dataset
 
 
 def _graph(clips: Sequence[Clip], plan: WorkPlan, pools: Pools, counter: ray.actor.ActorHandle) -> Dataset:
-    prepare()
     size = max(1, min(MAX_BLOCK_CLIPS, len(clips) // (4 * pools.decode_workers)))
     in_flight = math.ceil(plan.engine.in_flight * MAX_BLOCK_CLIPS / size)  # the same clips in smaller blocks
     decode_pool = ActorPoolStrategy(size=pools.decode_workers, max_tasks_in_flight_per_actor=QUEUED_BLOCKS)
@@ -201,7 +215,7 @@ def _graph(clips: Sequence[Clip], plan: WorkPlan, pools: Pools, counter: ray.act
     )
     # A batch is a block: None would say so too, but is refused where there are GPUs.
     common = {"batch_size": size, "batch_format": "pyarrow", "ray_remote_args_fn": bounded_retries}
-    decoded = ray.data.from_blocks(list(_blocks(clips, size))).map_batches(
+    decoded = dataset_of(list(_blocks(clips, size))).map_batches(
         _Decode,
         fn_constructor_args=(plan, counter),
         compute=decode_pool,

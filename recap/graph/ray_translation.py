@@ -22,9 +22,9 @@ from recap.graph.ray_graph import (
     blocks_of,
     bounded_retries,
     copies_a_node,
+    dataset_of,
     joined_machine,
     pass_on,
-    prepare,
     raise_what_ended,
     start_counter,
 )
@@ -73,10 +73,9 @@ def _last_words(counter: ray.actor.ActorHandle) -> str:
 
 
 def _graph(clips: Sequence[Captioned], plan: TranslationPlan, counter: ray.actor.ActorHandle) -> Dataset:
-    prepare()
     settings = plan.settings
     packed = [pa.table({"clips": [pickle.dumps(block)]}) for block in blocks(clips, len(clips), settings.actors)]
-    return ray.data.from_blocks(packed).map_batches(
+    return dataset_of(packed).map_batches(
         _Translate,
         fn_constructor_args=(plan, counter),
         compute=ActorPoolStrategy(size=settings.actors),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import logging
 import os
 import signal
 import subprocess
@@ -24,7 +25,7 @@ from ray.exceptions import ActorDiedError, RayError
 
 from recap import jobs
 from recap.graph.opened import NotOpened, Opened, Refused
-from recap.graph.ray_graph import blocks_of, raise_what_ended
+from recap.graph.ray_graph import blocks_of, dataset_of, raise_what_ended
 from recap.graph.stages import WorkerLost
 from recap.pipeline import load_pipeline
 from recap.report.progress import Progress
@@ -130,6 +131,16 @@ def test_a_model_may_take_as_long_to_load_as_it_likes(ray_session, rehearsal, mo
     """Ray Data gives a graph half an hour for its next block; here less than an actor takes to start."""
     monkeypatch.setattr(DataContext.get_current(), "execution_no_progress_timeout_s", 0.1)
     assert jobs.run(rehearsal("slow"), limit=2).captioned == 2
+
+
+def test_a_session_keeps_what_it_set_for_graphs_of_its_own(ray_session, rehearsal, monkeypatch):
+    context, logger = DataContext.get_current(), logging.getLogger("ray.data")
+    monkeypatch.setattr(context, "enable_progress_bars", True)
+    before = vars(context).copy(), logger.level
+    assert jobs.run(rehearsal("guest"), limit=1).captioned == 1
+    assert (vars(context), logger.level) == before
+    ours = dataset_of([pa.table({"n": [1]})]).map_batches(lambda batch: batch)
+    assert not ours.context.enable_progress_bars
 
 
 def test_why_no_worker_can_start_is_said_and_the_run_ends(ray_session, rehearsal, monkeypatch):
