@@ -63,6 +63,12 @@ class SlotCache(Cache):
         for layer in self.layers:
             layer.step = step
 
+    def wipe(self, first: int, count: int) -> None:
+        """Leave nothing in `count` rows from `first` on, as a prefill does behind its prompts."""
+        for layer in self.layers:
+            if layer.is_initialized:
+                layer.keys[first : first + count] = layer.values[first : first + count] = 0
+
     def move(self, source: int, target: int, length: int) -> None:
         """Let row `target` hold what row `source` holds in its first `length` positions."""
         for layer in self.layers:

@@ -83,6 +83,8 @@ class Slots:
             self._cache.begin(Prefill(first))
             where = {"position_ids": self._positions[None, :known], "past_key_values": self._cache}
             self._model.model(inputs_embeds=prompts[:, :-1], use_cache=True, **where)
+        else:
+            self._cache.wipe(first, len(requests))
         rows = slice(first, first + len(requests))
         self._inputs[rows], self._lengths[rows] = prompts[:, -1], known
         self._texts += [Text(request) for request in requests]

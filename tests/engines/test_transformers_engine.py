@@ -135,6 +135,13 @@ def test_a_prompt_of_no_numbers_leaves_nothing_behind_for_others(make_engine, la
     assert {name: each.token_ids for name, each in done.items()} == references
 
 
+def test_a_prompt_of_no_numbers_leaves_nothing_behind_for_one_position(make_engine, language_model):
+    """Which has no prefill of its own to wipe the slot."""
+    broken = Request("broken", 9, embeddings=torch.full((60, language_model.config.hidden_size), torch.nan))
+    one = Request("one", 9, token_ids=(11,))
+    assert texts(make_engine(1), [broken, one])["one"] == generated(language_model, one)
+
+
 def test_token_ids_and_embeddings_agree(engine, language_model):
     requests = token_requests(repetition_penalty=1.3)
     as_embeddings = [embedded(request, language_model) for request in requests]
