@@ -207,7 +207,8 @@ class Captioner:
         except Exception as error:
             raise EngineLost(f"an engine that died cannot be opened again: {error!r}") from error
         self._reopenings += 1
-        (asked, self._asked), (death, self._death) = (list(self._asked.values()), {}), (self._death, "")
+        asked = [each for each in self._asked.values() if each.job in self._jobs]
+        self._asked, death, self._death = {}, self._death, ""
         self._ask(self._suspects.after_death(asked, death))
 
     def _deliver(self, completion: Completion) -> None:

@@ -7,8 +7,17 @@ import time
 
 import pytest
 
-from recap.engines import Captioner, EngineLost, EngineStalled, RehearsalEngine
+from recap.engines import (
+    Captioner,
+    EngineLost,
+    EngineSettings,
+    EngineStalled,
+    PromptSettings,
+    RehearsalEngine,
+    RehearsalFront,
+)
 from recap.engines.captioner import MAX_REOPENINGS
+from recap.records import ClipError, FrameRequest
 
 from .failing import PATIENCE_S, Gated, Mortal
 
@@ -45,6 +54,34 @@ def test_an_engine_that_dies_of_a_clip_costs_that_clip_alone(start, front, make_
     assert "(RuntimeError)" in error.message
     assert captioner.submit("clip7", make_frames(7)).exception(PATIENCE_S).kind == "engine_died"
     assert captioner.submit("clip8", make_frames(8)).result(PATIENCE_S)
+
+
+def test_nobody_is_asked_again_for_a_clip_that_has_failed(start, make_frames):
+    """Of its two texts the first could not be read, and the engine dies of the second."""
+
+    class Asking(RehearsalFront):
+        def caption(self, completion):
+            if completion.request_id == "odd/short":
+                raise ClipError("caption", "text", "not readable")
+            return super().caption(completion)
+
+    class Deadly(RehearsalEngine):
+        opened = 0
+
+        def __init__(self):
+            super().__init__(batch_size=1)
+            type(self).opened += 1
+
+        def step(self):
+            if "odd/medium" in self._requests and "odd/short" not in self._requests:
+                raise RuntimeError("CUBLAS_STATUS_ALLOC_FAILED")
+            return super().step()
+
+    prompt = PromptSettings(instruction=("short", "medium"))
+    front = Asking(prompt, EngineSettings(kind="rehearsal"), FrameRequest(count=4, size=8))
+    captioner = start(Deadly(), front, reopen=Deadly)
+    assert captioner.submit("odd", make_frames(1)).exception(PATIENCE_S).kind == "text"
+    assert captioner.submit("fine", make_frames(2)).result(PATIENCE_S) and Deadly.opened <= 2
 
 
 def test_suspects_are_asked_one_at_a_time(start, front, make_frames, mortal):
