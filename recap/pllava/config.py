@@ -123,6 +123,7 @@ def parse_config(
         dtype=_dtype_name(content, text),
     )
     _check_tower(config, content.get("vision_feature_select_strategy", "default"), where)
+    _check_rope(config.text, where)
     return config
 
 
@@ -246,4 +247,12 @@ def _check_tower(config: PllavaConfig, strategy: str, where: str) -> None:
         raise ValueError(
             f"{where}: image_token_index {config.image_token_id} lies outside the vocabulary of "
             f"{config.text.vocab_size} rows"
+        )
+
+
+def _check_rope(text: LlamaConfig, where: str) -> None:
+    if text.rope_parameters["rope_type"] == "longrope":
+        raise ValueError(
+            f"{where}: rope_type is 'longrope', which turns every text of a batch by the longest one's length, so that "
+            "captions would depend on their neighbours; take a checkpoint with another rope_type, such as 'yarn'"
         )

@@ -73,6 +73,15 @@ def test_old_rope_scaling():
     assert (rope["rope_type"], rope["factor"], rope["rope_theta"]) == ("linear", 2.0, 2e4)
 
 
+def test_positions_that_depend_on_the_neighbours_are_refused():
+    """The longest text of a batch says how all of them are turned."""
+    factors = [2.0] * 64
+    longrope = {"type": "longrope", "short_factor": factors, "long_factor": factors, "factor": 2.0}
+    text = PUBLISHED_7B["text_config"] | {"rope_scaling": longrope | {"original_max_position_embeddings": 2048}}
+    with pytest.raises(ValueError, match=r"rope_type is 'longrope'.*'yarn'"):
+        parse_config(PUBLISHED_7B | {"text_config": text})
+
+
 def test_end_tokens_of_the_generation_config_count_where_the_config_is_silent():
     assert parse_config(PUBLISHED_7B, generation={"eos_token_id": [7, 8]}).eos_token_ids == (7, 8)
 
