@@ -104,8 +104,8 @@ class EngineSettings:
     last bits of a caption's scores depend on their number."""
     batch_size: int = 16
     """Clips that one copy writes together, at most: where memory holds fewer, it writes fewer."""
-    in_flight: int = 8
-    """Blocks of four clips that one copy has in hand; it is busy while their clips are more than `batch_size`."""
+    in_flight: int | Literal["auto"] = "auto"
+    """Clips that one copy has in hand, those that it writes and those that wait for it. `auto`: twice `batch_size`."""
     stall_s: float = 600.0
     """Seconds without a token after which the engine counts as dead; a large model on a CPU may need more."""
     max_new_tokens: int = 400
@@ -118,11 +118,10 @@ class EngineSettings:
     """What the draws start from, together with the clip's id; without effect at `temperature` 0."""
 
     def __post_init__(self):
-        counts = ("threads", "batch_size", "in_flight", "max_new_tokens")
+        counts = ["threads", "batch_size", "max_new_tokens"]
+        counts += [name for name in ("actors", "in_flight") if getattr(self, name) != "auto"]
         floors = ("gpus_per_actor", "temperature", "seed")
         bounds = dict.fromkeys(counts, (1, None)) | dict.fromkeys(floors, (0, None))
-        if self.actors != "auto":
-            bounds["actors"] = (1, None)
         _check("engine", self, **bounds, repetition_penalty=(0.01, 100), stall_s=(0.01, None))
         if self.gpus_per_actor > 1 and self.gpus_per_actor % 1:
             raise ValueError(f"engine.gpus_per_actor above 1 must be whole, not {self.gpus_per_actor:g}")
@@ -131,6 +130,11 @@ class EngineSettings:
     def _check_quantization(self) -> None:
         if self.quantization and (self.kind != "vllm" or not self.gpus_per_actor):
             raise ValueError(f"engine.quantization {self.quantization} wants engine.kind: vllm and a GPU")
+
+    @property
+    def clips_in_flight(self) -> int:
+        """What `in_flight` comes to."""
+        return 2 * self.batch_size if self.in_flight == "auto" else self.in_flight
 
     @property
     def computes_on_cpu(self) -> bool:

@@ -41,7 +41,9 @@ from recap.translation import TranslationSettings
 from recap.video import DecodeSettings
 
 log = logging.getLogger(__name__)
-MAX_BLOCK_CLIPS = 4  # more would hold frames back from an idle engine
+# Of each block Ray's processes make much work, and half of it on the driver; but it leaves with its slowest clip. So a
+# worker, and what is in flight to a copy of the model, is given some blocks at least.
+MAX_BLOCK_CLIPS, BLOCKS_A_WORKER, BLOCKS_IN_FLIGHT = 16, 16, 4
 QUEUED_BLOCKS = 6  # with 2, a decoder of small clips waits for Ray's scheduler a third of its time
 RETRIES = 6  # three for each clip that a worker dies of
 COUNT_EVERY_S = 0.5
@@ -205,8 +207,8 @@ def dataset_of(blocks: Sequence[pa.Table]) -> Dataset:
 
 
 def _graph(clips: Sequence[Clip], plan: WorkPlan, pools: Pools, counter: ray.actor.ActorHandle) -> Dataset:
-    size = max(1, min(MAX_BLOCK_CLIPS, len(clips) // (4 * pools.decode_workers)))
-    in_flight = math.ceil(plan.engine.in_flight * MAX_BLOCK_CLIPS / size)  # the same clips in smaller blocks
+    size = block_clips(len(clips), pools.decode_workers, plan.engine.clips_in_flight)
+    in_flight = math.ceil(plan.engine.clips_in_flight / size)
     decode_pool = ActorPoolStrategy(size=pools.decode_workers, max_tasks_in_flight_per_actor=QUEUED_BLOCKS)
     caption_pool = ActorPoolStrategy(
         size=pools.caption_actors,
@@ -230,6 +232,11 @@ def _graph(clips: Sequence[Clip], plan: WorkPlan, pools: Pools, counter: ray.act
         num_gpus=pools.gpus_per_actor,
         **common,
     )
+
+
+def block_clips(clips: int, decode_workers: int, in_flight: int) -> int:
+    """How many of a graph's clips go through it together."""
+    return max(1, min(MAX_BLOCK_CLIPS, clips // (BLOCKS_A_WORKER * decode_workers), in_flight // BLOCKS_IN_FLIGHT))
 
 
 def bounded_retries() -> dict[str, int]:

@@ -25,7 +25,7 @@ from ray.exceptions import ActorDiedError, RayError
 
 from recap import jobs
 from recap.graph.opened import NotOpened, Opened, Refused
-from recap.graph.ray_graph import blocks_of, dataset_of, raise_what_ended
+from recap.graph.ray_graph import block_clips, blocks_of, dataset_of, raise_what_ended
 from recap.graph.stages import WorkerLost
 from recap.pipeline import load_pipeline
 from recap.report.progress import Progress
@@ -205,6 +205,14 @@ def test_a_cluster_that_does_not_answer_is_refused_before_anything_is_written(tm
     result = subprocess.run([recap, "run", pipeline, "ray.address=127.0.0.1:9"], capture_output=True, text=True)
     assert result.returncode == 2 and "nothing answers at 127.0.0.1:9" in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("clips", "workers", "in_flight", "size"),
+    [(10_000, 8, 128, 16), (10_000, 8, 32, 8), (100, 2, 64, 3), (24, 2, 16, 1), (10_000, 8, 1, 1)],
+)
+def test_workers_and_engine_have_several_blocks_each_however_many_clips_there_are(clips, workers, in_flight, size):
+    assert block_clips(clips, workers, in_flight) == size
 
 
 @pytest.mark.timeout(60)
