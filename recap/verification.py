@@ -19,6 +19,11 @@ from recap.storage import Location, children, source
 
 
 @dataclass(frozen=True)
+class _Judged:
+    review: ReviewSettings
+
+
+@dataclass(frozen=True)
 class Difference:
     """One thing that is not as it must be. `where` is a path below the output."""
 
@@ -42,7 +47,8 @@ def verify(output: Location) -> list[Difference]:
 def _differences(output: Location) -> list[Difference]:
     try:
         manifest = ledger.read_manifest(output)
-        settings = ledger.shaped(output / "manifest.json", manifest["review"], ReviewSettings)
+        judged = {"review": manifest["review"]}
+        settings = ledger.shaped(output / "manifest.json", judged, _Judged, ledger.RUN_AGAIN).review
     except ledger.Damaged as error:
         return [*_recipe(output), Difference("manifest.json", str(error))]
     files = [shards.Shard(**line) for line in manifest["shards"]]

@@ -72,7 +72,7 @@ LAW = {
     "status": {"storage", "ledger"},
     "verification": {"storage", "delivery", "ledger", "review", "shards"},
     "work": {"storage", "graph", "ledger", "report"},
-    "graph": {"limits", "storage", "video", "engines", "ledger", "pllava", "review", "translation"},
+    "graph": {"levels", "limits", "storage", "video", "engines", "ledger", "pllava", "review", "translation"},
     "translation": {"engines", "pllava", "review"},
     "engines": {"limits", "pllava"},
     "pipeline": {
@@ -92,7 +92,7 @@ LAW = {
     "training": {"pllava", "typed", "video"},
     "pocket": {"pllava", "training", "typed", "video"},
     "preprocessing": {"pllava", "video"},
-    "report": {"storage", "forecast", "graph", "ledger", "jobs", "planning", "review", "status", "video"},
+    "report": {"levels", "storage", "forecast", "graph", "ledger", "jobs", "planning", "review", "status", "video"},
     "corpus": {"storage"},
     "ledger": {"storage"},
     "storage": set(),
@@ -102,6 +102,7 @@ LAW = {
     "source": set(),
     "video": set(),
     "limits": set(),
+    "levels": set(),
     "records": set(),
     "timing": set(),
 }

@@ -2,7 +2,17 @@
 
 from recap.ledger.committed import Committed, observe, untranslated
 from recap.ledger.compaction import compact
-from recap.ledger.files import OUTPUT_ERRORS, Damaged, OutputFailed, output_errors, read_json, shaped, sweep, write_json
+from recap.ledger.files import (
+    OUTPUT_ERRORS,
+    RUN_AGAIN,
+    Damaged,
+    OutputFailed,
+    output_errors,
+    read_json,
+    shaped,
+    sweep,
+    write_json,
+)
 from recap.ledger.fragments import FragmentWriter, pass_over, read_fragments, set_aside, write_retry
 from recap.ledger.growth import Growth, foresee_snapshot, update_snapshot
 from recap.ledger.keys import Keys, differences, key_of
@@ -26,6 +36,7 @@ from recap.ledger.snapshot import Snapshot, part_paths, read_snapshot
 __all__ = [
     "CONTRACT",
     "OUTPUT_ERRORS",
+    "RUN_AGAIN",
     "TRANSLATION_KEY",
     "Committed",
     "Damaged",

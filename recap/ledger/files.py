@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from recap.storage import Location, abort_uploads, failure, is_store, read_bytes, write_atomically
 
 Shape = TypeVar("Shape")
+RUN_AGAIN = "run the same pipeline again, which writes it anew"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _BROKEN = {errno.EIO, errno.EROFS, errno.EBUSY, errno.ENODEV, errno.ENXIO}
 _OUT_OF_REACH = {errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EREMOTEIO}  # a disk behind a network

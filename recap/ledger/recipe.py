@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from recap.ledger.documents import Contracted, Manifest, Recipe
-from recap.ledger.files import Damaged, read_json, shaped, write_json
+from recap.ledger.files import RUN_AGAIN, Damaged, read_json, shaped, write_json
 from recap.ledger.keys import Keys
 from recap.ledger.sealed import CONTRACT, refuse_newer
 from recap.storage import Location, children
@@ -15,7 +15,7 @@ from recap.storage import Location, children
 TRANSLATION_KEY = "translation_key/"  # and the language
 SHAPES = {"manifest.json": Manifest, "recipe.json": Recipe}
 MENDED_BY = {
-    "manifest.json": "run the same pipeline again, which writes it anew",
+    "manifest.json": RUN_AGAIN,
     "recipe.json": "copy the recipe.json beside the newest fragments, below fragments/, over it",
 }
 

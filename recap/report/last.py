@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from recap.ledger import read_json, shaped
+from recap.ledger import RUN_AGAIN, read_json, shaped
 from recap.report.speed import SpeedAccount
 from recap.storage import Location
-
-MENDED_BY = "run the same pipeline again, which writes it anew"
 
 
 @dataclass(frozen=True)
@@ -23,4 +21,4 @@ class LastReport:
 def last_report(output: Location) -> LastReport:
     """An empty one where no run has left any. Raises ledger.Damaged."""
     path = output / "report/report.json"
-    return shaped(path, read_json(path, MENDED_BY) or {}, LastReport, MENDED_BY)
+    return shaped(path, read_json(path, RUN_AGAIN) or {}, LastReport, RUN_AGAIN)

@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
-from threading import Lock
 
+from recap.levels import at_level
 from recap.report.printable import PrintableFormatter
 from recap.storage import Location, is_store, read_bytes, write_atomically
 
 LOGGER = logging.getLogger("recap")
 _WRITING_TO: ContextVar[Path | None] = ContextVar("run.log", default=None)
-_LOCK, _LEVELS = Lock(), []
 
 
 @contextmanager
@@ -49,25 +48,10 @@ def _appending(path: Path) -> Iterator[None]:
     handler.addFilter(lambda record: _WRITING_TO.get() in (None, path))  # a thread of nobody's tells everybody
     ours = _WRITING_TO.set(path)
     try:
-        with _informed():
+        with at_level(LOGGER.name, logging.INFO):
             LOGGER.addHandler(handler)
             yield
     finally:
         _WRITING_TO.reset(ours)
         LOGGER.removeHandler(handler)
         handler.close()
-
-
-@contextmanager
-def _informed() -> Iterator[None]:
-    """Have recap log what it does, until the last of the runs of this process ends."""
-    with _LOCK:
-        _LEVELS.append(_LEVELS[0] if _LEVELS else LOGGER.level)
-        LOGGER.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        with _LOCK:
-            level = _LEVELS.pop()
-            if not _LEVELS:
-                LOGGER.setLevel(level)
