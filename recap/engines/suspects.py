@@ -71,6 +71,9 @@ class Suspects:
     def after_death(self, asked: Sequence[Asked], reason: str) -> Sequence[Asked]:
         """What the next engine is to be asked at once, where the last one had `asked`."""
         assert not self.is_hopeless
+        if self._alone and not asked:  # it failed, for another reason, before the engine died of what was left of it
+            self._alone = ()
+            return ()
         jobs = dict.fromkeys(each.job for each in asked)
         for job in jobs:
             job.deaths += 1

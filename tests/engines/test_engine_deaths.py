@@ -56,7 +56,8 @@ def test_an_engine_that_dies_of_a_clip_costs_that_clip_alone(start, front, make_
     assert captioner.submit("clip8", make_frames(8)).result(PATIENCE_S)
 
 
-def test_nobody_is_asked_again_for_a_clip_that_has_failed(start, make_frames):
+@pytest.mark.parametrize("deaths", (0, 2), ids=("among others", "alone"))
+def test_nobody_is_asked_again_for_a_clip_that_has_failed(start, make_frames, deaths):
     """Of its two texts the first could not be read, and the engine dies of the second."""
 
     class Asking(RehearsalFront):
@@ -73,15 +74,17 @@ def test_nobody_is_asked_again_for_a_clip_that_has_failed(start, make_frames):
             type(self).opened += 1
 
         def step(self):
-            if "odd/medium" in self._requests and "odd/short" not in self._requests:
+            is_lonely = "odd/short" not in self._requests
+            if "odd/medium" in self._requests and (is_lonely or self.opened <= deaths):
                 raise RuntimeError("CUBLAS_STATUS_ALLOC_FAILED")
             return super().step()
 
     prompt = PromptSettings(instruction=("short", "medium"))
     front = Asking(prompt, EngineSettings(kind="rehearsal"), FrameRequest(count=4, size=8))
     captioner = start(Deadly(), front, reopen=Deadly)
+    assert captioner.submit("before", make_frames(0)).result(PATIENCE_S)
     assert captioner.submit("odd", make_frames(1)).exception(PATIENCE_S).kind == "text"
-    assert captioner.submit("fine", make_frames(2)).result(PATIENCE_S) and Deadly.opened <= 2
+    assert captioner.submit("fine", make_frames(2)).result(PATIENCE_S) and Deadly.opened <= deaths + 2
 
 
 def test_suspects_are_asked_one_at_a_time(start, front, make_frames, mortal):
