@@ -89,7 +89,7 @@ def real(work: Path, clips: int) -> dict:
 
     model, manifest = work / "random-pllava", work / f"spans-{clips}.jsonl"
     if not model.is_dir():
-        write_random_checkpoint(model, seed=0, grid=16, pooling_shape=(16, 4, 4), hidden_size=256, layers=8)
+        write_random_checkpoint(model, seed=0, grid=16, pooling_shape=(16, 4, 4), hidden_size=768, layers=16)
     starts = [round(number * (SPANS - SPAN_S) / clips, 3) for number in range(clips)]
     rows = [{"path": REAL_CLIP.name, "start": start, "end": round(start + SPAN_S, 3)} for start in starts]
     manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -21,7 +21,7 @@ from recap.graph.plan import WorkPlan
 from recap.graph.sizing import Machine, caption_actors
 from recap.graph.stages import CaptionStage, DecodeStage
 from recap.pipeline import Pipeline
-from recap.planning import check, check_view, derive_keys, work_plan
+from recap.planning import check, check_view, derive_keys, frame_request, work_plan
 from recap.records import Clip, ClipError
 from recap.report.speed import engines_apart, narrowest
 from recap.storage import is_store, resolved
@@ -95,7 +95,8 @@ def forecast(pipeline: Pipeline, clips: int, *, probe: int) -> Forecast:
     with tempfile.TemporaryDirectory(prefix="recap-plan-") as folder:
         found = _probe(replace(pipeline, output=replace(pipeline.output, path=folder)), chosen)
     model = engines.fetch(pipeline.model, pipeline.engine)
-    actors = caption_actors(pipeline.engine, machine, engines.fetched_bytes(model, pipeline.engine), clips)
+    model_bytes, frame_bytes = engines.fetched_bytes(model, pipeline.engine), frame_request(pipeline, model).frame_bytes
+    actors = caption_actors(pipeline.engine, machine, model_bytes, frame_bytes, clips)
     pipeline = replace(pipeline, engine=replace(pipeline.engine, actors=actors))
     clip_bytes = _clip_bytes(chosen, scanned, are_fetched=is_store(corpus_root(pipeline.corpus)))
     return project(pipeline, found, machine, clips, clip_bytes)

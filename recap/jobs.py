@@ -23,7 +23,7 @@ from recap.graph.sizing import caption_actors
 from recap.graph.stopping import RayLost
 from recap.pipeline import Pipeline, absolute, from_recipe
 from recap.planning import check, check_corpus, check_recipe, check_view, derive_keys, output_reached, work_plan
-from recap.records import CAPTIONED, FILTERED, QUARANTINED
+from recap.records import CAPTIONED, FILTERED, QUARANTINED, FrameRequest
 from recap.report.last import last_report
 from recap.report.log_file import log_file
 from recap.report.progress import Progress
@@ -105,7 +105,7 @@ def run(
         del scanned  # from here on the snapshot's few bytes a clip are all that is held
         plan = work_plan(pipeline, model, request, translation, keys, epoch)
         work = Work(snapshot, resolved(corpus_root(pipeline.corpus)), plan, limit, only)
-        pipeline = _with_actors(pipeline, _actors(pipeline, model, len(work.to_do), runner))
+        pipeline = _with_actors(pipeline, _actors(pipeline, model, request, len(work.to_do), runner))
         work.plan = replace(plan, engine=pipeline.engine)
         with progress or Progress() as bars:
             planned = time.monotonic()
@@ -199,12 +199,12 @@ def _with_actors(pipeline: Pipeline, actors: int) -> Pipeline:
     )
 
 
-def _actors(pipeline: Pipeline, model: engines.ModelSettings, clips: int, runner: Runner) -> int:
+def _actors(pipeline: Pipeline, model: engines.ModelSettings, request: FrameRequest, clips: int, runner: Runner) -> int:
     """How many copies of the model the joined cluster, or this machine, is to have for `clips` that are to do."""
     if runner == "loop":
         return 1
     model_bytes = engines.fetched_bytes(model, pipeline.engine)
-    return caption_actors(pipeline.engine, machine_of(pipeline), model_bytes, clips)
+    return caption_actors(pipeline.engine, machine_of(pipeline), model_bytes, request.frame_bytes, clips)
 
 
 def _finalize(pipeline: Pipeline, work: Work) -> dict[str, Any]:

@@ -50,6 +50,11 @@ class FrameRequest:
     view: str = "crop"
     tiles: tuple[int, int] = (1, 1)
 
+    @property
+    def frame_bytes(self) -> int:
+        """What the frames of one clip take."""
+        return WINDOWS[self.view] * self.count * 3 * self.size**2
+
 
 @dataclass(slots=True)
 class Frames:

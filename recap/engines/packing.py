@@ -26,12 +26,12 @@ def packed(model: Model) -> Model:
 
 
 class PackedLinear(nn.Module):
-    """Rows (…, inputs) as (…, outputs), in float32."""
+    """Rows (…, inputs) as (…, outputs), in float32; of four and more none depends on how many there are."""
 
     def __init__(self, linear: nn.Linear):
         super().__init__()
-        packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach())
-        self.weight, self.bias = nn.Parameter(packed, requires_grad=False), linear.bias
+        weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach())
+        self.weight, self.bias = nn.Parameter(weight, requires_grad=False), linear.bias
 
     def forward(self, inputs: Tensor) -> Tensor:
         return torch.ops.mkldnn._linear_pointwise(inputs, self.weight, self.bias, "none", [], "")

@@ -105,7 +105,8 @@ class EngineSettings:
     batch_size: int = 16
     """Clips that one copy writes together, at most: where memory holds fewer, it writes fewer."""
     in_flight: int | Literal["auto"] = "auto"
-    """Clips that one copy has in hand, those that it writes and those that wait for it. `auto`: twice `batch_size`."""
+    """Clips that one copy has in hand, those that it writes and those that wait for it: `batch_size` at least. `auto`:
+    three times that."""
     stall_s: float = 600.0
     """Seconds without a token after which the engine counts as dead; a large model on a CPU may need more."""
     max_new_tokens: int = 400
@@ -134,7 +135,7 @@ class EngineSettings:
     @property
     def clips_in_flight(self) -> int:
         """What `in_flight` comes to."""
-        return 2 * self.batch_size if self.in_flight == "auto" else self.in_flight
+        return 3 * self.batch_size if self.in_flight == "auto" else max(self.in_flight, self.batch_size)
 
     @property
     def computes_on_cpu(self) -> bool:

@@ -10,7 +10,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -36,14 +36,15 @@ from recap.graph.stopping import Stop
 from recap.graph.telling import Retelling
 from recap.graph.watcher import Watcher
 from recap.ledger import OUTPUT_ERRORS, OutputFailed
+from recap.levels import at_level
 from recap.records import Clip
 from recap.translation import TranslationSettings
 from recap.video import DecodeSettings
 
 log = logging.getLogger(__name__)
-# Of each block Ray's processes make much work, and half of it on the driver; but it leaves with its slowest clip. So a
-# worker, and what is in flight to a copy of the model, is given some blocks at least.
-MAX_BLOCK_CLIPS, BLOCKS_A_WORKER, BLOCKS_IN_FLIGHT = 16, 16, 4
+# Each block makes work for Ray's processes, the driver above all; but it goes on with its slowest clip, and what it
+# holds back is lost to an idle engine. So a worker, and a copy of the model, has several at least.
+MAX_BLOCK_CLIPS, BLOCKS_A_WORKER, BLOCKS_IN_FLIGHT = 8, 8, 6
 QUEUED_BLOCKS = 6  # with 2, a decoder of small clips waits for Ray's scheduler a third of its time
 RETRIES = 6  # three for each clip that a worker dies of
 COUNT_EVERY_S = 0.5
@@ -140,19 +141,9 @@ def blocks_of(dataset: Dataset) -> Iterator[pa.Table]:
 
     `iter_batches` would also send its statistics of all blocks so far to an actor, every five seconds.
     """
-    with _hushed(logging.getLogger("ray.data")):  # what fails is raised to us
+    with at_level("ray.data", logging.CRITICAL):  # what fails is raised to us
         for bundle in dataset.iter_internal_ref_bundles():
             yield from ray.get(bundle.block_refs)
-
-
-@contextmanager
-def _hushed(logger: logging.Logger) -> Iterator[None]:
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def raise_what_ended(error: RayError, last_words: str = "") -> NoReturn:
@@ -255,15 +246,21 @@ class _Decode:
         end_with_raylet()
         self.counter, self.reporter = counter, Reporter(counter)
         self.opened = Opened(lambda: DecodeStage(plan))
+        self.looked, self.is_closed = 0.0, False
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
-        stage, is_closed = self.opened.stage, ray.get(self.counter.is_closed.remote())
+        stage = self.opened.stage
         clips = [pickle.loads(clip) for clip in block["clip"].to_pylist()]
-        frames = [None if is_closed else stage.decode(clip) for clip in clips]
+        # One at a time: the frames of all of a block need not stand here in both forms.
+        pickled = [pickle.dumps(None if self._is_closed() else stage.decode(clip), protocol=5) for clip in clips]
         self.counter.add.remote([clip.clip_id for clip in clips])
         self.reporter.report(stage.spent())
-        pickled = [pickle.dumps(each, protocol=5) for each in frames]
         yield block.append_column("frames", pa.array(pickled, pa.large_binary()))
+
+    def _is_closed(self) -> bool:
+        if time.monotonic() - self.looked >= COUNT_EVERY_S:
+            self.is_closed, self.looked = ray.get(self.counter.is_closed.remote()), time.monotonic()
+        return self.is_closed
 
 
 def _note() -> Path:

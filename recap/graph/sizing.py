@@ -16,7 +16,7 @@ DECODE_CPUS = 1.0
 MIN_CPUS = 0.1
 WORKERS_A_CPU = 2  # more decoders would only wait for one another
 MEMORY_SHARE = 0.5  # of the machine's, for copies of the model
-COPY_BYTES = 5e8  # a process with torch, and the clips that it has in hand
+COPY_BYTES = 5e8  # a process with torch
 BATCHES = 2  # with fewer than these, another copy takes longer to start than it saves
 
 
@@ -99,8 +99,11 @@ def translator_cpus(machine: Machine, settings: TranslationSettings) -> float:
     return share
 
 
-def caption_actors(engine: EngineSettings, machine: Machine, model_bytes: int, clips: int) -> int:
-    """How many copies `engine.actors` means on `machine`, for a model of that size and that many clips to do."""
+def caption_actors(engine: EngineSettings, machine: Machine, model_bytes: int, clip_bytes: int, clips: int) -> int:
+    """How many copies `engine.actors` means on `machine`, for a model and frames of a clip of those sizes.
+
+    `clips` are to do.
+    """
     if engine.actors != "auto":
         return engine.actors
     if engine.gpus_per_actor:
@@ -108,7 +111,9 @@ def caption_actors(engine: EngineSettings, machine: Machine, model_bytes: int, c
     elif engine.kind == "rehearsal":
         most = 1
     else:
-        most = min(machine.cpus // engine.threads, MEMORY_SHARE * machine.memory_bytes // (model_bytes + COPY_BYTES))
+        in_hand = engine.clips_in_flight + engine.batch_size  # the latter are kept, to measure the engine with
+        copy_bytes = model_bytes + COPY_BYTES + in_hand * clip_bytes
+        most = min(machine.cpus // engine.threads, MEMORY_SHARE * machine.memory_bytes // copy_bytes)
     return max(1, int(min(most, clips // (BATCHES * engine.batch_size))))
 
 

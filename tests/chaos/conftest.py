@@ -108,7 +108,7 @@ def pipeline_of(home):
         path.write_text(
             f"corpus: {{kind: manifest, path: {folder / 'clips.csv'}, root: {home / 'pipelines/demo/clips/shapes'}, "
             "start_column: start, end_column: end}\n"
-            "engine: {kind: rehearsal, max_new_tokens: 12, batch_size: 2, in_flight: 2}\n"
+            "engine: {kind: rehearsal, max_new_tokens: 12, batch_size: 2, in_flight: 24}\n"
             f"output: {{path: {folder / 'out'}, commit_every_s: 0.3, rows_per_shard: 100}}\n"
         )
         return path

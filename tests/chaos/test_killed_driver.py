@@ -28,7 +28,7 @@ def kill_once_something_is_committed(process: subprocess.Popen, output: Path) ->
 
 def test_a_killed_driver_loses_nothing_and_doubles_nothing(tmp_path, home, deliverable, accounts, runs):
     subprocess.run(command(tmp_path / "whole"), cwd=home, check=True, capture_output=True)
-    overrides = ("output.commit_every_s=0.05", "engine.batch_size=1", "engine.in_flight=2")
+    overrides = ("output.commit_every_s=0.05", "engine.batch_size=1", "engine.in_flight=24")
     run = command(tmp_path / "killed", *overrides)
     process = subprocess.Popen(run, cwd=home, stderr=subprocess.DEVNULL, start_new_session=True)
     kill_once_something_is_committed(process, tmp_path / "killed")

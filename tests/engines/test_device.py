@@ -9,7 +9,7 @@ import sys
 import pytest
 
 FAULTS = """
-import resource, sys
+import resource
 import torch
 from recap.engines.device import prepared
 prepared("engine.gpus_per_actor", 0, 1)

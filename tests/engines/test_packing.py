@@ -31,6 +31,16 @@ def test_numbers_are_those_of_torch_and_no_row_depends_on_the_others(threads, co
     torch.testing.assert_close(together, plain(rows), atol=1e-5, rtol=1e-5)
     for count in (1, 2, 3, 5, 16, 17, 64, 255):
         assert torch.equal(model(rows[:count]), together[:count])
+    wide = packed(nn.Sequential(nn.Linear(4096, 64)))
+    rows = torch.randn(300, 4096)
+    for count in (4, 5, 16, 255):
+        assert torch.equal(wide(rows[:count]), wide(rows)[:count])
+
+
+@torch.inference_mode()
+def test_rows_may_lie_apart():
+    plain = layers()
+    model, rows = packed(copy.deepcopy(plain)), torch.randn(300, 96)
     strided = rows.view(3, 100, 96).transpose(0, 1)[::2]
     torch.testing.assert_close(model(strided), plain(strided), atol=1e-5, rtol=1e-5)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from contextlib import suppress
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import psutil
 import pyarrow as pa
@@ -24,6 +27,7 @@ from ray.data import DataContext
 from ray.exceptions import ActorDiedError, RayError
 
 from recap import jobs
+from recap.graph import ray_graph
 from recap.graph.opened import NotOpened, Opened, Refused
 from recap.graph.ray_graph import block_clips, blocks_of, dataset_of, raise_what_ended
 from recap.graph.stages import WorkerLost
@@ -34,11 +38,13 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(120)]
 
 
 @pytest.fixture
-def rehearsal(tmp_path, home):
+def rehearsal(tmp_path, home, monkeypatch):
+    """A function that makes the pipeline of an output; its 21 clips go through a graph in blocks of two."""
+    monkeypatch.setattr(ray_graph, "BLOCKS_A_WORKER", 2)
     path = tmp_path / "pipeline.yaml"
     path.write_text(
         f"corpus: {{path: {home / 'pipelines/demo/clips/shapes'}}}\n"
-        "engine: {kind: rehearsal, max_new_tokens: 12, in_flight: 3}\n"
+        "engine: {kind: rehearsal, max_new_tokens: 12, batch_size: 4, in_flight: 12}\n"
         "output: {path: unset, rows_per_shard: 8, commit_every_s: 0.2}\n"
     )
     return lambda name, *overrides: load_pipeline(path, [f"output.path={tmp_path / name}", *overrides])
@@ -207,9 +213,21 @@ def test_a_cluster_that_does_not_answer_is_refused_before_anything_is_written(tm
     assert not (tmp_path / "out").exists()
 
 
+def test_a_block_that_is_being_read_breaks_off_when_the_run_is_to_stop(monkeypatch):
+    decoder, read, written = object.__new__(ray_graph._Decode), [], SimpleNamespace(remote=lambda _: None)
+    closed = SimpleNamespace(remote=lambda: len(read) > 1)
+    decoder.counter, decoder.reporter = SimpleNamespace(is_closed=closed, add=written), MagicMock()
+    decoder.opened, decoder.looked = SimpleNamespace(stage=SimpleNamespace(decode=read.append, spent=dict)), 0.0
+    monkeypatch.setattr(ray_graph.ray, "get", lambda answer: answer)
+    monkeypatch.setattr(ray_graph, "COUNT_EVERY_S", 0)
+    clips = [pickle.dumps(SimpleNamespace(clip_id=str(number))) for number in range(8)]
+    (block,) = decoder(pa.table({"clip": pa.array(clips, pa.binary())}))
+    assert (len(block), len(read)) == (8, 2)
+
+
 @pytest.mark.parametrize(
     ("clips", "workers", "in_flight", "size"),
-    [(10_000, 8, 128, 16), (10_000, 8, 32, 8), (100, 2, 64, 3), (24, 2, 16, 1), (10_000, 8, 1, 1)],
+    [(10_000, 8, 192, 8), (10_000, 8, 24, 4), (100, 2, 96, 6), (24, 2, 24, 1), (10_000, 8, 1, 1)],
 )
 def test_workers_and_engine_have_several_blocks_each_however_many_clips_there_are(clips, workers, in_flight, size):
     assert block_clips(clips, workers, in_flight) == size

@@ -83,7 +83,7 @@ AUTO, GB = EngineSettings(batch_size=10), 1e9
     ],
 )
 def test_copies_of_the_model_follow_from_cores_memory_gpus_and_work(machine, engine, model_bytes, clips, copies):
-    assert caption_actors(engine, machine, model_bytes, clips) == copies
+    assert caption_actors(engine, machine, model_bytes, 5_419_008, clips) == copies
     gpus = engine.gpus_per_actor
     assert not gpus or size_pools(machine, decode_workers="auto", caption_actors=copies, gpus_per_actor=gpus)
 
