@@ -142,7 +142,7 @@ def test_a_graph_gives_each_copy_of_the_model_enough_to_do(actors, clips):
 
 def test_copies_of_the_model_are_for_what_is_to_do(rehearsal, monkeypatch):
     asked = []
-    monkeypatch.setattr(jobs, "_actors", lambda _pipeline, _model, clips, _runner: asked.append(clips) or 1)
+    monkeypatch.setattr(jobs, "_actors", lambda _pipeline, _model, _request, clips, _runner: asked.append(clips) or 1)
     for limit in (2, None, None):
         jobs.run(rehearsal(), limit=limit, runner="loop")
     assert asked == [2, 4, 0]

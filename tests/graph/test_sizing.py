@@ -88,6 +88,11 @@ def test_copies_of_the_model_follow_from_cores_memory_gpus_and_work(machine, eng
     assert not gpus or size_pools(machine, decode_workers="auto", caption_actors=copies, gpus_per_actor=gpus)
 
 
+def test_clips_in_hand_take_memory_too():
+    copies = [caption_actors(AUTO, Machine(16, 0, 16 * GB), 0, clip_bytes, 10_000) for clip_bytes in (1, 30_000_000)]
+    assert copies == [15, 4]
+
+
 def test_a_copy_does_not_lie_on_two_nodes():
     cluster = Machine(16, 2, node_gpus=(1, 1))
     with pytest.raises(ValueError, match="need 2 GPUs, and Ray finds 2, with room for 0 such actors"):
