@@ -2,6 +2,7 @@
 
 from recap.ledger.committed import Committed, observe, untranslated
 from recap.ledger.compaction import compact
+from recap.ledger.documents import Shard
 from recap.ledger.files import (
     OUTPUT_ERRORS,
     RUN_AGAIN,
@@ -45,6 +46,7 @@ __all__ = [
     "Holder",
     "Keys",
     "OutputFailed",
+    "Shard",
     "Snapshot",
     "captions_of",
     "check_owner",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -14,8 +14,8 @@ class Contracted:
 
 
 @dataclass(frozen=True)
-class ShardLine:
-    """What a manifest says of a shard."""
+class Shard:
+    """A line of the manifest. `path` is relative to the output folder."""
 
     __pydantic_config__ = {"extra": "forbid"}
 
@@ -26,6 +26,10 @@ class ShardLine:
     sha256: str
     first_clip_id: str
     last_clip_id: str
+
+    def below(self, folder: str) -> Shard:
+        """The same with a path that begins with `folder`."""
+        return replace(self, path=f"{folder}/{self.path}")
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class Manifest:
     review: dict[str, Any]
     flags: FlagCounts
     translations: dict[str, TranslationLine]
-    shards: list[ShardLine]
+    shards: list[Shard]
     reconciliation: Books
     reasons: dict[str, int]
 

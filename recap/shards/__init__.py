@@ -1,7 +1,8 @@
 """The deliverable: deterministic Parquet and WebDataset shards."""
 
+from recap.ledger import Shard
 from recap.shards.generation import delete_other_generations, write_generation
-from recap.shards.notes import Shard, generation_of
+from recap.shards.notes import generation_of
 from recap.shards.settings import OutputSettings
 from recap.shards.webdataset import read_samples, samples
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recap.ledger import Shard
 from recap.records import CAPTIONED
-from recap.shards.notes import Note, Shard
+from recap.shards.notes import Note
 from recap.shards.parquet import write_parquet
 from recap.shards.settings import OutputSettings
 from recap.shards.webdataset import write_webdataset

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from recap.ledger import Shard
 from recap.shards.cutting import Cutter, cut, intact
-from recap.shards.notes import Shard, generation_of
+from recap.shards.notes import generation_of
 from recap.shards.settings import OutputSettings
 from recap.shards.stored import write_stored
 from recap.storage import Location, children, is_store, remove_tree, sync

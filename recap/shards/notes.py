@@ -1,33 +1,16 @@
-"""What a shard is, and notes about those of an unfinished generation, so that none is written twice."""
+"""Notes about the shards of an unfinished generation, so that none is written twice."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
 
 import pyarrow as pa
 
 import recap
-from recap.ledger import Damaged, read_json, shaped, write_json
-
-
-@dataclass(frozen=True)
-class Shard:
-    """A line of the manifest. `path` is relative to the output folder."""
-
-    path: str
-    kind: str
-    rows: int
-    bytes: int
-    sha256: str
-    first_clip_id: str
-    last_clip_id: str
-
-    def below(self, folder: str) -> Shard:
-        """The same with a path that begins with `folder`."""
-        return replace(self, path=f"{folder}/{self.path}")
+from recap.ledger import Damaged, Shard, read_json, shaped, write_json
 
 
 def generation_of(lines: Iterable[str]) -> str:

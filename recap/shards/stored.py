@@ -11,9 +11,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from recap.ledger import Damaged, read_document
+from recap.ledger import Damaged, Shard, read_document
 from recap.shards.cutting import Cutter, cut
-from recap.shards.notes import Shard, generation_of
+from recap.shards.notes import generation_of
 from recap.shards.settings import OutputSettings
 from recap.storage import Location, copy, stored_files, upload
 
