@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
-from recap.engines import ModelSettings
+from recap.engines import ModelSettings, packing
 from recap.pllava import load_pllava
 from recap.pllava.prompts import render_text_prompt
 from recap.pllava.random_checkpoint import write_random_checkpoint
@@ -30,6 +31,14 @@ def test_it_says_what_the_whole_model_would(checkpoint):
         row = row[0, ids.shape[1] :]
         assert found.text == pllava.tokenizer.decode(row, skip_special_tokens=True).strip()
     assert translator.translate(TEXTS, "zh", second=True) != translator.translate(TEXTS, "zh")
+    translator.close()
+
+
+@pytest.mark.skipif(not packing.pays(), reason="nothing is packed on this processor")
+def test_in_float32_its_model_is_packed(checkpoint):
+    settings = TranslationSettings(("zh",), "llm")
+    translator = LanguageModelTranslator(ModelSettings(str(checkpoint), dtype="float32"), "plain", settings)
+    assert not any(type(module) is nn.Linear for module in translator._engine._model.modules())
     translator.close()
 
 
