@@ -48,6 +48,7 @@ MAX_BLOCK_CLIPS, BLOCKS_A_WORKER, BLOCKS_IN_FLIGHT = 8, 8, 6
 QUEUED_BLOCKS = 6  # with 2, a decoder of small clips waits for Ray's scheduler a third of its time
 RETRIES = 6  # three for each clip that a worker dies of
 COUNT_EVERY_S = 0.5
+STEP_BACK = 10  # of niceness: a tenth of the time of a core that a decoder wants, too
 RETRY_ADVICE = "\nFailed to apply UDF transform"  # Ray Data's, behind what a worker said
 
 
@@ -269,6 +270,16 @@ def _note() -> Path:
     return session / f"recap-{ray.get_runtime_context().get_actor_id()}"
 
 
+def _step_back() -> None:
+    """Let decoders go first, on cores that this process shares with them, until their frames are held back.
+
+    Turns of milliseconds would leave the caches to neither.
+    """
+    for thread in os.listdir("/proc/self/task"):
+        with suppress(ProcessLookupError):
+            os.setpriority(os.PRIO_PROCESS, int(thread), os.getpriority(os.PRIO_PROCESS, int(thread)) + STEP_BACK)
+
+
 class _Caption:
     def __init__(self, plan: WorkPlan, counter: ray.actor.ActorHandle):
         end_with_raylet()
@@ -278,6 +289,8 @@ class _Caption:
             ray.get(counter.crashed.remote(crashed))
         copies = copies_a_node(plan.engine.actors)
         self.opened = Opened(lambda: CaptionStage(plan, self.name, copies=copies))
+        if plan.engine.computes_on_cpu:
+            _step_back()
 
     async def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
         stage = self.opened.stage

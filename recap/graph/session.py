@@ -17,9 +17,10 @@ import ray
 from recap.graph.stopping import SIGNALS, deaf_children
 from recap.limits import cores
 
-QUIET = {
+SETTINGS = {
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # Ray's C++ half reports routine events as errors on our stderr
     "RAY_task_events_report_interval_ms": "0",  # else the GCS keeps a history of tasks: 8 KB for each clip
+    "RAY_worker_niceness": "5",  # else 15, and those of them that are to step back could hardly do so
 }
 _GUARD = threading.Lock()
 _USERS: list[threading.Thread] = []
@@ -54,7 +55,7 @@ def _begin_session(address: str | None) -> list[psutil.Process]:
     """The daemons that were started for it."""
     local = {} if address else {"num_cpus": cores(), "include_dashboard": False}
     if not address:
-        for name, value in QUIET.items():
+        for name, value in SETTINGS.items():
             os.environ.setdefault(name, value)
     _require_cluster(address)
     before = psutil.Process().children()

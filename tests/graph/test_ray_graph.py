@@ -133,6 +133,28 @@ def test_a_killed_worker_changes_nothing(ray_session, rehearsal, whole, tmp_path
     assert "a worker: a process died, and this one took its place" in caplog.messages
 
 
+class Priorities(Progress):
+    """The niceness of the workers' threads while the first caption comes in, by their processes' title."""
+
+    def __init__(self):
+        super().__init__()
+        self.of: dict[str, set[int]] = {}
+
+    def add(self, status: str) -> None:
+        super().add(status)
+        for title in () if self.of else ("Counter", "_Caption"):  # decoders may be gone
+            threads = [thread for pid in worker_pids(title) for thread in os.listdir(f"/proc/{pid}/task")]
+            self.of[title] = {os.getpriority(os.PRIO_PROCESS, int(thread)) for thread in threads}
+
+
+def test_a_model_steps_back_behind_other_workers_on_the_cores_that_it_shares_with_them(ray_session, rehearsal, home):
+    random = f"model.checkpoint={home / 'pipelines/demo/random-pllava'}"
+    progress = Priorities()
+    jobs.run(rehearsal("shared", "engine.kind=transformers", random), limit=8, progress=progress)
+    usual, stepped_back = progress.of.values()
+    assert stepped_back == {min(19, niceness + ray_graph.STEP_BACK) for niceness in usual} != usual
+
+
 def test_a_model_may_take_as_long_to_load_as_it_likes(ray_session, rehearsal, monkeypatch):
     """Ray Data gives a graph half an hour for its next block; here less than an actor takes to start."""
     monkeypatch.setattr(DataContext.get_current(), "execution_no_progress_timeout_s", 0.1)
