@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
+DELAYING = {"h264", "hevc"}  # whose decoders hold a frame back until it is sure that none is shown before it
 TRIAL = 16  # packets behind the first frame, which show whether two make one
 MAX_PIXELS = 2**26  # of a frame; 8K has half as many
 # Sound formats are here so that they are told from files that are no media at all.
@@ -29,10 +30,13 @@ _REFUSED = re.compile(r"Picture size (\d+x\d+) is invalid")
 
 
 @contextmanager
-def open_video(path: str, accelerator: HWAccel | None = None) -> Iterator[tuple[InputContainer, VideoStream]]:
+def open_video(
+    path: str, accelerator: HWAccel | None = None, *, look: bool = True
+) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container at `path` and its best video stream, decoding on one thread, no frame over MAX_PIXELS.
 
-    Frames stay with the `accelerator` that decodes them, if one is given.
+    Frames stay with the `accelerator` that decodes them, if one is given. Without a `look` FFmpeg decodes no frame
+    to learn what the header does not say.
 
     Raises ClipError: missing, not_a_file, unreadable, empty_file, playlist, not_a_video, broken_header,
     no_video_stream, unknown_codec.
@@ -41,9 +45,10 @@ def open_video(path: str, accelerator: HWAccel | None = None) -> Iterator[tuple[
 
     path = os.path.abspath(path)  # an absolute path cannot be taken for a protocol
     head = check_head(path)
+    options = {} if look else {"skip_frame": "all"}
     limits = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
     try:
-        container = av.open(path, container_options=limits, hwaccel=accelerator)
+        container = av.open(path, options=options, container_options=limits, hwaccel=accelerator)
     except (av.error.FFmpegError, UnicodeError):
         raise _refusal(head) from None
     with container:
@@ -68,6 +73,7 @@ class FirstFrame:
         self.stream = stream
         self.frame: VideoFrame | None = None
         self._packets = self._frames = 0
+        self._is_begun = False
 
     @property
     def may_be_halved(self) -> bool:
@@ -87,10 +93,23 @@ class FirstFrame:
             return
         with suppress(av.error.FFmpegError):
             if self.frame is None:
-                self.frame = next(iter(packet.decode()), None)
+                self.frame = next(iter(packet.decode()), None) or self._held_back(packet)
             elif self.may_be_halved and self._packets < TRIAL:
                 self._packets += packet.size > 0
                 self._frames += len(packet.decode())
+
+
+    def _held_back(self, packet: Packet) -> VideoFrame | None:
+        """Of the first `packet`, without decoding those behind it, unless they tell whether it is but a field."""
+        context = self.stream.codec_context
+        if self._is_begun or context.name not in DELAYING:
+            return None
+        self._is_begun = True
+        frame = next(iter(self.stream.decode(None)), None)
+        context.flush_buffers()
+        if frame is None or frame.interlaced_frame:
+            return next(iter(packet.decode()), None)
+        return frame
 
 
 def refused_size(path: str) -> str | None:

@@ -13,8 +13,8 @@ from recap.video.upright import Size
 
 # Where its frames were found to be the right ones. It shows wrong ones, without an error, from MPEG
 # streams, from AVI, where frames are reordered, and where what it decodes is damaged.
-CONTAINERS = frozenset({"mov", "matroska", "flv", "ogg", "gif"})
-CODECS = frozenset({"gif", "mjpeg", "png", "prores", "theora"})
+CONTAINERS = frozenset({"mov", "matroska", "flv", "ogg"})
+CODECS = frozenset({"theora"})
 # The share of frames it may replace by their neighbours without a word: none.
 FAULT_TOLERANCE = 1e-9
 CLOCK_S = 0.001

@@ -33,8 +33,12 @@ def draw_view(picture: Image.Image, view: str, size: int) -> np.ndarray:
     """What `apply_view` goes on with after the first resize."""
     if view == "pad":
         return _barred(picture, size)[None]
-    pixels = np.asarray(resized(picture, scaled(*picture.size, size)))
-    return np.stack([pixels[y : y + size, x : x + size] for x, y in _corners(*pixels.shape[1::-1], view, size)])
+    width, height = scaled(*picture.size, size)
+    corners = _corners(width, height, view, size)
+    start, end = min(x for x, _ in corners), max(x for x, _ in corners) + size
+    shown = _wide(picture, width).crop((start, 0, end, picture.height))
+    pixels = np.asarray(_high(shown, height))
+    return np.stack([pixels[y : y + size, x - start : x - start + size] for x, y in corners])
 
 
 def first_resize(frame: np.ndarray, view: str, size: int) -> Image.Image:
@@ -57,8 +61,17 @@ def resized(picture: Image.Image, size: tuple[int, int], box: Box | None = None)
     Across, then down: the order of both passes shows in the last bits, and from Pillow 13 on depends on the sides.
     """
     left, top, right, bottom = box or (0, 0, *picture.size)
-    wide = picture.resize((size[0], picture.height), Image.Resampling.BICUBIC, (left, 0, right, picture.height))
-    return wide.resize(size, Image.Resampling.BICUBIC, (0, top, size[0], bottom))
+    return _high(_wide(picture, size[0], (left, right)), size[1], (top, bottom))
+
+
+def _wide(picture: Image.Image, width: int, part: tuple[int, int] | None = None) -> Image.Image:
+    left, right = part or (0, picture.width)
+    return picture.resize((width, picture.height), Image.Resampling.BICUBIC, (left, 0, right, picture.height))
+
+
+def _high(picture: Image.Image, height: int, part: tuple[int, int] | None = None) -> Image.Image:
+    top, bottom = part or (0, picture.height)
+    return picture.resize((picture.width, height), Image.Resampling.BICUBIC, (0, top, picture.width, bottom))
 
 
 class _Side(NamedTuple):

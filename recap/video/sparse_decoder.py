@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 SPARING = frozenset({"h264", "hevc"})  # frames say whether others refer to them, and there is a loop filter to skip
-CODECS = SPARING | {"vp8", "vp9", "av1"}
+CODECS = SPARING | {"vp8", "vp9", "av1", "mjpeg", "png", "prores"}
 # Where the decoder's parameters stand in the header, so that decoding can begin at any key frame.
 SEEKABLE = frozenset({"mov", "matroska", "flv"})
 # Without the loop filter errors add up from frame to frame: after so many packets they are still small.
@@ -55,7 +56,8 @@ def sparse_frames(
     wanted, at = timeline.pts[list(indices)], 0
     stretches = _stretches(facts, timeline.coded, wanted)
     options = _shortcuts(facts, stretches, size) if size and not accelerator else {}
-    for frame in _decoded((path, accelerator), timeline.coded, stretches, wanted, options):
+    source = open_video(path, accelerator, look=facts.container not in SEEKABLE)
+    for frame in _decoded(source, timeline.coded, stretches, wanted, options):
         if at < len(wanted) and frame.pts == wanted[at]:
             yield float(timeline.times_s[indices[at]]), upright_pixels(frame, size)
             at += 1
@@ -77,7 +79,7 @@ def _shortcuts(facts: Probe, stretches: list[Stretch], size: Size) -> dict[str, 
 
 
 def _decoded(
-    source: tuple[str, HWAccel | None],
+    source: AbstractContextManager[tuple[InputContainer, VideoStream]],
     coded: Coded,
     stretches: list[Stretch],
     wanted: np.ndarray,
@@ -85,7 +87,7 @@ def _decoded(
 ) -> Iterator[VideoFrame]:
     import av
 
-    with open_video(*source) as (container, stream):
+    with source as (container, stream):
         stream.codec_context.options |= options
         packets = _packets(container, stream)
         try:

@@ -18,7 +18,7 @@ from recap.video.probe import Probe, probe
 from recap.video.timeline import Timeline
 from recap.video.truncation import missing
 
-from .make_clips import cut, encode, index_of, packets_of
+from .make_clips import cut, damage, encode, index_of, packets_of
 
 
 @pytest.mark.parametrize("ending, unit", [("mp4", "frames"), ("avi", "frames"), ("mkv", "seconds"), ("flv", "seconds")])
@@ -185,6 +185,15 @@ def test_a_short_flv_whose_clock_starts_late(read, tmp_path):
     assert "truncated" in read(cut(path, tmp_path / "cut.flv", 0.6), truncated="caption").flags
 
 
+def test_damage_shows_in_a_codec_of_key_frames_alone(read, tmp_path):
+    whole = encode(tmp_path / "whole.mov", 20, codec="prores_ks", pix_fmt="yuv422p10le")
+    assert (read(whole).decoder, read(whole).flags) == ("pyav-sparse", ())
+    path = damage(whole, tmp_path / "damaged.mov", length=2000)
+    frames = read(path)
+    assert (frames.decoder, frames.flags) == ("pyav", ("damaged",))
+    assert np.array_equal(frames.pixels, read(path).pixels)
+
+
 def test_a_sample_of_no_bytes_is_no_damage(read, tmp_path):
     path = encode(tmp_path / "clip.mov", 20, codec="mjpeg", pix_fmt="yuvj420p")
     data = bytearray(path.read_bytes())
@@ -193,5 +202,5 @@ def test_a_sample_of_no_bytes_is_no_damage(read, tmp_path):
     struct.pack_into(">II", data, at, before + size, 0)
     path.write_bytes(data)
     frames = read(path)
-    assert (frames.decoder, frames.flags) == ("pyav", ("variable_rate",))
+    assert (frames.decoder, frames.flags) == ("pyav-sparse", ("variable_rate",))
     assert [index_of(picture) for picture in frames.pixels] == [index + (index > 10) for index in frame_indices(19, 16)]

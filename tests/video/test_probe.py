@@ -6,6 +6,7 @@ from PIL import Image
 
 from recap.records import ClipError
 from recap.video import probe
+from recap.video.container import FirstFrame, open_video, packets_in
 from recap.video.probe import inspect
 
 from .make_clips import encode, encode_audio, frame_of, side_by_side, turn
@@ -52,6 +53,36 @@ def test_a_frame_that_comes_out_last_is_seen_behind_a_sound_track(tmp_path, fact
     both = side_by_side(tmp_path / "both.mp4", encode_audio(tmp_path / "sound.mp4"), picture)
     facts = facts_of(str(turn(both, 1)))
     assert (facts.width, facts.height, facts.turns, facts.has_audio) == (96, 128, 3, True)
+
+
+@pytest.mark.parametrize("codec, structure", [("libx264", "x264-params"), ("libx265", "x265-params")])
+def test_facts_take_the_decoding_of_one_packet(tmp_path, codec, structure):
+    options = {structure: "bframes=3:b-adapt=0:log-level=none"}
+    path = str(encode(tmp_path / "clip.mp4", 12, codec=codec, options=options))
+    with open_video(path) as (container, stream):
+        assert not next(packets_in(container, stream)).decode()
+    with open_video(path) as (container, stream):
+        first = FirstFrame(stream)
+        first.look(next(packets_in(container, stream)))
+    assert (first.frame.width, first.frame.key_frame, first.is_halved) == (128, True, False)
+
+
+def test_whole_interlaced_frames_are_not_taken_for_halves(tmp_path):
+    options = {"x264-params": "interlaced=1:bframes=3:b-adapt=0:log-level=none"}
+    with open_video(str(encode(tmp_path / "clip.mp4", 30, options=options))) as (container, stream):
+        first = FirstFrame(stream)
+        for packet in packets_in(container, stream):
+            first.look(packet)
+    assert first.may_be_halved and not first.is_halved
+
+
+def test_a_file_is_opened_again_without_decoding_for_it(tmp_path):
+    path = str(encode(tmp_path / "clip.mp4", 3))
+    formats = []
+    for look in (True, False):
+        with open_video(path, look=look) as (_, stream):
+            formats.append(stream.codec_context.pix_fmt)
+    assert formats == ["yuv420p", None]
 
 
 def test_an_attachment_does_not_matter_where_no_frame_decodes(tmp_path):

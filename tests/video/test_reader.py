@@ -22,14 +22,14 @@ CONSTANT_RATE = {
     "yuv444p.mp4": "pyav-sparse",
     "h264.mkv": "pyav-sparse",
     "h264.flv": "pyav-sparse",
-    "gif.gif": "decord",
+    "gif.gif": "pyav",
     "fragmented.mp4": "pyav-sparse",
     "stream.ts": "pyav-sparse",
     "h264.avi": "pyav",
     "mpeg2.mpg": "pyav",
     "mpeg2.mkv": "pyav",
     "mpeg4.mp4": "pyav",
-    "mjpeg.mov": "decord",
+    "mjpeg.mov": "pyav-sparse",
     "raw.h264": "pyav",
 }
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden/frontend/frame_indices.json").read_text())

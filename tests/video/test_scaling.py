@@ -64,7 +64,7 @@ def test_a_small_clip_is_not_enlarged_by_the_decoder(both):
     [
         ("h264.mp4", "pyav-sparse-fast"),
         ("av1.mp4", "pyav-sparse-fast"),
-        ("mjpeg.mov", "decord-fast"),
+        ("mjpeg.mov", "pyav-sparse-fast"),
         ("mpeg2.mpg", "pyav-fast"),
     ],
 )
