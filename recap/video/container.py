@@ -98,7 +98,6 @@ class FirstFrame:
                 self._packets += packet.size > 0
                 self._frames += len(packet.decode())
 
-
     def _held_back(self, packet: Packet) -> VideoFrame | None:
         """Of the first `packet`, without decoding those behind it, unless they tell whether it is but a field."""
         context = self.stream.codec_context
