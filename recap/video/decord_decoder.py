@@ -14,7 +14,7 @@ from recap.video.upright import Size
 # Where its frames were found to be the right ones. It shows wrong ones, without an error, from MPEG
 # streams, from AVI, where frames are reordered, and where what it decodes is damaged: now and then, and not always
 # the same.
-CONTAINERS = frozenset({"mov", "matroska", "flv", "ogg"})
+CONTAINERS = frozenset({"mov", "matroska", "ogg"})
 CODECS = frozenset({"theora"})
 # The share of frames it may replace by their neighbours without a word: none.
 FAULT_TOLERANCE = 1e-9

@@ -56,13 +56,18 @@ def sparse_frames(
     wanted, at = timeline.pts[list(indices)], 0
     stretches = _stretches(facts, timeline.coded, wanted)
     options = _shortcuts(facts, stretches, size) if size and not accelerator else {}
-    source = open_video(path, accelerator, look=facts.container not in SEEKABLE)
+    source = open_video(path, accelerator, look=bool(accelerator) or not _header_suffices(facts))
     for frame in _decoded(source, timeline.coded, stretches, wanted, options):
         if at < len(wanted) and frame.pts == wanted[at]:
             yield float(timeline.times_s[indices[at]]), upright_pixels(frame, size)
             at += 1
     if at < len(wanted):
         raise DecoderFailed(f"{len(wanted) - at} of {len(wanted)} wanted frames did not come out")
+
+
+def _header_suffices(facts: Probe) -> bool:
+    """Not H.264's, which need not say how far frames are reordered: FFmpeg sees that in the first ones."""
+    return facts.container in SEEKABLE and facts.codec != "h264"
 
 
 def _stretches(facts: Probe, coded: Coded, wanted: np.ndarray) -> list[Stretch]:

@@ -13,6 +13,7 @@ import pytest
 
 from recap.records import FrameRequest
 from recap.video import DecodeSettings, InProcessReader, SandboxedReader, frame_indices, sparse_decoder
+from recap.video.container import open_video
 from recap.video.needed import Stretch, entries_of, needed
 from recap.video.probe import Probe
 from recap.video.timeline import Coded
@@ -119,6 +120,15 @@ def test_a_variable_rate_an_edit_list_and_a_phone_held_sideways(read, tmp_path, 
     shown = [index_of(picture) for picture in shifted.pixels]
     assert np.diff(shown) == pytest.approx(25 * np.diff(shifted.times_s), abs=1e-6) and shown[0] > 25
     assert {each.decoder for each in (frames, turned, shifted)} == {"pyav-sparse"}
+
+
+@pytest.mark.parametrize("name, looks", [("h264.mp4", True), ("hevc-10-bit.mp4", False), ("stream.ts", True)])
+def test_ffmpeg_decodes_no_frame_of_its_own_where_the_header_suffices(read, monkeypatch, name, looks):
+    opened = []
+    monkeypatch.setattr(
+        sparse_decoder, "open_video", lambda *source, look: opened.append(look) or open_video(*source, look=look)
+    )
+    assert read(name).decoder == "pyav-sparse" and opened == [looks]
 
 
 @pytest.mark.parametrize("name", ["mpeg2.mpg", "mpeg4.mp4", "h264.avi", "raw.h264", "gif.gif"])
