@@ -12,8 +12,7 @@ from recap.video.timeline import Timeline
 from recap.video.upright import Size
 
 # Where its frames were found to be the right ones. It shows wrong ones, without an error, from MPEG
-# streams, from AVI, where frames are reordered, and where what it decodes is damaged: now and then, and not always
-# the same.
+# streams, from AVI, where frames are reordered, and where what it decodes is damaged, not always the same ones.
 CONTAINERS = frozenset({"mov", "matroska", "ogg"})
 CODECS = frozenset({"theora"})
 # The share of frames it may replace by their neighbours without a word: none.

@@ -152,7 +152,8 @@ def test_a_model_steps_back_behind_other_workers_on_the_cores_that_it_shares_wit
     progress = Priorities()
     jobs.run(rehearsal("shared", "engine.kind=transformers", random), limit=8, progress=progress)
     usual, stepped_back = progress.of.values()
-    assert stepped_back == {min(19, niceness + ray_graph.STEP_BACK) for niceness in usual} != usual
+    assert stepped_back == {min(19, niceness + ray_graph.STEP_BACK) for niceness in usual}
+    assert max(usual) == os.getpriority(os.PRIO_PROCESS, 0) + 5, "of Ray's own 15 there is hardly room to step back"
 
 
 def test_a_model_may_take_as_long_to_load_as_it_likes(ray_session, rehearsal, monkeypatch):
