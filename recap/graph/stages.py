@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -20,7 +20,7 @@ from recap.ledger import FragmentWriter
 from recap.records import CAPTIONED, MISSING, QUARANTINED, Caption, Clip, ClipError, Frames, Record
 from recap.storage import Fetcher, is_cut_off, location
 from recap.timing import WAITS, Calibration, Spent, Timing
-from recap.video import open_reader
+from recap.video import blank, open_reader
 
 log = logging.getLogger(__name__)
 LOOK_EVERY_S = 0.5
@@ -28,7 +28,6 @@ WITHHELD = "withheld"
 OUT_OF_REACH = {"missing", "unreadable", "unreachable"}
 Decoded = tuple[Clip, Frames | ClipError]
 KILLER = "its process died with this clip among others, and crashed or hung with it alone, twice"
-DOUBTFUL_LOOKS = 10  # at calls that all have but a clip that workers crashed with
 
 
 class Gate(Protocol):
@@ -126,7 +125,7 @@ class CaptionStage:
         self.calibrations: tuple[Calibration, ...] = ()
         self.is_calibrated = False
         self.writer = FragmentWriter(plan.fragments, plan.epoch, writer, plan.commit_every_s, timing=self.timing)
-        self.in_flight = self.doubtful = 0
+        self.in_flight, self.is_sound = 0, False
         self.turns = Turns()
 
     async def caption(self, decoded: Sequence[Decoded]) -> list[Receipt]:
@@ -171,11 +170,10 @@ class CaptionStage:
         suspects = [pair for pair in decoded if pair[0].clip_id in pasts]
         for clip, frames in sorted(suspects, key=lambda pair: pasts[pair[0].clip_id].alone):
             past = pasts[clip.clip_id]
+            if isinstance(frames, Frames) and past.is_guilty:
+                frames = ClipError("caption", "engine_died", KILLER, _facts(frames))
             if isinstance(frames, ClipError) or not past.is_deadly:
                 receipts += await self._alone(clip, frames, gate)
-            elif past.is_guilty and await self._is_sound():
-                self.writer.append(self._quarantined(clip, ClipError("caption", "engine_died", KILLER, _facts(frames))))
-                receipts.append(Receipt(clip.clip_id, QUARANTINED))
             else:
                 log.info("%s is left for another run: workers died with it", clip.clip_id)
         return receipts
@@ -183,23 +181,19 @@ class CaptionStage:
     async def _alone(self, clip: Clip, frames: Frames | ClipError, gate: Gate) -> list[Receipt]:
         async with self.turns.alone():
             self.writer.flush()  # should this be the end
-            self.captioner.check()  # or another clip's end would be laid at the door of this one
+            await self._prove_sound()  # or another end would be laid at the door of this clip
             await gate.alone(clip.clip_id)
             receipts = await self.caption([(clip, frames)])
             await gate.alone(None)
             return receipts
 
-    async def _is_sound(self) -> bool:
-        """Whether this process has captioned anything, once other calls had the occasion to show it."""
-        self.doubtful += 1
-        patience = DOUBTFUL_LOOKS
-        try:
-            while not self.timing.counts["clips"] and patience:
-                patience -= self.in_flight == self.doubtful
-                await asyncio.sleep(LOOK_EVERY_S)
-            return self.timing.counts["clips"] > 0
-        finally:
-            self.doubtful -= 1
+    async def _prove_sound(self) -> None:
+        """Raises what ended the engine; one that has captioned nothing yet is asked about black pictures."""
+        self.captioner.check()
+        if not self.timing.counts["clips"] and not self.is_sound:
+            with suppress(ClipError):  # which is an answer, too
+                await asyncio.wrap_future(self.captioner.submit("blank", blank(self.plan.request)))
+            self.is_sound = True
 
     async def _commit(self, gate: Gate) -> None:
         """Wait until nothing is pending, or another call stands for it."""

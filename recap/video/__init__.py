@@ -3,6 +3,7 @@
 from recap.video.drawing import apply_view
 from recap.video.nvdec import missing_nvdec
 from recap.video.opening import open_reader
+from recap.video.pictures import blank
 from recap.video.probe import Probe, probe
 from recap.video.reader import InProcessReader, Reader
 from recap.video.sample import frame_indices
@@ -18,6 +19,7 @@ __all__ = [
     "Reader",
     "SandboxedReader",
     "apply_view",
+    "blank",
     "coverage",
     "frame_indices",
     "missing_nvdec",

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from PIL import Image
 
-from recap.records import FrameRequest
+from recap.records import FrameRequest, Frames
 from recap.video.drawing import draw_view, first_resize, resized
 from recap.video.grid import grid_of, tile_of
 from recap.video.scaling import Scaling
@@ -18,6 +18,12 @@ def pixels_shape(request: FrameRequest) -> tuple[int, ...]:
     """(windows·pictures, size, size, 3): what `request` makes of any clip."""
     pictures = request.count // (request.tiles[0] * request.tiles[1])
     return window_count(request.view) * pictures, request.size, request.size, 3
+
+
+def blank(request: FrameRequest) -> Frames:
+    """What `request` makes of a black clip of 8 × 8 pixels with one frame for each moment, a second apart."""
+    times_s, seconds = tuple(map(float, range(request.count))), float(request.count)
+    return Frames(np.zeros(pixels_shape(request), np.uint8), times_s, 1.0, 8, 8, 1.0, seconds, "none", "blank")
 
 
 class Pictures:

@@ -47,32 +47,40 @@ def test_a_fault_of_the_engine_costs_no_clip(
 
 @pytest.fixture
 def one_of(finish, pipeline_of, tmp_path):
-    """The pipeline over forty clips, and one of them."""
-    pipeline = pipeline_of(tmp_path, 40)
-    finish("loop", pipeline, f"output.path={tmp_path / 'sound'}")
-    paths = (tmp_path / "sound/shards").rglob("*.parquet")
-    return pipeline, sorted(clip_id for path in paths for clip_id in pq.read_table(path)["clip_id"].to_pylist())[17]
+    """A function from a place in the order of forty clips to the pipeline over them and the clip that is there."""
+
+    def one_of(place: int):
+        pipeline = pipeline_of(tmp_path, 40)
+        finish("loop", pipeline, f"output.path={tmp_path / 'sound'}")
+        (shard,) = (tmp_path / "sound/shards").rglob("data-*.parquet")
+        return pipeline, pq.read_table(shard)["clip_id"][place].as_py()
+
+    return one_of
 
 
 @pytest.mark.ray
 @pytest.mark.parametrize(
-    ("fault", "what"),
+    ("fault", "place", "what"),
     [
-        ("crasher", "crashes"),
-        pytest.param("poisoner", "breaks all that come after", marks=[pytest.mark.long]),
-        pytest.param("staller", "hangs", marks=[pytest.mark.long]),
+        ("crasher", 39, "crashes with one clip"),
+        pytest.param("poisoner", 0, "breaks for good with the first clip", marks=[pytest.mark.long]),
+        pytest.param("poisoner", 39, "breaks for good with the last clip", marks=[pytest.mark.long]),
+        pytest.param("staller", 20, "hangs with one clip", marks=[pytest.mark.long]),
     ],
 )
-def test_a_clip_that_ends_its_process_is_found_among_others(start, one_of, tmp_path, faulty, accounts, fault, what):
-    (pipeline, culprit), out = one_of, tmp_path / "out"
+def test_a_clip_that_ends_its_process_is_found_among_others(
+    start, one_of, tmp_path, faulty, accounts, fault, place, what
+):
+    (pipeline, culprit), out = one_of(place), tmp_path / "out"
     process = start("ray", pipeline, "engine.stall_s=2", **faulty, RECAP_FAULT=f"{fault}:{culprit}")
     heard = process.communicate(timeout=200)[1]
-    assert process.returncode == 0 and "a worker was lost" not in heard and "Traceback" not in heard, heard
+    assert process.returncode == 0 and "Traceback" not in heard, heard
+    assert place == 0 or "a worker was lost" not in heard, heard  # whose engine has shown nothing ends the round
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["reconciliation"]["captioned"] == 39 and manifest["reasons"] == {"caption/engine_died": 1}
     (path,) = (out / "shards").rglob("quarantine/*.parquet")
     assert pq.read_table(path)["clip_id"].to_pylist() == [culprit]
-    accounts.add(f"engine: {what} with one clip (ray)", KILLED, out)
+    accounts.add(f"engine: {what} (ray)", KILLED, out)
     wait_until_gone(process.pid, "", ALL_GONE_S)
 
 
@@ -81,7 +89,7 @@ def test_a_clip_that_ends_its_process_is_found_among_others(start, one_of, tmp_p
 def test_a_clip_that_gets_its_process_killed_is_left_over_and_no_other(
     start, finish, one_of, whole_of, deliverable, tmp_path, faulty
 ):
-    (pipeline, killer), out = one_of, tmp_path / "out"
+    (pipeline, killer), out = one_of(20), tmp_path / "out"
     process = start("ray", pipeline, **faulty, RECAP_FAULT=f"killer:{killer}")
     heard = process.communicate(timeout=250)[1]
     assert process.returncode == 1 and "ended with 1 clips remaining" in heard and "Traceback" not in heard, heard

@@ -27,6 +27,7 @@ from recap.pllava.random_checkpoint import write_random_checkpoint
 from recap.pllava.visual import get_strategy
 from recap.records import FrameRequest
 from recap.timing import Timing
+from recap.video import blank
 
 SIDE, COUNT, PATIENCE_S = 56, 4, 60
 REQUEST = FrameRequest(COUNT, SIDE)
@@ -206,7 +207,8 @@ def test_the_baselines_run_through_the_same_front(settings, strategy, make_frame
     captioner = open_captioner(chosen, PromptSettings(), ENGINE, request)
     try:
         frames = make_frames(1, size=SIDE, count=pictures)
-        assert captioner.submit("a", frames).result(PATIENCE_S)[0].output_tokens
+        for clip in (frames, blank(request)):
+            assert captioner.submit("a", clip).result(PATIENCE_S)[0].output_tokens
     finally:
         captioner.close()
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recap.engines import EngineLost, EngineSettings, ModelSettings, PromptSettings, RehearsalEngine
+from recap.engines import Captioner, EngineLost, EngineSettings, ModelSettings, PromptSettings, RehearsalEngine
 from recap.graph.journal import Past
 from recap.graph.loop import loop_round
 from recap.graph.plan import WorkPlan
@@ -120,40 +120,57 @@ def test_what_a_worker_died_with_is_captioned_alone(plan, tmp_path):
     stage.close()
 
 
-def test_what_a_worker_died_of_is_quarantined_once_this_one_has_captioned_something(plan, tmp_path, monkeypatch):
-    monkeypatch.setattr("recap.graph.stages.LOOK_EVERY_S", 0.01)
-    monkeypatch.setattr("recap.graph.stages.DOUBTFUL_LOOKS", 1000)
+@pytest.fixture
+def asked(monkeypatch):
+    """The ids of the clips that a captioner was given, in their order."""
+    given, submit = [], Captioner.submit
+
+    def watched(captioner, clip_id, frames):
+        given.append(clip_id)
+        return submit(captioner, clip_id, frames)
+
+    monkeypatch.setattr(Captioner, "submit", watched)
+    return given
+
+
+def test_what_a_worker_died_of_is_quarantined_once_this_one_has_captioned_black_pictures(plan, tmp_path, asked):
     stage, killer = CaptionStage(plan, "w"), clip(1).clip_id
-    gate = Gate(last=False, clips=9, suspects={killer: Past(alone=2, crashes=2)})
-
-    async def calls():
-        waiting = asyncio.create_task(stage.caption_beside([(clip(1), frames(1))], gate))
-        await asyncio.sleep(0.1)
-        assert not waiting.done() and not stage.timing.counts["clips"]
-        gate.last = True  # whichever of the two calls is the last to end commits for both
-        await asyncio.wait_for(stage.caption_beside([(clip(2), frames(2))], gate), 20)
-        return await asyncio.wait_for(waiting, 20)
-
-    (receipt,) = asyncio.run(calls())
-    assert receipt == Receipt(killer, QUARANTINED)
-    rows = [row for fragment in read_fragments(tmp_path) for row in fragment.table.to_pylist()]
-    (row,) = [row for row in rows if row["clip_id"] == killer]
+    gate = Gate(last=True, clips=9, suspects={killer: Past(alone=2, crashes=2)})
+    receipts = asyncio.run(stage.caption_beside([(clip(1), frames(1))], gate))
+    assert receipts == [Receipt(killer, QUARANTINED)] and asked == ["blank"]
+    (row,) = [row for fragment in read_fragments(tmp_path) for row in fragment.table.to_pylist()]
     assert (row["error_stage"], row["error_kind"]) == ("caption", "engine_died")
     stage.close()
 
 
-@pytest.mark.parametrize("past", [Past(alone=2, crashes=2), Past(alone=2), Past(alone=3, crashes=1)])
-def test_what_workers_died_with_is_left_to_another_run_where_nothing_shows_that_it_is_at_fault(
-    plan, tmp_path, monkeypatch, past
-):
-    """There is no other clip, or the workers were killed from without."""
-    monkeypatch.setattr("recap.graph.stages.LOOK_EVERY_S", 0.01)
+@pytest.mark.parametrize("past", [Past(), Past(alone=1, crashes=1), Past(alone=2, crashes=2)])
+def test_an_engine_that_never_worked_accuses_nobody(plan, tmp_path, asked, monkeypatch, past):
+    def broken(engine):
+        raise RuntimeError("no kernel image is available")
+
+    monkeypatch.setattr(RehearsalEngine, "step", broken)
+    stage, suspect = CaptionStage(plan, "w"), clip(1).clip_id
+    gate = Gate(last=True, clips=9, suspects={suspect: past})
+    with pytest.raises(RuntimeError, match="kernel image"):
+        asyncio.run(stage.caption_beside([(clip(1), frames(1))], gate))
+    assert asked == ["blank"] and gate.journal == [(suspect,)] and not committed(tmp_path)
+
+
+def test_an_engine_shows_once_that_it_works(plan, asked):
+    stage, suspects = CaptionStage(plan, "w"), [clip(number).clip_id for number in range(3)]
+    gate = Gate(last=True, clips=9, suspects=dict.fromkeys(suspects, Past()))
+    asyncio.run(stage.caption_beside([(clip(number), frames(number)) for number in range(3)], gate))
+    assert asked == ["blank", *suspects]
+    stage.close()
+
+
+@pytest.mark.parametrize("past", [Past(alone=2), Past(alone=3, crashes=1)])
+def test_what_workers_died_with_that_were_killed_from_without_is_left_to_another_run(plan, tmp_path, past):
     stage, killer = CaptionStage(plan, "w"), clip(1).clip_id
     gate = Gate(last=True, clips=9, suspects={killer: past})
-    both = [(clip(1), frames(1)), (clip(2), frames(2))] if past.crashes < 2 else [(clip(1), frames(1))]
-    receipts = asyncio.run(asyncio.wait_for(stage.caption_beside(both, gate), 20))
-    assert [receipt.status for receipt in receipts] == [WITHHELD, CAPTIONED][: len(both)]
-    assert gate.done == [receipt.clip_id for receipt in receipts[1:]] == committed(tmp_path)
+    receipts = asyncio.run(stage.caption_beside([(clip(1), frames(1)), (clip(2), frames(2))], gate))
+    assert [receipt.status for receipt in receipts] == [WITHHELD, CAPTIONED]
+    assert gate.done == [clip(2).clip_id] == committed(tmp_path)
     stage.close()
 
 
