@@ -10,8 +10,8 @@ from recap.engines.front import RehearsalFront, prompt_texts
 from recap.engines.rehearsal import RehearsalEngine
 from recap.engines.second import Reviewer
 from recap.engines.settings import EngineSettings, ModelSettings, PromptSettings
+from recap.pllava.config import read_config
 from recap.pllava.reading import reading
-from recap.pllava.sizes import read_sizes
 from recap.pllava.visual import check_context, get_strategy
 from recap.records import WINDOWS, FrameRequest
 from recap.timing import Timing
@@ -53,8 +53,8 @@ def frame_request(model: ModelSettings, engine: EngineSettings, count: int, view
     """What to decode of a clip for a fetched model, where the settings ask for `count` frames in `view`."""
     if engine.kind == "rehearsal" and not model.checkpoint:
         return FrameRequest(count, _REHEARSAL_SIZE, view)
-    sizes = read_sizes(model.checkpoint)
-    return get_strategy(model.visual_tokens, model.pooling).frame_request(sizes, count, view)
+    config = read_config(model.checkpoint)
+    return get_strategy(model.visual_tokens, model.pooling).frame_request(config, count, view)
 
 
 def check_length(model: ModelSettings, prompt: PromptSettings, engine: EngineSettings, request: FrameRequest) -> None:
@@ -64,12 +64,12 @@ def check_length(model: ModelSettings, prompt: PromptSettings, engine: EngineSet
     """
     if engine.kind == "rehearsal":
         return
-    sizes = read_sizes(model.checkpoint)
+    config = read_config(model.checkpoint)
     strategy = get_strategy(model.visual_tokens, model.pooling)
-    visual = strategy.token_count(sizes, request.count, WINDOWS[request.view])
+    visual = strategy.token_count(config, request.count, WINDOWS[request.view])
     for name, text in prompt_texts(prompt).items():
         try:
-            check_context(sizes, _prompt_length(model, text), visual, engine.max_new_tokens)
+            check_context(config, _prompt_length(model, text), visual, engine.max_new_tokens)
         except ValueError as error:
             raise ValueError(f"prompt {name}: {error}") from None
 

@@ -9,19 +9,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from recap.pllava.checkpoint import check_checkpoint, load_pllava, load_without_blocks
+    from recap.pllava.checkpoint import load_pllava, load_without_blocks
     from recap.pllava.config import PllavaConfig, read_config
     from recap.pllava.digest import checkpoint_bytes, weight_digest
     from recap.pllava.export import merge_checkpoint
+    from recap.pllava.glance import check_checkpoint
     from recap.pllava.model import Pllava
     from recap.pllava.normalisation import normalise
     from recap.pllava.prompts import render_prompt, resolve_instruction, resolve_system, template_slots
-    from recap.pllava.sizes import Sizes, read_sizes
     from recap.pllava.splicing import Spliced, left_pad, splice
     from recap.pllava.visual import Strategy, check_context, get_strategy
 
 _HOMES = {
-    "check_checkpoint": "checkpoint",
     "load_pllava": "checkpoint",
     "load_without_blocks": "checkpoint",
     "PllavaConfig": "config",
@@ -29,14 +28,13 @@ _HOMES = {
     "checkpoint_bytes": "digest",
     "weight_digest": "digest",
     "merge_checkpoint": "export",
+    "check_checkpoint": "glance",
     "Pllava": "model",
     "normalise": "normalisation",
     "render_prompt": "prompts",
     "resolve_instruction": "prompts",
     "resolve_system": "prompts",
     "template_slots": "prompts",
-    "Sizes": "sizes",
-    "read_sizes": "sizes",
     "Spliced": "splicing",
     "left_pad": "splicing",
     "splice": "splicing",
@@ -48,7 +46,6 @@ _HOMES = {
 __all__ = [
     "Pllava",
     "PllavaConfig",
-    "Sizes",
     "Spliced",
     "Strategy",
     "check_checkpoint",
@@ -61,7 +58,6 @@ __all__ = [
     "merge_checkpoint",
     "normalise",
     "read_config",
-    "read_sizes",
     "render_prompt",
     "resolve_instruction",
     "resolve_system",

@@ -16,11 +16,21 @@ from transformers import PreTrainedModel
 
 from recap.pllava.config import PllavaConfig
 from recap.pllava.dtypes import compute_dtype
-from recap.pllava.inventory import Inventory, open_checkpoint
+from recap.pllava.inventory import Inventory, check_complete, read_inventory
 from recap.pllava.merging import check_alpha, gather, weight_blocks
 from recap.pllava.model import Pllava
 from recap.pllava.placement import DISK, OffDisk, Placement, dispatch
+from recap.pllava.reading import reading
 from recap.pllava.tokenizer import load_tokenizer
+
+
+def open_checkpoint(checkpoint: str | Path, base: str | Path | None) -> tuple[Pllava, Inventory]:
+    """The model on the meta device, and the files that hold exactly its weights. ValueError as for `load_pllava`."""
+    inventory = read_inventory(checkpoint, base)
+    with reading(inventory.folders[0] / "config.json"), torch.device("meta"):
+        model = Pllava(inventory.config)
+    check_complete(inventory, {name: tuple(weight.shape) for name, weight in model.named_parameters()})
+    return model, inventory
 
 
 def load_pllava(
@@ -106,12 +116,6 @@ def _load(
     if placement.is_split:
         dispatch(model, placement, off_disk)
     return model
-
-
-def check_checkpoint(checkpoint: str | Path, base: str | Path | None = None) -> None:
-    """Raise the ValueError that `load_pllava` would, without reading weights."""
-    _, inventory = open_checkpoint(checkpoint, base)
-    load_tokenizer(inventory.folders, inventory.config)
 
 
 @torch.no_grad()

@@ -1,8 +1,8 @@
 """What a PLLaVA's config.json says, whatever its age, checked and with the omitted sizes filled in.
 
 Class names and `model_type` are never read: the published ones are misspelt or say `llava`. A PLLaVA is
-known by `pooling_shape` and `num_frames`. transformers, and torch with it, load only when a whole
-configuration is built.
+known by `pooling_shape` and `num_frames`. transformers, and torch with it, load only where one of its own
+configurations is asked for.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from recap.pllava.reading import reading
 
@@ -46,6 +47,7 @@ TEXT_DEFAULTS = {
     "mlp_bias": False,
     "bos_token_id": 1,
 }
+Config = TypeVar("Config")
 _NUM_FRAMES, _POOLING_SHAPE = 16, (16, 12, 12)
 _NOT_PLLAVA = (
     "{where} describes no PLLaVA: {missing} missing. Take the config.json that was published with the weights "
@@ -57,12 +59,13 @@ _NOT_PLLAVA = (
 class PllavaConfig:
     """The sizes and ids of one PLLaVA.
 
-    `pooling_shape` is (frames, rows, columns) of visual tokens per clip; `dtype` is the name that the
-    file gives ("bfloat16"), or None. `pad_token_ids` are all the ids that the file calls padding.
+    `vision_settings` and `text_settings` are what a CLIPVisionConfig and a LlamaConfig are made of. `pooling_shape`
+    is (frames, rows, columns) of visual tokens per clip; `dtype` is the name that the file gives ("bfloat16"), or
+    None. `pad_token_ids` are all the ids that the file calls padding.
     """
 
-    vision: CLIPVisionConfig
-    text: LlamaConfig
+    vision_settings: Mapping[str, Any]
+    text_settings: Mapping[str, Any]
     image_token_id: int
     pad_token_ids: tuple[int, ...]
     eos_token_ids: tuple[int, ...]
@@ -72,26 +75,42 @@ class PllavaConfig:
     projector_act: str = "gelu"
     dtype: str | None = None
 
+    @cached_property
+    def vision(self) -> CLIPVisionConfig:
+        """The tower's configuration. ValueError for settings of which transformers makes none."""
+        from transformers import CLIPVisionConfig
+
+        return _with_sdpa(CLIPVisionConfig(**self.vision_settings))
+
+    @cached_property
+    def text(self) -> LlamaConfig:
+        """The language model's configuration. ValueError as for `vision`."""
+        from transformers import LlamaConfig
+
+        # The file's top-level tie_word_embeddings is a default of an old class and means nothing.
+        apart = {"tie_word_embeddings": False, "pad_token_id": None, "eos_token_id": None}
+        return _with_sdpa(LlamaConfig(**self.text_settings, **apart))
+
     @property
     def vision_blocks(self) -> int:
         """How many transformer blocks of the tower run: the later ones feed nothing."""
         layer = self.vision_feature_layer
-        return layer if layer >= 0 else self.vision.num_hidden_layers + 1 + layer
+        return layer if layer >= 0 else self.vision_settings["num_hidden_layers"] + 1 + layer
 
     @property
     def image_size(self) -> int:
         """Side of the square frames in pixels."""
-        return self.vision.image_size
+        return self.vision_settings["image_size"]
 
     @property
     def grid(self) -> int:
         """Patches along one side of a frame."""
-        return self.vision.image_size // self.vision.patch_size
+        return self.image_size // self.vision_settings["patch_size"]
 
     @property
     def max_positions(self) -> int:
         """How many tokens, visual ones among them, the language model was made for."""
-        return self.text.max_position_embeddings
+        return self.text_settings["max_position_embeddings"]
 
 
 def read_config(folder: str | Path) -> PllavaConfig:
@@ -106,13 +125,14 @@ def parse_config(
     content: Mapping[str, Any], *, generation: Mapping[str, Any] | None = None, where: str = "config.json"
 ) -> PllavaConfig:
     """Build the configuration from the parsed files; `where` names the first in error messages."""
-    num_frames, pooling_shape = frames_and_pooling(content, where)
+    num_frames, pooling_shape = _frames_and_pooling(content, where)
     text = content.get("text_config") or {}
     with reading(where):
-        vision_config, text_config = _vision(content.get("vision_config") or {}), _text(text, content)
+        vision_settings = _filled(VISION_DEFAULTS, content.get("vision_config") or {})
+        text_settings = _text_settings(text, content)
     config = PllavaConfig(
-        vision=vision_config,
-        text=text_config,
+        vision_settings=vision_settings,
+        text_settings=text_settings,
         image_token_id=_image_token_id(content, where),
         pad_token_ids=_ids(text.get("pad_token_id"), content.get("pad_token_id")),
         eos_token_ids=_eos(text, content, generation or {}),
@@ -123,11 +143,11 @@ def parse_config(
         dtype=_dtype_name(content, text),
     )
     _check_tower(config, content.get("vision_feature_select_strategy", "default"), where)
-    _check_rope(config.text, where)
+    _check_rope(text_settings["rope_parameters"], where)
     return config
 
 
-def frames_and_pooling(content: Mapping[str, Any], where: str) -> tuple[int, tuple[int, int, int]]:
+def _frames_and_pooling(content: Mapping[str, Any], where: str) -> tuple[int, tuple[int, int, int]]:
     """`num_frames` and `pooling_shape`. A plain LLaVA has neither and gets the published 16 and (16, 12, 12).
 
     ValueError if the file is that of another kind of model.
@@ -137,7 +157,7 @@ def frames_and_pooling(content: Mapping[str, Any], where: str) -> tuple[int, tup
         return _NUM_FRAMES, _POOLING_SHAPE
     if missing:
         raise ValueError(_NOT_PLLAVA.format(where=where, missing=" and ".join(missing)))
-    return whole_number(content["num_frames"], "num_frames", where), pooling_of(content["pooling_shape"], where)
+    return _whole_number(content["num_frames"], "num_frames", where), _pooling_of(content["pooling_shape"], where)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -153,29 +173,14 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _vision(given: Mapping[str, Any]) -> CLIPVisionConfig:
-    from transformers import CLIPVisionConfig
-
-    config = CLIPVisionConfig(**_filled(VISION_DEFAULTS, given))
+def _with_sdpa(config: Config) -> Config:
     config._attn_implementation = "sdpa"
     return config
 
 
-def _text(given: Mapping[str, Any], whole: Mapping[str, Any]) -> LlamaConfig:
-    from transformers import LlamaConfig
-
+def _text_settings(given: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:
     vocab_size = given.get("vocab_size") or whole.get("vocab_size") or 32000
-    # The file's top-level tie_word_embeddings is a default of an old class and means nothing.
-    config = LlamaConfig(
-        **_filled(TEXT_DEFAULTS, given),
-        vocab_size=vocab_size,
-        rope_parameters=_rope(given),
-        tie_word_embeddings=False,
-        pad_token_id=None,
-        eos_token_id=None,
-    )
-    config._attn_implementation = "sdpa"
-    return config
+    return _filled(TEXT_DEFAULTS, given) | {"vocab_size": vocab_size, "rope_parameters": _rope(given)}
 
 
 def _filled(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -212,18 +217,18 @@ def _ids(*values: int | list[int] | None) -> tuple[int, ...]:
     return tuple(dict.fromkeys(flat))
 
 
-def whole_number(value: Any, key: str, where: str) -> int:
+def _whole_number(value: Any, key: str, where: str) -> int:
     """`value` as it is. ValueError unless it is an int of at least 1."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{where}: {key} is {value!r}; it must be a whole number of at least 1")
     return value
 
 
-def pooling_of(value: Any, where: str) -> tuple[int, int, int]:
+def _pooling_of(value: Any, where: str) -> tuple[int, int, int]:
     """A pooling shape (frames, rows, columns). ValueError unless it is three whole numbers of at least 1."""
     if not isinstance(value, list | tuple) or len(value) != 3:
         raise ValueError(f"{where}: pooling_shape is {value!r}; it must be [frames, rows, columns]")
-    frames, rows, columns = (whole_number(bins, "each number in pooling_shape", where) for bins in value)
+    frames, rows, columns = (_whole_number(bins, "each number in pooling_shape", where) for bins in value)
     return frames, rows, columns
 
 
@@ -237,21 +242,24 @@ def _check_tower(config: PllavaConfig, strategy: str, where: str) -> None:
         raise ValueError(
             f"{where}: vision_feature_select_strategy is {strategy!r}; only 'default' (drop the class token) is PLLaVA"
         )
-    layers = config.vision.num_hidden_layers
+    vocabulary = _whole_number(config.text_settings["vocab_size"], "vocab_size", where)
+    _, _, layers = (
+        _whole_number(config.vision_settings[key], f"vision_config.{key}", where)
+        for key in ("image_size", "patch_size", "num_hidden_layers")
+    )
     if not isinstance(config.vision_feature_layer, int) or not 0 <= config.vision_blocks <= layers:
         raise ValueError(
             f"{where}: vision_feature_layer is {config.vision_feature_layer!r}; "
             f"it must name one of the {layers + 1} hidden states of the tower, such as -2"
         )
-    if not 0 <= config.image_token_id < config.text.vocab_size:
+    if not 0 <= config.image_token_id < vocabulary:
         raise ValueError(
-            f"{where}: image_token_index {config.image_token_id} lies outside the vocabulary of "
-            f"{config.text.vocab_size} rows"
+            f"{where}: image_token_index {config.image_token_id} lies outside the vocabulary of {vocabulary} rows"
         )
 
 
-def _check_rope(text: LlamaConfig, where: str) -> None:
-    if text.rope_parameters["rope_type"] == "longrope":
+def _check_rope(rope: Mapping[str, Any], where: str) -> None:
+    if rope["rope_type"] == "longrope":
         raise ValueError(
             f"{where}: rope_type is 'longrope', which turns every text of a batch by the longest one's length, so that "
             "captions would depend on their neighbours; take a checkpoint with another rope_type, such as 'yarn'"

@@ -22,10 +22,11 @@ from torch import Tensor
 from transformers import GenerationConfig, LlamaConfig
 
 from recap import __version__
+from recap.pllava.checkpoint import open_checkpoint
 from recap.pllava.config import PllavaConfig, read_json
 from recap.pllava.digest import weight_digest
 from recap.pllava.dtypes import compute_dtype, dtype_name
-from recap.pllava.inventory import Inventory, open_checkpoint
+from recap.pllava.inventory import Inventory
 from recap.pllava.keymap import published_key
 from recap.pllava.merging import check_alpha, weight_blocks
 from recap.pllava.safetensors_files import INDEX

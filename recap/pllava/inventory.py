@@ -6,17 +6,12 @@ Only headers are read: a checkpoint is known to be whole before a byte of weight
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch import nn
-
 from recap.pllava.config import PllavaConfig, read_config
 from recap.pllava.keymap import Part, is_unused, place
-from recap.pllava.model import Pllava
-from recap.pllava.reading import reading
 from recap.pllava.safetensors_files import Stored, checkpoint_folder, tensors
 
 _LISTED = 8
@@ -45,19 +40,11 @@ class Inventory:
         return max((half.shape[0] for half in halves), default=0)
 
 
-def open_checkpoint(checkpoint: str | Path, base: str | Path | None) -> tuple[Pllava, Inventory]:
-    """The model on the meta device, and the files that hold exactly its weights.
-
-    ValueError for folders that are missing, incomplete, damaged or no PLLaVA, and for tensors that are
-    missing, left over or of the wrong shape.
-    """
+def read_inventory(checkpoint: str | Path, base: str | Path | None) -> Inventory:
+    """What the folders hold. ValueError where they are missing, incomplete, damaged or no PLLaVA."""
     folders = [checkpoint_folder(folder) for folder in (checkpoint, base) if folder is not None]
     config = read_config(folders[0])
-    with reading(folders[0] / "config.json"), torch.device("meta"):
-        model = Pllava(config)
-    inventory = Inventory(folders, config, _offered(folders, config))
-    _check_complete(model, inventory.parts, folders)
-    return model, inventory
+    return Inventory(folders, config, _offered(folders, config))
 
 
 def _offered(folders: list[Path], config: PllavaConfig) -> dict[str, Parts]:
@@ -84,8 +71,9 @@ def _folder_parts(folder: Path, config: PllavaConfig) -> dict[str, Parts]:
     return dict(found)
 
 
-def _check_complete(model: nn.Module, offered: dict[str, Parts], folders: list[Path]) -> None:
-    wanted = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+def check_complete(inventory: Inventory, wanted: Mapping[str, tuple[int, ...]]) -> None:
+    """ValueError for tensors that are missing, left over or of other shapes than those `wanted`, by our names."""
+    offered, folders = inventory.parts, inventory.folders
     missing = [name for name in wanted if "weight" not in offered.get(name, {})]
     left_over = [stored.key for name in offered.keys() - wanted.keys() for stored in offered[name].values()]
     misshapen = [text for name, shape in wanted.items() for text in _misfits(shape, offered.get(name, {}))]

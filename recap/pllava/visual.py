@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
     from recap.pllava.config import PllavaConfig
     from recap.pllava.model import Pllava
-    from recap.pllava.sizes import Sizes
-
-    Config = PllavaConfig | Sizes
 
 Pooling = tuple[int, int, int]
 _N_FRAMES = 4
@@ -29,10 +26,10 @@ class Strategy(Protocol):
 
     name: str
 
-    def frame_request(self, config: Config, count: int, view: str = "crop") -> FrameRequest:
+    def frame_request(self, config: PllavaConfig, count: int, view: str = "crop") -> FrameRequest:
         """What to decode, where `count` frames are asked for; a strategy with a fixed number keeps to that."""
 
-    def token_count(self, config: Config, count: int, windows: int = 1) -> int:
+    def token_count(self, config: PllavaConfig, count: int, windows: int = 1) -> int:
         """Visual tokens of one clip. ValueError if the strategy cannot deal with so many windows."""
 
     def tokens(self, model: Pllava, pixel_values: Tensor, windows: int = 1) -> Tensor:
@@ -59,10 +56,10 @@ class PllavaPooling:
             )
         self.pooling = pooling and tuple(pooling)
 
-    def frame_request(self, config: Config, count: int, view: str = "crop") -> FrameRequest:
+    def frame_request(self, config: PllavaConfig, count: int, view: str = "crop") -> FrameRequest:
         return FrameRequest(count, config.image_size, view)
 
-    def token_count(self, config: Config, count: int, windows: int = 1) -> int:
+    def token_count(self, config: PllavaConfig, count: int, windows: int = 1) -> int:
         frames, rows, columns = self._window(config, windows)
         return frames * rows * columns * windows
 
@@ -71,7 +68,7 @@ class PllavaPooling:
         apart = _projected(model, _clips(pixel_values, windows), windows, shape)
         return apart.unflatten(2, shape).movedim(1, 3).flatten(1, 4)
 
-    def _window(self, config: Config, windows: int) -> Pooling:
+    def _window(self, config: PllavaConfig, windows: int) -> Pooling:
         """The pooling of one window."""
         frames, rows, columns = self.pooling or config.pooling_shape
         if columns % windows:
@@ -87,10 +84,10 @@ class NFrame:
 
     name = "n_frame"
 
-    def frame_request(self, config: Config, count: int, view: str = "crop") -> FrameRequest:
+    def frame_request(self, config: PllavaConfig, count: int, view: str = "crop") -> FrameRequest:
         return FrameRequest(_N_FRAMES, config.image_size, view)
 
-    def token_count(self, config: Config, count: int, windows: int = 1) -> int:
+    def token_count(self, config: PllavaConfig, count: int, windows: int = 1) -> int:
         return windows * _N_FRAMES * config.grid**2
 
     def tokens(self, model: Pllava, pixel_values: Tensor, windows: int = 1) -> Tensor:
@@ -107,10 +104,10 @@ class VideoChatGpt:
 
     name = "video_chatgpt"
 
-    def frame_request(self, config: Config, count: int, view: str = "crop") -> FrameRequest:
+    def frame_request(self, config: PllavaConfig, count: int, view: str = "crop") -> FrameRequest:
         return FrameRequest(count, config.image_size, view)
 
-    def token_count(self, config: Config, count: int, windows: int = 1) -> int:
+    def token_count(self, config: PllavaConfig, count: int, windows: int = 1) -> int:
         return windows * (count + config.grid**2)
 
     def tokens(self, model: Pllava, pixel_values: Tensor, windows: int = 1) -> Tensor:
@@ -133,10 +130,10 @@ class ImageGrid:
 
     name = "image_grid"
 
-    def frame_request(self, config: Config, count: int, view: str = "crop") -> FrameRequest:
+    def frame_request(self, config: PllavaConfig, count: int, view: str = "crop") -> FrameRequest:
         return FrameRequest(math.prod(_GRID_TILES), config.image_size, view, _GRID_TILES)
 
-    def token_count(self, config: Config, count: int, windows: int = 1) -> int:
+    def token_count(self, config: PllavaConfig, count: int, windows: int = 1) -> int:
         return windows * config.grid**2
 
     def tokens(self, model: Pllava, pixel_values: Tensor, windows: int = 1) -> Tensor:
@@ -162,7 +159,7 @@ def get_strategy(name: str, pooling: Pooling | None = None) -> Strategy:
     return _STRATEGIES[name]()
 
 
-def check_context(config: Config, prompt_tokens: int, visual_tokens: int, max_new_tokens: int) -> None:
+def check_context(config: PllavaConfig, prompt_tokens: int, visual_tokens: int, max_new_tokens: int) -> None:
     """ValueError if prompt, visual tokens and answer together are longer than the model was made for.
 
     `prompt_tokens` counts `<image>`, whose place the visual tokens take.

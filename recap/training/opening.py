@@ -10,8 +10,9 @@ from transformers import PreTrainedModel, set_seed
 
 from recap.pllava import Pllava, PllavaConfig, Strategy, get_strategy, load_pllava
 from recap.pllava.attention import do_without_cudnn_attention
+from recap.pllava.checkpoint import open_checkpoint
 from recap.pllava.dtypes import compute_dtype
-from recap.pllava.inventory import Inventory, open_checkpoint
+from recap.pllava.inventory import Inventory
 from recap.records import WINDOWS
 from recap.training.learner import Learner, make_trainable
 from recap.training.recipe import Recipe

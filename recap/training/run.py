@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
-from recap.pllava import Strategy, read_sizes
+from recap.pllava import Strategy, read_config
 from recap.training.bad_log import BadLog
 from recap.training.curve import mean_loss
 from recap.training.dataset import Conversations, collate
@@ -195,7 +195,7 @@ def _same_training(path: Path, asked: Mapping[str, Any], arguments: TrainingArgu
 def _dataset(
     recipe: Recipe, folder: Path, strategy: Strategy, samples: Sequence[Sample], tokenizer: Any, bad_log: BadLog
 ) -> Conversations:
-    request = strategy.frame_request(read_sizes(folder), recipe.frames.count, recipe.frames.view)
+    request = strategy.frame_request(read_config(folder), recipe.frames.count, recipe.frames.view)
     return Conversations(samples, tokenizer, request, recipe.data, recipe.decode, bad_log)
 
 

@@ -87,7 +87,7 @@ def test_pooling_goes_with_pllava():
         ModelSettings(pooling=(16, 0, 12))
 
 
-PLLAVA = {"num_frames": 4, "pooling_shape": [4, 2, 2]}
+PLLAVA = {"num_frames": 4, "pooling_shape": [4, 2, 2], "image_token_index": 9}
 
 
 @pytest.mark.parametrize("vision", [{}, {"image_size": 48, "patch_size": 12}])

@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import load_file
 
 from recap.pllava import load_pllava
-from recap.pllava.sizes import read_sizes
 
 CASES = [(case, alpha) for case in ("a", "b", "c", "a_split") for alpha in (0, 4, 32)]
 
@@ -47,7 +46,6 @@ def test_a_plain_llava_loads_and_is_pooled_as_published(golden, tmp_path):
     path.write_text(json.dumps(plain))
     model, tuned = load_pllava(tmp_path / "llava"), load_pllava(golden / "a_split" / "base")
     assert (model.config.num_frames, model.config.pooling_shape) == (16, (16, 12, 12))
-    assert read_sizes(tmp_path / "llava").pooling_shape == (16, 12, 12)
     pixels = torch.randn(4, 3, 56, 56, generator=torch.Generator().manual_seed(0))
     pooled = model.visual_tokens(pixels, num_frames=4, pooling_shape=(4, 2, 2))
     torch.testing.assert_close(pooled, tuned.visual_tokens(pixels), atol=0, rtol=0)

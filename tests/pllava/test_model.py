@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -136,7 +138,7 @@ def test_generation_stops_at_the_end_token_and_leaves_it_out(model):
     said = model.generate(ids, mask, pixels, 12)[0]
     config = model.config
     try:
-        model.config = type(config)(**{**vars(config), "eos_token_ids": (said[3],)})
+        model.config = replace(config, eos_token_ids=(said[3],))
         assert model.generate(ids, mask, pixels, 12)[0] == said[: said.index(said[3])]
     finally:
         model.config = config

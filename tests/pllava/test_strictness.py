@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from recap.pllava import check_checkpoint, load_pllava, read_sizes
+from recap.pllava import check_checkpoint, load_pllava, read_config
 from recap.pllava.reading import reading
 from recap.pllava.safetensors_files import INDEX
 
@@ -95,7 +95,7 @@ def test_end_token_that_disagrees_with_the_tokenizer(checkpoint):
         {"section": "text_config", "num_attention_heads": 5},
         {"section": "text_config", "hidden_act": "none such"},
         {"section": "text_config", "rope_scaling": {"type": "none such", "factor": 2.0}},
-        {"section": "vision_config", "patch_size": 0},
+        {"section": "text_config", "rms_norm_eps": "small"},
         {"projector_hidden_act": "none such"},
         {"vision_config": "large"},
         {"text_config": [1]},
@@ -109,11 +109,18 @@ def test_a_config_of_which_no_model_can_be_made(checkpoint, changes):
         check_checkpoint(checkpoint)
 
 
-@pytest.mark.parametrize("changes", [{"vision_config": "large"}, {"section": "vision_config", "patch_size": 0}])
-def test_sizes_that_are_none(checkpoint, changes):
-    change_config(checkpoint, **changes)
+def test_a_section_that_is_none(checkpoint):
+    change_config(checkpoint, vision_config="large")
     with pytest.raises(ValueError, match=r"checkpoint/config\.json cannot be used"):
-        read_sizes(checkpoint)
+        read_config(checkpoint)
+
+
+@pytest.mark.parametrize("size", [0, "14", 14.0, True])
+@pytest.mark.parametrize("key", ["image_size", "patch_size", "num_hidden_layers"])
+def test_sizes_that_are_none(checkpoint, key, size):
+    change_config(checkpoint, section="vision_config", **{key: size})
+    with pytest.raises(ValueError, match=rf"config\.json: vision_config\.{key} is {size!r}; it must be a whole number"):
+        read_config(checkpoint)
 
 
 @pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from recap.pllava import check_context, get_strategy, load_pllava, read_config, read_sizes
-from recap.pllava.sizes import Sizes
+from recap.pllava import check_context, get_strategy, load_pllava, read_config
+from recap.pllava.config import parse_config
 from recap.records import FrameRequest
 
-PUBLISHED = Sizes(336, 24, 16, (16, 12, 12), 4096)
+from .test_config import PUBLISHED_7B
+
+PUBLISHED = parse_config(PUBLISHED_7B)
 
 
 @pytest.fixture(scope="module")
@@ -133,23 +135,17 @@ def test_context_counts_the_place_of_the_image_token():
         check_context(PUBLISHED, 1394, 2304, 400)
 
 
-def test_sizes_agree_with_the_whole_configuration(golden, written):
-    for folder in (golden / "a", golden / "c", written):
-        sizes, config = read_sizes(folder), read_config(folder)
-        assert all(value == getattr(config, name) for name, value in vars(sizes).items())
-
-
-def test_another_kind_of_model_has_no_sizes(tmp_path):
+def test_another_kind_of_model_has_no_such_configuration(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "llava"}')
     with pytest.raises(ValueError, match="describes no PLLaVA: pooling_shape and num_frames missing"):
-        read_sizes(tmp_path)
+        read_config(tmp_path)
 
 
 def test_the_decoding_side_needs_no_torch(written):
     code = (
-        "import sys; from recap.pllava import check_context, get_strategy, read_sizes; "
-        f"sizes = read_sizes({str(written)!r}); strategy = get_strategy('image_grid'); "
-        "strategy.frame_request(sizes, 16, 'crop'); "
-        "check_context(sizes, 50, strategy.token_count(sizes, 16), 100); assert 'torch' not in sys.modules"
+        "import sys; from recap.pllava import check_context, get_strategy, read_config; "
+        f"config = read_config({str(written)!r}); strategy = get_strategy('image_grid'); "
+        "strategy.frame_request(config, 16, 'crop'); "
+        "check_context(config, 50, strategy.token_count(config, 16), 100); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2], timeout=60)
