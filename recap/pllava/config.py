@@ -77,14 +77,14 @@ class PllavaConfig:
 
     @cached_property
     def vision(self) -> CLIPVisionConfig:
-        """The tower's configuration. ValueError for settings of which transformers makes none."""
+        """The tower's configuration. Raises what transformers does for settings of which it makes none."""
         from transformers import CLIPVisionConfig
 
         return _with_sdpa(CLIPVisionConfig(**self.vision_settings))
 
     @cached_property
     def text(self) -> LlamaConfig:
-        """The language model's configuration. ValueError as for `vision`."""
+        """The language model's configuration, or what transformers raises."""
         from transformers import LlamaConfig
 
         # The file's top-level tie_word_embeddings is a default of an old class and means nothing.
@@ -179,8 +179,11 @@ def _with_sdpa(config: Config) -> Config:
 
 
 def _text_settings(given: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:
+    settings = _filled(TEXT_DEFAULTS, given)
+    if settings["num_key_value_heads"] is None:
+        settings["num_key_value_heads"] = settings["num_attention_heads"]
     vocab_size = given.get("vocab_size") or whole.get("vocab_size") or 32000
-    return _filled(TEXT_DEFAULTS, given) | {"vocab_size": vocab_size, "rope_parameters": _rope(given)}
+    return settings | {"vocab_size": vocab_size, "rope_parameters": _rope(given)}
 
 
 def _filled(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

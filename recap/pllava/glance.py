@@ -17,7 +17,7 @@ Shapes = Iterator[tuple[str, tuple[int, ...]]]
 _COUNTS = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
 _VISION_COUNTS = (*_COUNTS, "projection_dim", "num_channels", "image_size", "patch_size")
 _TEXT_COUNTS = (*_COUNTS, "num_key_value_heads", "max_position_embeddings", "vocab_size")
-_ACTIVATIONS = {"gelu", "quick_gelu", "silu"}
+_ACTIVATIONS = ("gelu", "quick_gelu", "silu")
 
 
 def check_checkpoint(checkpoint: str | Path, base: str | Path | None = None) -> None:
@@ -34,7 +34,7 @@ def check_checkpoint(checkpoint: str | Path, base: str | Path | None = None) -> 
 
 def is_ordinary(config: PllavaConfig) -> bool:
     """Whether transformers makes a model of these settings for certain."""
-    vision, text = config.vision_settings, _text_settings(config)
+    vision, text = config.vision_settings, config.text_settings
     return (
         _all_counts(vision, _VISION_COUNTS)
         and _all_counts(text, _TEXT_COUNTS)
@@ -45,7 +45,7 @@ def is_ordinary(config: PllavaConfig) -> bool:
         and all(type(number) is float for number in (vision["layer_norm_eps"], text["rms_norm_eps"]))
         and all(type(choice) is bool for choice in (text["attention_bias"], text["mlp_bias"]))
         and type(text["bos_token_id"]) is int
-        and {vision["hidden_act"], text["hidden_act"], config.projector_act} <= _ACTIVATIONS
+        and all(act in _ACTIVATIONS for act in (vision["hidden_act"], text["hidden_act"], config.projector_act))
         and _is_plain_rope(text["rope_parameters"])
     )
 
@@ -58,14 +58,9 @@ def parameter_shapes(config: PllavaConfig) -> dict[str, tuple[int, ...]]:
             *_tower(config),
             *_linear("projector.linear_1", hidden, features),
             *_linear("projector.linear_2", hidden, hidden),
-            *_language_model(_text_settings(config)),
+            *_language_model(config.text_settings),
         ]
     )
-
-
-def _text_settings(config: PllavaConfig) -> Mapping[str, Any]:
-    given = config.text_settings
-    return {**given, "num_key_value_heads": given["num_key_value_heads"] or given["num_attention_heads"]}
 
 
 def _all_counts(settings: Mapping[str, Any], keys: tuple[str, ...]) -> bool:

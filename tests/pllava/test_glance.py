@@ -49,6 +49,7 @@ def test_shapes_are_those_of_the_model(content):
         changed("text_config", head_dim=64),
         changed("text_config", rms_norm_eps="small"),
         changed("text_config", hidden_act="none such"),
+        changed("vision_config", hidden_act=["gelu"]),
         changed("text_config", attention_bias=1),
         changed("text_config", rope_theta=-1.0),
         changed("text_config", rope_scaling={"type": "linear", "factor": 2.0}),
