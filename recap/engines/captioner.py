@@ -35,7 +35,8 @@ class Captioner:
     alone. An engine that dies is replaced by what `reopen` makes, and the clips that it had are asked
     again; where the next one dies with one of them too, one at a time, and what it dies of then fails.
     Where it dies for another reason, or too often for any, where the front fails, or where a step takes
-    longer than `stall_s` seconds, that is the end; an `EngineLost` where another process might do better.
+    longer than `stall_s` seconds, that is the end; an `EngineLost` where another process might do better,
+    as one is taken to where this one has worked before.
     Then every clip in hand fails with the reason, and `submit` refuses from then on. The caller bounds how
     much is in hand.
 
@@ -68,13 +69,13 @@ class Captioner:
         self._thread = threading.Thread(target=run, name="captioner", daemon=True)
         self._thread.start()
 
-    def submit(self, clip_id: str, frames: Frames) -> Future[tuple[Caption, ...]]:
+    def submit(self, clip_id: str, frames: Frames, *, is_reviewed: bool = True) -> Future[tuple[Caption, ...]]:
         """The clip's captions, in the order of its prompts.
 
         The future fails with `ClipError("caption", …)` where the clip is at fault, else with what
         ended the engine. Raises that too, or `RuntimeError`, once the captioner has stopped.
         """
-        job = Job(clip_id, frames)
+        job = Job(clip_id, frames, is_reviewed)
         with self._wake:
             self.check()
             self._arrivals.append(job)
@@ -85,6 +86,11 @@ class Captioner:
     def slots(self) -> int:
         """Texts that its engine now writes at a time, at most; a clip has one for each of its prompts."""
         return self._engine.slots
+
+    @property
+    def has_written(self) -> bool:
+        """Whether its engines have written any text so far."""
+        return self._suspects.answered is not None
 
     def check(self) -> None:
         """Raises what `submit` would."""
@@ -138,14 +144,23 @@ class Captioner:
         if not jobs:
             return
         with self._timing.phase("vision"):
-            clips = [(job.clip_id, job.frames) for job in jobs]
-            made = self._with_room(lambda: self._front.requests(clips))
+            made = self._requests([(job.clip_id, job.frames) for job in jobs])
         for job, requests in zip(jobs, made, strict=True):
             job.frames = None
             if isinstance(requests, ClipError):
                 self._fail(job, requests)
             else:
                 self._start(job, requests)
+
+    def _requests(self, clips: Sequence[tuple[str, Frames]]) -> list[list[Request] | ClipError]:
+        try:
+            return self._with_room(lambda: self._front.requests(clips))
+        except MemoryError:
+            raise
+        except Exception as error:
+            if not self.has_written:
+                raise
+            raise EngineLost(f"pictures cannot be looked at any more, as others were before: {error!r}") from error
 
     def _with_room(self, make: Callable[[], Made]) -> Made:
         """What the front makes; where it is short of memory the engine gives up some of its own."""
@@ -218,12 +233,13 @@ class Captioner:
             if verdict := self._suspects.verdict():
                 self._fail(*verdict)
             return
+        self._suspects.answered = asked.request
         self._timing.counts["output_tokens"] += len(completion.token_ids)
         job = asked.job
         if job not in self._jobs:
             return
         try:
-            caption, retry = self._read(completion, asked.first)
+            caption, retry = self._read(completion, asked)
         except Exception as error:  # of a text: the engine has no part in it
             self._fail(job, error)
             return
@@ -231,18 +247,18 @@ class Captioner:
             return
         job.captions[asked.place] = caption
         if all(caption is not None for caption in job.captions) and self._is_ours_to_answer(job):
-            self._suspects.answered = asked.request
             job.future.set_result(tuple(job.captions))
 
-    def _read(self, completion: Completion, first: Caption | None) -> tuple[Caption, Retry | None]:
-        """The better of two attempts, or the `first` one and how it should be repeated."""
+    def _read(self, completion: Completion, asked: Asked) -> tuple[Caption, Retry | None]:
+        """The better of two attempts, or the first one and how it should be repeated."""
+        first = asked.first
         try:
             caption = self._front.caption(completion)
         except ClipError:
             if first is None:
                 raise
             return first, None
-        if self._reviewer is None:
+        if self._reviewer is None or not asked.job.is_reviewed:
             return caption, None
         with self._timing.phase("review"):
             caption = self._reviewer.look(caption)

@@ -17,6 +17,7 @@ class Job:
 
     clip_id: str
     frames: Frames | None
+    is_reviewed: bool = True
     future: Future[tuple[Caption, ...]] = field(default_factory=Future)
     captions: list[Caption | None] = field(default_factory=list)
     deaths: int = 0
@@ -42,7 +43,7 @@ class Suspects:
     """
 
     def __init__(self) -> None:
-        self.answered: Request | None = None  # was answered, for another clip
+        self.answered: Request | None = None  # what an engine has written a text for
         self._waiting: deque[Sequence[Asked]] = deque()
         self._alone: Sequence[Asked] = ()
         self._accused: Sequence[Asked] = ()

@@ -125,7 +125,7 @@ class CaptionStage:
         self.calibrations: tuple[Calibration, ...] = ()
         self.is_calibrated = False
         self.writer = FragmentWriter(plan.fragments, plan.epoch, writer, plan.commit_every_s, timing=self.timing)
-        self.in_flight, self.is_sound = 0, False
+        self.in_flight = 0
         self.turns = Turns()
 
     async def caption(self, decoded: Sequence[Decoded]) -> list[Receipt]:
@@ -165,35 +165,41 @@ class CaptionStage:
 
     async def _with_care(self, decoded: Sequence[Decoded], pasts: Mapping[str, Past], gate: Gate) -> list[Receipt]:
         """`caption`, of those that workers died with one at a time, the most dangerous ones last, if at all."""
+        suspects, others = [], []
+        for clip, frames in decoded:
+            needs_care = clip.clip_id in pasts and isinstance(frames, Frames)
+            (suspects if needs_care else others).append((clip, frames))
         async with self.turns.together():
-            receipts = await self.caption([pair for pair in decoded if pair[0].clip_id not in pasts])
-        suspects = [pair for pair in decoded if pair[0].clip_id in pasts]
+            receipts = await self.caption(others)
         for clip, frames in sorted(suspects, key=lambda pair: pasts[pair[0].clip_id].alone):
             past = pasts[clip.clip_id]
-            if isinstance(frames, Frames) and past.is_guilty:
-                frames = ClipError("caption", "engine_died", KILLER, _facts(frames))
-            if isinstance(frames, ClipError) or not past.is_deadly:
-                receipts += await self._alone(clip, frames, gate)
-            else:
+            if past.is_deadly and not past.is_guilty:
                 log.info("%s is left for another run: workers died with it", clip.clip_id)
+                continue
+            async with self.turns.alone():
+                await self._prove_sound(past)
+                receipts += await self._alone(clip, frames, past, gate)
         return receipts
 
-    async def _alone(self, clip: Clip, frames: Frames | ClipError, gate: Gate) -> list[Receipt]:
-        async with self.turns.alone():
-            self.writer.flush()  # should this be the end
-            await self._prove_sound()  # or another end would be laid at the door of this clip
-            await gate.alone(clip.clip_id)
-            receipts = await self.caption([(clip, frames)])
-            await gate.alone(None)
-            return receipts
+    async def _alone(self, clip: Clip, frames: Frames, past: Past, gate: Gate) -> list[Receipt]:
+        if past.is_guilty:
+            return await self.caption([(clip, ClipError("caption", "engine_died", KILLER, _facts(frames)))])
+        await gate.alone(clip.clip_id)
+        receipts = await self.caption([(clip, frames)])
+        await gate.alone(None)
+        return receipts
 
-    async def _prove_sound(self) -> None:
-        """Raises what ended the engine; one that has captioned nothing yet is asked about black pictures."""
+    async def _prove_sound(self, past: Past) -> None:
+        """Raises what ended the engine: it would else be laid at the door of the clip that comes now.
+
+        An engine that has written nothing yet, or one before a clip of such a `past`, is asked about black pictures.
+        """
+        self.writer.flush()  # should this be the end
         self.captioner.check()
-        if not self.timing.counts["clips"] and not self.is_sound:
+        if past.alone or not self.captioner.has_written:
             with suppress(ClipError):  # which is an answer, too
-                await asyncio.wrap_future(self.captioner.submit("blank", blank(self.plan.request)))
-            self.is_sound = True
+                shown = self.captioner.submit("blank", blank(self.plan.request), is_reviewed=False)
+                await asyncio.wrap_future(shown)
 
     async def _commit(self, gate: Gate) -> None:
         """Wait until nothing is pending, or another call stands for it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -47,7 +48,7 @@ TEXT_DEFAULTS = {
     "mlp_bias": False,
     "bos_token_id": 1,
 }
-Config = TypeVar("Config")
+_Config = TypeVar("_Config")
 _NUM_FRAMES, _POOLING_SHAPE = 16, (16, 12, 12)
 _NOT_PLLAVA = (
     "{where} describes no PLLaVA: {missing} missing. Take the config.json that was published with the weights "
@@ -89,7 +90,7 @@ class PllavaConfig:
 
         # The file's top-level tie_word_embeddings is a default of an old class and means nothing.
         apart = {"tie_word_embeddings": False, "pad_token_id": None, "eos_token_id": None}
-        return _with_sdpa(LlamaConfig(**self.text_settings, **apart))
+        return _with_sdpa(LlamaConfig(**deepcopy(dict(self.text_settings)), **apart))  # it adds to its rope_parameters
 
     @property
     def vision_blocks(self) -> int:
@@ -126,24 +127,24 @@ def parse_config(
 ) -> PllavaConfig:
     """Build the configuration from the parsed files; `where` names the first in error messages."""
     num_frames, pooling_shape = _frames_and_pooling(content, where)
+    image_token_id = _image_token_id(content, where)
     text = content.get("text_config") or {}
     with reading(where):
-        vision_settings = _filled(VISION_DEFAULTS, content.get("vision_config") or {})
-        text_settings = _text_settings(text, content)
-    config = PllavaConfig(
-        vision_settings=vision_settings,
-        text_settings=text_settings,
-        image_token_id=_image_token_id(content, where),
-        pad_token_ids=_ids(text.get("pad_token_id"), content.get("pad_token_id")),
-        eos_token_ids=_eos(text, content, generation or {}),
-        num_frames=num_frames,
-        pooling_shape=pooling_shape,
-        vision_feature_layer=content.get("vision_feature_layer", -2),
-        projector_act=content.get("projector_hidden_act", "gelu"),
-        dtype=_dtype_name(content, text),
-    )
+        config = PllavaConfig(
+            vision_settings=_filled(VISION_DEFAULTS, content.get("vision_config") or {}),
+            text_settings=_text_settings(text, content),
+            image_token_id=image_token_id,
+            pad_token_ids=_ids(text.get("pad_token_id"), content.get("pad_token_id")),
+            eos_token_ids=_eos(text, content, generation or {}),
+            num_frames=num_frames,
+            pooling_shape=pooling_shape,
+            vision_feature_layer=content.get("vision_feature_layer", -2),
+            projector_act=content.get("projector_hidden_act", "gelu"),
+            dtype=_dtype_name(content, text),
+        )
+    _check_sizes(config, where)
     _check_tower(config, content.get("vision_feature_select_strategy", "default"), where)
-    _check_rope(text_settings["rope_parameters"], where)
+    _check_rope(config.text_settings["rope_parameters"], where)
     return config
 
 
@@ -173,7 +174,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _with_sdpa(config: Config) -> Config:
+def _with_sdpa(config: _Config) -> _Config:
     config._attn_implementation = "sdpa"
     return config
 
@@ -240,16 +241,20 @@ def _dtype_name(content: Mapping[str, Any], text: Mapping[str, Any]) -> str | No
     return next((name for name in names if name), None)
 
 
+def _check_sizes(config: PllavaConfig, where: str) -> None:
+    """Those that are reckoned with before transformers looks at any."""
+    for key in ("image_size", "patch_size", "num_hidden_layers"):
+        _whole_number(config.vision_settings[key], f"vision_config.{key}", where)
+    for key in ("max_position_embeddings", "vocab_size"):
+        _whole_number(config.text_settings[key], f"text_config.{key}", where)
+
+
 def _check_tower(config: PllavaConfig, strategy: str, where: str) -> None:
     if strategy != "default":
         raise ValueError(
             f"{where}: vision_feature_select_strategy is {strategy!r}; only 'default' (drop the class token) is PLLaVA"
         )
-    vocabulary = _whole_number(config.text_settings["vocab_size"], "vocab_size", where)
-    _, _, layers = (
-        _whole_number(config.vision_settings[key], f"vision_config.{key}", where)
-        for key in ("image_size", "patch_size", "num_hidden_layers")
-    )
+    layers, vocabulary = config.vision_settings["num_hidden_layers"], config.text_settings["vocab_size"]
     if not isinstance(config.vision_feature_layer, int) or not 0 <= config.vision_blocks <= layers:
         raise ValueError(
             f"{where}: vision_feature_layer is {config.vision_feature_layer!r}; "

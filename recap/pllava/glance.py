@@ -69,7 +69,7 @@ def _all_counts(settings: Mapping[str, Any], keys: tuple[str, ...]) -> bool:
 
 def _is_plain_rope(rope: Mapping[str, Any]) -> bool:
     return rope.keys() == {"rope_type", "rope_theta"} and (
-        rope["rope_type"] == "default" and type(rope["rope_theta"]) in (int, float) and rope["rope_theta"] > 0
+        rope["rope_type"] == "default" and type(rope["rope_theta"]) in (int, float) and 0 < rope["rope_theta"] < 2**53
     )
 
 

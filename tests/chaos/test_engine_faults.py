@@ -64,6 +64,7 @@ def one_of(finish, pipeline_of, tmp_path):
     [
         ("crasher", 39, "crashes with one clip"),
         pytest.param("poisoner", 0, "breaks for good with the first clip", marks=[pytest.mark.long]),
+        pytest.param("blinder", 0, "does not look any more with the first clip", marks=[pytest.mark.long]),
         pytest.param("poisoner", 39, "breaks for good with the last clip", marks=[pytest.mark.long]),
         pytest.param("staller", 20, "hangs with one clip", marks=[pytest.mark.long]),
     ],

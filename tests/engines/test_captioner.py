@@ -10,6 +10,7 @@ import pytest
 
 from recap.engines import (
     Captioner,
+    EngineLost,
     EngineSettings,
     ModelSettings,
     PromptSettings,
@@ -215,6 +216,22 @@ def test_an_unexpected_error_in_the_front_is_not_the_clips_fault(start, make_fra
     assert isinstance(captioner.submit("a", make_frames(1)).exception(PATIENCE_S), RuntimeError)
     with pytest.raises(RuntimeError, match="CUDA error"):
         captioner.submit("b", make_frames(2))
+
+
+@pytest.mark.parametrize(("fault", "end"), [(RuntimeError, EngineLost), (MemoryError, MemoryError)])
+def test_a_front_that_worked_and_does_so_no_more_may_do_so_in_another_process(start, make_frames, fault, end):
+    class Breaking(RehearsalFront):
+        def requests(self, clips):
+            if clips[0][0] == "culprit":
+                raise fault("CUDA error")
+            return super().requests(clips)
+
+    captioner = start(RehearsalEngine(), Breaking(PROMPT, ENGINE, REQUEST))
+    assert not captioner.has_written
+    assert captioner.submit("a", make_frames(1)).result(PATIENCE_S) and captioner.has_written
+    assert type(captioner.submit("culprit", make_frames(2)).exception(PATIENCE_S)) is end
+    with pytest.raises(end):
+        captioner.submit("b", make_frames(3))
 
 
 def test_close_answers_what_is_in_hand(front, make_frames):

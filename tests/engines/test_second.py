@@ -64,6 +64,16 @@ def test_a_caption_that_fails_is_asked_for_once_more_with_other_decoding(caption
     assert kept.text == second.text and second.text.startswith(first.text)
 
 
+def test_what_is_not_to_be_reviewed_is_asked_for_once(make_frames):
+    reviewer = Picky(Retry(200, 1.0))
+    captioner = Captioner(RehearsalEngine(), RehearsalFront(DENSE, ENGINE, FrameRequest(4, 8)), reviewer=reviewer)
+    try:
+        (kept,) = captioner.submit("a", make_frames(1), is_reviewed=False).result(PATIENCE_S)
+    finally:
+        captioner.close()
+    assert kept.finish_reason == "length" and not kept.verdict and not reviewer.seen
+
+
 def test_other_words_are_another_prompt_about_the_same_pictures(caption):
     longer, other = Picky(Retry(200, 1.0)), Picky(Retry(200, 1.0, "Say it otherwise."))
     assert caption(longer)[0].text != caption(other)[0].text

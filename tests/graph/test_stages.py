@@ -9,7 +9,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recap.engines import Captioner, EngineLost, EngineSettings, ModelSettings, PromptSettings, RehearsalEngine
+from recap.engines import (
+    Captioner,
+    EngineLost,
+    EngineSettings,
+    ModelSettings,
+    PromptSettings,
+    RehearsalEngine,
+    RehearsalFront,
+)
 from recap.graph.journal import Past
 from recap.graph.loop import loop_round
 from recap.graph.plan import WorkPlan
@@ -125,9 +133,9 @@ def asked(monkeypatch):
     """The ids of the clips that a captioner was given, in their order."""
     given, submit = [], Captioner.submit
 
-    def watched(captioner, clip_id, frames):
+    def watched(captioner, clip_id, frames, **how):
         given.append(clip_id)
-        return submit(captioner, clip_id, frames)
+        return submit(captioner, clip_id, frames, **how)
 
     monkeypatch.setattr(Captioner, "submit", watched)
     return given
@@ -156,11 +164,53 @@ def test_an_engine_that_never_worked_accuses_nobody(plan, tmp_path, asked, monke
     assert asked == ["blank"] and gate.journal == [(suspect,)] and not committed(tmp_path)
 
 
-def test_an_engine_shows_once_that_it_works(plan, asked):
-    stage, suspects = CaptionStage(plan, "w"), [clip(number).clip_id for number in range(3)]
-    gate = Gate(last=True, clips=9, suspects=dict.fromkeys(suspects, Past()))
-    asyncio.run(stage.caption_beside([(clip(number), frames(number)) for number in range(3)], gate))
-    assert asked == ["blank", *suspects]
+@pytest.mark.parametrize("is_first", [True, False])
+def test_an_engine_shows_that_it_works_where_it_has_not_yet(plan, asked, is_first):
+    stage, ids = CaptionStage(plan, "w"), [clip(number).clip_id for number in range(4)]
+    suspects = ids[0 if is_first else 1 :]
+    gate = Gate(last=True, clips=9, suspects=dict.fromkeys(suspects, Past()) | {ids[3]: Past(alone=1)})
+    asyncio.run(stage.caption_beside([(clip(number), frames(number)) for number in range(4)], gate))
+    assert asked == [*(["blank"] if is_first else []), *ids[:3], "blank", ids[3]]  # and before a dangerous one
+    stage.close()
+
+
+def test_an_engine_that_breaks_later_accuses_no_clip_that_comes_then(plan, tmp_path, monkeypatch):
+    step, wrote = RehearsalEngine.step, []
+
+    def broken(engine):
+        if wrote:
+            raise RuntimeError("CUDA error")
+        wrote.extend(done := step(engine))
+        return done
+
+    monkeypatch.setattr(RehearsalEngine, "step", broken)
+    stage, gate = CaptionStage(plan, "w"), Gate(last=True, clips=9, suspects={clip(2).clip_id: Past(alone=1)})
+    with pytest.raises(EngineLost):
+        asyncio.run(stage.caption_beside([(clip(1), frames(1)), (clip(2), frames(2))], gate))
+    assert committed(tmp_path) == [clip(1).clip_id] and clip(2).clip_id not in gate.journal
+
+
+def test_black_pictures_that_a_model_refuses_are_an_answer(plan, monkeypatch):
+    caption = RehearsalFront.caption
+
+    def without_numbers(front, completion):
+        if completion.request_id.startswith("blank"):
+            raise ClipError("caption", "not_finite", "no numbers")
+        return caption(front, completion)
+
+    monkeypatch.setattr(RehearsalFront, "caption", without_numbers)
+    stage = CaptionStage(plan, "w")
+    gate = Gate(last=True, clips=9, suspects={clip(1).clip_id: Past()})
+    (receipt,) = asyncio.run(stage.caption_beside([(clip(1), frames(1))], gate))
+    assert receipt.status == CAPTIONED
+    stage.close()
+
+
+def test_a_bad_file_needs_no_engine(plan, tmp_path, asked, monkeypatch):
+    monkeypatch.setattr(RehearsalEngine, "step", None)
+    stage, gate = CaptionStage(plan, "w"), Gate(last=True, clips=9, suspects={clip(1).clip_id: Past()})
+    (receipt,) = asyncio.run(stage.caption_beside([bad(1)], gate))
+    assert receipt.status == QUARANTINED and not asked and committed(tmp_path) == [clip(1).clip_id]
     stage.close()
 
 

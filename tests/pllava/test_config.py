@@ -73,6 +73,14 @@ def test_old_rope_scaling():
     assert (rope["rope_type"], rope["factor"], rope["rope_theta"]) == ("linear", 2.0, 2e4)
 
 
+def test_transformers_changes_none_of_our_settings():
+    yarn = {"rope_type": "yarn", "factor": 2.0}
+    config = parse_config(PUBLISHED_7B | {"text_config": PUBLISHED_7B["text_config"] | {"rope_scaling": yarn}})
+    before = dict(config.text_settings["rope_parameters"])
+    assert config.text.rope_parameters["rope_type"] == "yarn"
+    assert config.text_settings["rope_parameters"] == before
+
+
 def test_positions_that_depend_on_the_neighbours_are_refused():
     """The longest text of a batch says how all of them are turned."""
     factors = [2.0] * 64

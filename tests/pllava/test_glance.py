@@ -52,12 +52,13 @@ def test_shapes_are_those_of_the_model(content):
         changed("vision_config", hidden_act=["gelu"]),
         changed("text_config", attention_bias=1),
         changed("text_config", rope_theta=-1.0),
+        changed("text_config", rope_theta=10**30),
         changed("text_config", rope_scaling={"type": "linear", "factor": 2.0}),
         changed("vision_config", hidden_size=1000),
         changed("vision_config", num_channels=0),
         PUBLISHED_7B | {"projector_hidden_act": "none such"},
     ],
-    ids=str,
+    ids=range(14),
 )
 def test_of_settings_out_of_the_ordinary_the_model_is_asked(content):
     assert not is_ordinary(parse_config(content))

@@ -116,10 +116,25 @@ def test_a_section_that_is_none(checkpoint):
 
 
 @pytest.mark.parametrize("size", [0, "14", 14.0, True])
-@pytest.mark.parametrize("key", ["image_size", "patch_size", "num_hidden_layers"])
-def test_sizes_that_are_none(checkpoint, key, size):
-    change_config(checkpoint, section="vision_config", **{key: size})
-    with pytest.raises(ValueError, match=rf"config\.json: vision_config\.{key} is {size!r}; it must be a whole number"):
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        ("vision_config", "image_size"),
+        ("vision_config", "patch_size"),
+        ("vision_config", "num_hidden_layers"),
+        ("text_config", "max_position_embeddings"),
+    ],
+)
+def test_sizes_that_are_none(checkpoint, section, key, size):
+    change_config(checkpoint, section=section, **{key: size})
+    with pytest.raises(ValueError, match=rf"config\.json: {section}\.{key} is {size!r}; it must be a whole number"):
+        read_config(checkpoint)
+
+
+@pytest.mark.parametrize("ids", [{"a": 1}, [[2]]])
+def test_ids_that_are_none(checkpoint, ids):
+    change_config(checkpoint, section="text_config", eos_token_id=ids)
+    with pytest.raises(ValueError, match=r"checkpoint/config\.json cannot be used"):
         read_config(checkpoint)
 
 

@@ -57,6 +57,17 @@ def poisons() -> None:
     dead(None)
 
 
+def blinds() -> None:
+    """From now on nothing that looks at pictures in this process works any more."""
+    from recap.engines.front import RehearsalFront
+
+    def blind(self, clips):
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    RehearsalFront.requests = blind
+    blind(None, None)
+
+
 def spins() -> None:
     while True:
         pass
@@ -68,7 +79,7 @@ def allocates() -> None:
         held.append(bytearray(2**24))
 
 
-WITH_CLIP = {"crasher": segfault, "killer": dies, "poisoner": poisons, "staller": stalls}
+WITH_CLIP = {"blinder": blinds, "crasher": segfault, "killer": dies, "poisoner": poisons, "staller": stalls}
 CLIPS = {"segfault": segfault, "sleeps": stalls, "spins": spins, "allocates": allocates}
 
 
@@ -96,6 +107,19 @@ def break_engine_with(fault, clip_id: str) -> None:
         return step(self)
 
     RehearsalEngine.step = broken
+
+
+def break_front_with(fault, clip_id: str) -> None:
+    from recap.engines.front import RehearsalFront
+
+    requests = RehearsalFront.requests
+
+    def broken(self, clips):
+        if any(clip == clip_id for clip, _ in clips):
+            fault()
+        return requests(self, clips)
+
+    RehearsalFront.requests = broken
 
 
 def break_translator(fault, flag: str, times: int) -> None:
@@ -143,7 +167,7 @@ if "recap.video.sandbox.child" in sys.orig_argv:
 elif "RECAP_FAULT" in os.environ:
     name, path, *rest = os.environ["RECAP_FAULT"].split(":")
     if name in WITH_CLIP:
-        break_engine_with(WITH_CLIP[name], path)
+        (break_front_with if name == "blinder" else break_engine_with)(WITH_CLIP[name], path)
     else:
         what, _, where = name.partition("@")
         BREAKS[where](globals()[what], path, int(rest[0] if rest else 1))
