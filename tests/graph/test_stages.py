@@ -9,15 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recap.engines import (
-    Captioner,
-    EngineLost,
-    EngineSettings,
-    ModelSettings,
-    PromptSettings,
-    RehearsalEngine,
-    RehearsalFront,
-)
+from recap.engines import Captioner, EngineLost, EngineSettings, ModelSettings, PromptSettings
+from recap.engines.front import RehearsalFront
+from recap.engines.rehearsal import RehearsalEngine
 from recap.graph.journal import Past
 from recap.graph.loop import loop_round
 from recap.graph.plan import WorkPlan
