@@ -28,7 +28,7 @@ AGAIN, ROUND, RESTART = "opened again in its process", "the next round goes on",
         ("loop", "out_of_memory", 4, "a worker was lost: CUDA out of memory", ROUND),
         ("loop", "stalls", 1, "a worker was lost: the engine has not moved for 2 s", ROUND),
         on_ray("out_of_memory", 4, "a worker was lost: CUDA out of memory", ROUND, marks=[pytest.mark.long]),
-        on_ray("stalls", 1, "", RESTART),
+        on_ray("stalls", 1, "", RESTART, marks=[pytest.mark.long]),
         on_ray("dies", 2, "", RESTART, marks=[pytest.mark.long]),
     ],
 )

@@ -47,7 +47,7 @@ def test_the_driver_dies_at_any_moment_from_plan_to_manifest(
         done += here
 
 
-FEW = {"decoder child": 1, "caption actor": 1, "decode actor": 1, "driver": 1, "raylet": 1}
+FEW = {"decoder child": 1, "caption actor": 1, "decode actor": 1, "driver": 1}  # a raylet: test_lost_ray.py
 MANY = {"decoder child": 14, "caption actor": 10, "decode actor": 10, "driver": 4, "raylet": 4}
 OUTCOMES = {"driver": "the next run goes on", "raylet": "the run ends with a hint, the next one goes on"}
 
