@@ -1,6 +1,7 @@
-"""Whether a checkpoint is whole, seen without torch and without transformers' models: seconds of imports.
+"""Whether a checkpoint is whole, seen without transformers' models, which take seconds to import.
 
-What a model of ordinary settings is made of can be said here; of any other the model itself is asked.
+Nor is torch loaded, but by what reads tokenizers in older releases of transformers. What a model of ordinary settings
+is made of can be said here; of any other the model itself is asked.
 """
 
 from __future__ import annotations
