@@ -70,7 +70,7 @@ class Captioner:
         self._thread.start()
 
     def submit(self, clip_id: str, frames: Frames, *, is_reviewed: bool = True) -> Future[tuple[Caption, ...]]:
-        """The clip's captions, in the order of its prompts.
+        """The clip's captions, in the order of its prompts; the first attempts where they are not to be reviewed.
 
         The future fails with `ClipError("caption", …)` where the clip is at fault, else with what
         ended the engine. Raises that too, or `RuntimeError`, once the captioner has stopped.

@@ -27,10 +27,15 @@ from recap.pllava.tokenizer import load_tokenizer
 def open_checkpoint(checkpoint: str | Path, base: str | Path | None) -> tuple[Pllava, Inventory]:
     """The model on the meta device, and the files that hold exactly its weights. ValueError as for `load_pllava`."""
     inventory = read_inventory(checkpoint, base)
+    return model_of(inventory), inventory
+
+
+def model_of(inventory: Inventory) -> Pllava:
+    """The model on the meta device. ValueError where none can be made, or `inventory` holds other weights than its."""
     with reading(inventory.folders[0] / "config.json"), torch.device("meta"):
         model = Pllava(inventory.config)
     check_complete(inventory, {name: tuple(weight.shape) for name, weight in model.named_parameters()})
-    return model, inventory
+    return model
 
 
 def load_pllava(

@@ -27,9 +27,9 @@ def check_checkpoint(checkpoint: str | Path, base: str | Path | None = None) -> 
     if is_ordinary(inventory.config):
         check_complete(inventory, parameter_shapes(inventory.config))
     else:
-        from recap.pllava.checkpoint import open_checkpoint
+        from recap.pllava.checkpoint import model_of
 
-        open_checkpoint(checkpoint, base)
+        model_of(inventory)
     load_tokenizer(inventory.folders, inventory.config)
 
 
