@@ -122,8 +122,8 @@ def _probe(pipeline: Pipeline, chosen: pa.Table) -> Probe:
     decode_core_s, engine, opening_s = _caption(plan, clips)
     committed = ledger.Committed(snapshot, plan.fragments)
     tokens = [row["captions"] for batch in committed.batches() for row in batch.to_pylist()]
-    root = corpus_root(pipeline.corpus)
-    _, written = shards.write_generation(output, committed.batches(), pipeline.output, root)
+    videos = shards.Videos(corpus_root(pipeline.corpus), snapshot)
+    _, written = shards.write_generation(output, committed.batches(), pipeline.output, videos)
     return Probe(
         np.array(decode_core_s),
         np.array([sum(caption["output_tokens"] for caption in captions) for captions in tokens if captions]),

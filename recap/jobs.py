@@ -212,9 +212,8 @@ def _finalize(pipeline: Pipeline, work: Work) -> dict[str, Any]:
     output = location(pipeline.output.path)
     ledger.require_lease(output, work.plan.epoch)
     plan, delivery = work.plan, _delivery(output, work)
-    generation, shard_list = shards.write_generation(
-        output, delivery.batches(), pipeline.output, corpus_root(pipeline.corpus)
-    )
+    videos = shards.Videos(corpus_root(pipeline.corpus), work.snapshot)
+    generation, shard_list = shards.write_generation(output, delivery.batches(), pipeline.output, videos)
     books = delivery.books()
     _check_shards(shard_list, books)
     manifest = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Sequence
-from itertools import islice
+from itertools import chain, islice
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from recap.review.draft import words
 _HASHES = 64
 _BANDS = 16  # of four hashes each: captions with similarity 0.8 agree on one with probability 0.9998
 _PIECE = 3  # words
-_BATCH = 4096
+_BATCH = 512
 _RANDOM = np.random.Generator(np.random.PCG64(20240425))
 _FACTORS = _RANDOM.integers(1, 2**63, _HASHES, dtype=np.uint64) * 2 + 1
 _TERMS = _RANDOM.integers(0, 2**63, _HASHES, dtype=np.uint64)
@@ -51,35 +51,43 @@ def _match_band(band: np.ndarray, signatures: np.ndarray, similarity: float, ear
 
 def _signatures(texts: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
     """Sixteen bits of each hash `(texts, 64)`, and a 64-bit key of each band `(texts, 16)`, 0 for no words."""
-    known: dict[str, int] = {}
+    numbers = _Numbers()
     short, keys = [np.empty((0, _HASHES), np.uint16)], [np.empty((0, _BANDS), np.uint64)]
     source = iter(texts)
-    while batch := [_signature(words(text), known) for text in islice(source, _BATCH)]:
-        signatures = np.stack(batch)
+    while batch := [[numbers[word] for word in words(text)] for text in islice(source, _BATCH)]:
+        signatures = _minima(batch)
         short.append(signatures.astype(np.uint16))
         keys.append(_band_keys(signatures))
     return np.concatenate(short), np.concatenate(keys)
 
 
-def _signature(tokens: Sequence[str], known: dict[str, int]) -> np.ndarray:
-    """The least of each hash over the text's pieces, uint32 `(64,)`; zeros for no words."""
-    if not tokens:
-        return np.zeros(_HASHES, np.uint32)
-    numbers = np.array([_number(word, known) for word in tokens], np.uint64)
-    numbers = np.pad(numbers, (0, max(0, _PIECE - len(numbers))))
-    pieces = sum(
-        (numbers[place : len(numbers) - _PIECE + 1 + place] * _PLACES[place] for place in range(_PIECE)), np.uint64(0)
-    )
+class _Numbers(dict[str, int]):
+    """A number for each word, above 0."""
+
+    def __missing__(self, word: str) -> int:
+        number = self[word] = zlib.crc32(word.encode()) + 1
+        return number
+
+
+def _minima(texts: Sequence[Sequence[int]]) -> np.ndarray:
+    """The least of each hash over a text's pieces, uint32 `(texts, 64)`; zeros for no words."""
+    pieces, starts = _pieces(texts)
+    least = (np.minimum.reduceat(pieces * factor + term, starts) for factor, term in zip(_FACTORS, _TERMS, strict=True))
+    minima = (np.stack(list(least), axis=1) >> np.uint64(32)).astype(np.uint32)
+    minima[[not text for text in texts]] = 0
+    return minima
+
+
+def _pieces(texts: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """The pieces of texts, end to end, one at least of each; and where each text's begin."""
+    padded = [[*text, *[0] * (_PIECE - len(text))] for text in texts]
+    ends = np.cumsum([len(text) for text in padded])
+    numbers = np.fromiter(chain.from_iterable(padded), np.uint64, ends[-1])
+    pieces = sum((np.roll(numbers, -place) * _PLACES[place] for place in range(_PIECE)), np.uint64(0))
     pieces ^= pieces >> np.uint64(29)
-    hashes = (pieces[:, None] * _FACTORS + _TERMS) >> np.uint64(32)
-    return hashes.min(axis=0).astype(np.uint32)
-
-
-def _number(word: str, known: dict[str, int]) -> int:
-    number = known.get(word)
-    if number is None:
-        number = known[word] = zlib.crc32(word.encode()) + 1
-    return number
+    reach_over = (ends[:, None] - np.arange(1, _PIECE)).ravel()  # from one text into the next
+    starts = np.concatenate([[0], ends[:-1]]) - (_PIECE - 1) * np.arange(len(texts))
+    return np.delete(pieces, reach_over), starts
 
 
 def _band_keys(signatures: np.ndarray) -> np.ndarray:

@@ -5,35 +5,38 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable
-from functools import partial
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 
 from recap.ledger import Shard
-from recap.shards.cutting import Cutter, cut, intact
-from recap.shards.notes import generation_of
+from recap.shards.cutting import Place, cut, intact
+from recap.shards.notes import NOTES, Note, add_note, as_bytes, generation_of, read_notes
 from recap.shards.settings import OutputSettings
 from recap.shards.stored import write_stored
-from recap.storage import Location, children, is_store, remove_tree, sync
+from recap.shards.videos import Videos
+from recap.storage import Location, children, is_store, remove_tree, sync, write_atomically
 
 UNFINISHED = ".unfinished"
 
 
 def write_generation(
-    output: Location, batches: Iterable[pa.Table], settings: OutputSettings, video_root: Location | None = None
+    output: Location, batches: Iterable[pa.Table], settings: OutputSettings, videos: Videos | None = None
 ) -> tuple[str, list[Shard]]:
     """Cut ordered records into shards below `<output>/shards/<generation>`.
 
     Returns the generation and its shards. Memory is bounded by `rows_per_shard` records. The
-    same records give the same name, so writing a generation twice is harmless. Whoever dies while
-    writing leaves the shards that were done, and the next attempt takes those whose rows are the same.
+    same records give the same name, so writing a generation twice is harmless. What the generation before it, or an
+    attempt that died, has of the same rows is taken from there.
     """
     aside = output / "shards" / UNFINISHED
     if is_store(output):
-        return write_stored(aside, batches, settings, video_root)
+        return write_stored(aside, batches, settings, videos)
     aside.mkdir(parents=True, exist_ok=True)
-    shards = cut(batches, settings, video_root, partial(Cutter, aside))
+    shards, notes = cut(batches, settings, videos, _Aside(aside))
+    write_atomically(aside / NOTES, as_bytes(notes))
     _delete_others(aside, shards)
     generation = generation_of(f"{shard.path} {shard.sha256}" for shard in shards)
     _install(aside, output / "shards" / generation, shards)
@@ -47,21 +50,57 @@ def delete_other_generations(output: Location, current: str) -> None:
             remove_tree(folder)
 
 
+class _Aside(Place):
+    """A folder beside the generations, whose finished shards become links in it."""
+
+    def __init__(self, folder: Path):
+        super().__init__(folder)
+        others = [each for each in children(folder.parent) if each != folder]
+        self.known = [(each, read_notes(each)) for each in (folder, *others)]
+
+    def find(self, name: str, source: str) -> Note | None:
+        for home, notes in self.known:
+            note = notes.get((name.split("/", 1)[0], source))
+            if note and intact(home, note.shard) and self._linked(home / note.shard.path, name):
+                return replace(note, shard=replace(note.shard, path=name))
+        return None
+
+    def keep(self, note: Note) -> None:
+        if note.source:
+            add_note(self.folder, note)
+
+    def _linked(self, path: Path, name: str) -> bool:
+        target = self.folder / name
+        if path != target:
+            target.parent.mkdir(exist_ok=True)
+            target.unlink(missing_ok=True)
+            with suppress(OSError):  # not every disk has links
+                os.link(path, target)
+        return target.exists()
+
+
 def _delete_others(folder: Path, shards: list[Shard]) -> None:
-    """What an earlier attempt left that this one did not ask for, and its notes."""
-    wanted = {folder / shard.path for shard in shards}
+    """What an earlier attempt left that this one did not ask for."""
+    wanted = {folder / NOTES, *(folder / shard.path for shard in shards)}
     for path in [path for path in folder.rglob("*") if path.is_file() and path not in wanted]:
         path.unlink()
-    for path in [path for path in folder.glob("*") if not any(path.iterdir())]:
+    for path in [path for path in folder.glob("*") if path.is_dir() and not any(path.iterdir())]:
         path.rmdir()
 
 
 def _install(aside: Path, final: Path, shards: list[Shard]) -> None:
-    for folder in (*aside.iterdir(), aside):
+    for folder in (*(path for path in aside.iterdir() if path.is_dir()), aside):
         sync(folder)
-    if final.is_dir() and all(intact(final, shard) for shard in shards):
+    if final.is_dir() and all(_is_there(final, aside, shard) for shard in shards):
+        os.replace(aside / NOTES, final / NOTES)
         shutil.rmtree(aside)  # readers may have the files open: leave them as they are
     else:
         shutil.rmtree(final, ignore_errors=True)
         os.replace(aside, final)
         sync(final.parent)
+
+
+def _is_there(final: Path, aside: Path, shard: Shard) -> bool:
+    """A link was looked at when it was made."""
+    path = final / shard.path
+    return (path.exists() and path.samefile(aside / shard.path)) or intact(final, shard)

@@ -1,16 +1,22 @@
-"""Notes about the shards of an unfinished generation, so that none is written twice."""
+"""Notes of what finished shards were written from, so that none is written twice."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
-from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 import recap
-from recap.ledger import Damaged, Shard, read_json, shaped, write_json
+from recap.ledger import Shard, shaped
+from recap.storage import Location, read_bytes
+
+NOTES = "notes.jsonl"
 
 
 def generation_of(lines: Iterable[str]) -> str:
@@ -19,38 +25,52 @@ def generation_of(lines: Iterable[str]) -> str:
 
 
 @dataclass(frozen=True)
-class _Written:
-    rows: str
+class Note:
+    """A finished shard, its path below the folder of the notes, and the digest of its source."""
+
+    source: str
     shard: Shard
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """The same source gives another file to each kind."""
+        return self.shard.kind, self.source
 
-@dataclass(frozen=True)
-class Note:
-    """Beside an unfinished generation: which rows, written by which versions, a finished shard holds."""
 
-    path: Path
-    rows: str
+def source_digest(*tables: pa.Table) -> str:
+    """What decides a shard's bytes: rows, what else it is made of, and the versions that write it.
 
-    @classmethod
-    def of(cls, folder: Path, name: str, rows: pa.Table) -> Note:
-        """The note about the shard `name` of the generation in `folder`, were it to hold `rows`."""
-        digest = blake2b(f"{recap.__version__} {pa.__version__}".encode(), digest_size=16)
-        with pa.output_stream(_Hashing(digest)) as sink, pa.ipc.new_stream(sink, rows.schema) as stream:
-            stream.write_table(rows)
-        return cls(folder / (name.replace("/", "-") + ".note"), digest.hexdigest())
+    Of Parquet, as Arrow's own form of the same rows depends on how they were put together.
+    """
+    digest = blake2b(f"{recap.__version__} {pa.__version__}".encode(), digest_size=16)
+    for table in tables:
+        with pa.output_stream(_Hashing(digest)) as sink:
+            pq.write_table(table, sink, compression="none", row_group_size=max(len(table), 1))
+    return digest.hexdigest()
 
-    def read(self) -> Shard | None:
-        """The shard, when one was finished with these rows."""
-        try:
-            document = read_json(self.path)
-            written = None if document is None else shaped(self.path, document, _Written)
-        except Damaged:
-            return None
-        return written.shard if written is not None and written.rows == self.rows else None
 
-    def write(self, shard: Shard) -> None:
-        """Only once the shard is on the disk."""
-        write_json(self.path, {"rows": self.rows, "shard": asdict(shard)})
+def read_notes(folder: Location) -> Mapping[tuple[str, str], Note]:
+    """The notes in a folder by their keys; none where there is no such file, and no line that is torn."""
+    path, notes = folder / NOTES, {}
+    with suppress(FileNotFoundError):
+        for line in read_bytes(path).splitlines():
+            with suppress(ValueError):
+                note = shaped(path, json.loads(line), Note)
+                notes[note.key] = note
+    return notes
+
+
+def add_note(folder: Location, note: Note) -> None:
+    """Only once the shard is on the disk."""
+    with open(folder / NOTES, "ab") as file:
+        file.write(as_bytes([note]))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def as_bytes(notes: Iterable[Note]) -> bytes:
+    """What the file of some notes holds."""
+    return b"".join(json.dumps(asdict(note)).encode() + b"\n" for note in notes)
 
 
 class _Hashing:

@@ -5,21 +5,22 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from recap.ledger import Damaged, Shard, read_document
-from recap.shards.cutting import Cutter, cut
-from recap.shards.notes import generation_of
+from recap.shards.cutting import Place, cut
+from recap.shards.notes import NOTES, Note, as_bytes, generation_of, read_notes
 from recap.shards.settings import OutputSettings
-from recap.storage import Location, copy, stored_files, upload
+from recap.shards.videos import Videos
+from recap.storage import Location, copy, stored_files, upload, write_atomically
 
 
 def write_stored(
-    aside: Location, batches: Iterable[pa.Table], settings: OutputSettings, video_root: Location | None
+    aside: Location, batches: Iterable[pa.Table], settings: OutputSettings, videos: Videos | None
 ) -> tuple[str, list[Shard]]:
     """As `write_generation`, of shards that are cut one by one on the disk and uploaded to `aside`.
 
@@ -28,9 +29,9 @@ def write_stored(
     """
     known = _Contents(aside)
     with tempfile.TemporaryDirectory() as folder:
-        shards = cut(batches, settings, video_root, partial(_Uploader, known, Path(folder)))
+        shards, notes = cut(batches, settings, videos, _Uploaded(Path(folder), known))
     generation = generation_of(f"{shard.path} {shard.sha256}" for shard in shards)
-    known.install(generation, shards)
+    known.install(generation, shards, as_bytes(notes))
     return generation, [shard.below(f"shards/{generation}") for shard in shards]
 
 
@@ -42,6 +43,8 @@ class _Contents:
         self.sizes = stored_files(self.home, "**/*", trust_size=True)
         lines = [(line["sha256"], line["path"].removeprefix("shards/"), line["bytes"]) for line in self._listed()]
         self.names = {sha256: name for sha256, name, size in lines if self.sizes.get(name) == str(size)}
+        generations = {name.split("/", 1)[0] for name in self.names.values()}
+        self.notes = {key: note for each in generations for key, note in read_notes(self.home / each).items()}
         prefix = f"{aside.name}/"
         self.names |= {name.removeprefix(prefix): name for name in self.sizes if name.startswith(prefix)}
 
@@ -56,22 +59,28 @@ class _Contents:
             upload(file, self.aside / shard.sha256)
             self.names[shard.sha256] = f"{self.aside.name}/{shard.sha256}"
 
-    def install(self, generation: str, shards: Iterable[Shard]) -> None:
+    def install(self, generation: str, shards: Iterable[Shard], notes: bytes) -> None:
         for shard in shards:
             name = f"{generation}/{shard.path}"
             if self.sizes.get(name) != str(shard.bytes):
                 copy(self.home / self.names[shard.sha256], self.home / name)
+        if notes != as_bytes(read_notes(self.home / generation).values()):
+            write_atomically(self.home / generation / NOTES, notes)
 
 
-class _Uploader(Cutter):
-    """Uploads each shard when it is cut, and deletes it here."""
+class _Uploaded(Place):
+    """Each shard is uploaded when it is cut, and deleted here."""
 
-    def __init__(self, known: _Contents, folder: Path, *arguments, **options):
-        super().__init__(folder, *arguments, **options)
+    def __init__(self, folder: Path, known: _Contents):
+        super().__init__(folder)
         self.known = known
 
-    def _cut(self, rows: pa.Table) -> None:
-        shard = self._write(self.name.format(len(self.shards)), rows.combine_chunks())
-        self.known.keep(shard, self.folder / shard.path)
-        (self.folder / shard.path).unlink()
-        self.shards.append(shard)
+    def find(self, name: str, source: str) -> Note | None:
+        note = self.known.notes.get((name.split("/", 1)[0], source))
+        if note and note.shard.sha256 in self.known.names:
+            return replace(note, shard=replace(note.shard, path=name))
+        return None
+
+    def keep(self, note: Note) -> None:
+        self.known.keep(note.shard, self.folder / note.shard.path)
+        (self.folder / note.shard.path).unlink()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import logging
 import math
 import tarfile
 from collections.abc import Iterator
@@ -14,24 +12,27 @@ from typing import Any
 
 import pyarrow as pa
 
-from recap.storage import ANSWERS, Location, is_cut_off, read_bytes
+from recap.shards.videos import Videos
+from recap.storage import Location
 
-log = logging.getLogger(__name__)
 
-
-def write_webdataset(rows: pa.Table, path: Path, video_root: Location | None = None) -> None:
-    """One tar with a sample for each row; with `video_root`, each clip's own file too."""
+def write_webdataset(rows: pa.Table, path: Path, videos: Videos | None = None) -> bool:
+    """One tar with a sample for each row, its clip's own file among it where `videos` are given; whether all were."""
     from webdataset import TarWriter  # here, since it loads torch
 
+    is_whole = True
     with open(path, "wb") as file, TarWriter(file, encoder=False, mtime=0, user="", group="") as tar:
-        for sample in samples(rows, video_root):
-            tar.write(sample)
+        for sample, uri in zip(samples(rows), rows["uri"].to_pylist(), strict=True):
+            video = videos.read(uri) if videos else {}
+            is_whole &= bool(video) or videos is None
+            tar.write(sample | video)
+    return is_whole
 
 
-def samples(rows: pa.Table, video_root: Location | None = None) -> Iterator[dict[str, Any]]:
+def samples(rows: pa.Table) -> Iterator[dict[str, Any]]:
     """Each row as `__key__` and the content of its files by extension."""
     for record in rows.to_pylist():
-        yield dict(_sample(record, video_root))
+        yield dict(_sample(record))
 
 
 def read_samples(path: Location) -> Iterator[dict[str, Any]]:
@@ -42,13 +43,11 @@ def read_samples(path: Location) -> Iterator[dict[str, Any]]:
             yield {"__key__": key} | {name: file.read() for name, file in files.items() if file is not None}
 
 
-def _sample(record: dict[str, Any], video_root: Location | None) -> Iterator[tuple[str, Any]]:
+def _sample(record: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     yield "__key__", record["clip_id"]
     yield "txt", record["caption"].encode()
     yield from _texts(record["captions"])
     yield "json", _json(record).encode()
-    if video_root is not None:
-        yield from _video(video_root / record["uri"])
 
 
 def _texts(captions: list[dict[str, Any]]) -> Iterator[tuple[str, bytes]]:
@@ -60,18 +59,6 @@ def _texts(captions: list[dict[str, Any]]) -> Iterator[tuple[str, bytes]]:
     for caption in captions:
         if caption["source_sha"] and caption["prompt"] == originals[0]["prompt"]:
             yield f"{caption['language']}.txt", caption["text"].encode()
-
-
-def _video(path: Location) -> Iterator[tuple[str, bytes]]:
-    """The clip's file under its extension, or `video`; a clip whose file is gone by now keeps its caption."""
-    extension = path.suffix[1:].lower()
-    try:
-        yield "video" if extension in ("", "txt", "json") else extension, read_bytes(path)
-    except OSError as error:
-        if not isinstance(error, ANSWERS) or is_cut_off(path.parent):
-            said = f"{path} cannot be read for its shard ({error.strerror}); is the corpus still in reach?"
-            raise OSError(errno.EIO, said) from error
-        log.warning("%s is not in its shard: %s", path.name, error.strerror)
 
 
 def _json(record: dict[str, Any]) -> str:

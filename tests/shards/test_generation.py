@@ -12,7 +12,7 @@ import webdataset
 
 from recap.ledger.schema import fragment_table
 from recap.records import CAPTIONED, QUARANTINED, Caption, Clip, Record
-from recap.shards import OutputSettings, cutting, delete_other_generations, write_generation
+from recap.shards import OutputSettings, Videos, cutting, delete_other_generations, generation, write_generation
 from recap.shards.webdataset import write_webdataset
 
 
@@ -29,6 +29,29 @@ def records(count, bad=()):
 
 def settings(tmp_path, **changes):
     return OutputSettings(**{"path": str(tmp_path), "rows_per_shard": 4} | changes)
+
+
+def with_videos(tmp_path):
+    return settings(tmp_path, include_video=True, formats=("webdataset",))
+
+
+def videos_of(count, folder):
+    (folder / "v").mkdir()
+    for number in range(count):
+        (folder / f"v/{number}.mp4").write_bytes(b"video bytes")
+
+
+class Seen:
+    """A snapshot that has one version of all clips."""
+
+    def __init__(self, version="1"):
+        self.version = version
+
+    def reader(self, names):
+        return names
+
+    def rows(self, ordinals, names):
+        return pa.table({name: [self.version] * len(ordinals) for name in names})
 
 
 def contents(folder):
@@ -98,7 +121,8 @@ def test_every_prompt_has_its_text_and_the_video_its_place(tmp_path):
     clip = Clip("0" * 32, 0, "v/0.mp4", "", "1")
     captions = (Caption("dense", "long"), Caption("short", "brief"))
     row = fragment_table([Record(clip, CAPTIONED, "ck", "rk", captions)]).drop_columns(["source_version"])
-    _, shards = write_generation(tmp_path / "o", [row], settings(tmp_path, include_video=True), tmp_path)
+    videos = Videos(tmp_path, Seen())
+    _, shards = write_generation(tmp_path / "o", [row], settings(tmp_path, include_video=True), videos)
     (tar,) = (shard.path for shard in shards if shard.kind == "webdataset")
     with tarfile.open(fileobj=io.BytesIO((tmp_path / "o" / tar).read_bytes())) as archive:
         files = {member.name.split(".", 1)[1]: archive.extractfile(member).read() for member in archive}
@@ -110,7 +134,7 @@ def test_every_prompt_has_its_text_and_the_video_its_place(tmp_path):
 def test_a_clip_takes_no_texts_place(tmp_path, name):
     (tmp_path / name).write_bytes(b"video bytes")
     record = Record(Clip("0" * 32, 0, name, "", "1"), CAPTIONED, "ck", "rk", (Caption("dense", "long"),))
-    write_webdataset(fragment_table([record]), tmp_path / "a.tar", tmp_path)
+    write_webdataset(fragment_table([record]), tmp_path / "a.tar", Videos(tmp_path, Seen()))
     (sample,) = webdataset.WebDataset(str(tmp_path / "a.tar"), shardshuffle=False)
     assert (sample["txt"], sample["video"]) == (b"long", b"video bytes") and json.loads(sample["json"])["uri"] == name
 
@@ -129,12 +153,12 @@ def writes(monkeypatch):
     done = Writes()
 
     def watched(write):
-        def wrapper(rows, path, *rest):
+        def wrapper(rows, path, **options):
             done.append(f"{path.parent.name}/{path.name}")
             if len(done) - 1 == done.die_at:
                 path.write_bytes(b"half")
                 raise Died
-            write(rows, path, *rest)
+            return write(rows, path, **options)
 
         return wrapper
 
@@ -166,20 +190,17 @@ def test_other_records_take_nothing_from_an_attempt_that_died(tmp_path, writes):
         write_generation(tmp_path, [records(10)], settings(tmp_path))
     writes.die_at = None
     generation_, shards = write_generation(tmp_path, [records(5, bad={0})], settings(tmp_path))
-    assert {path.relative_to(tmp_path).as_posix() for path in (tmp_path / "shards").rglob("*.*") if path.is_file()} == {
-        shard.path for shard in shards
-    }
+    assert set(contents(tmp_path)) == {f"shards/{generation_}/notes.jsonl", *(shard.path for shard in shards)}
     assert write_generation(tmp_path / "fresh", [records(5, bad={0})], settings(tmp_path))[0] == generation_
 
 
 def test_tars_with_videos_are_not_taken_up_by_an_attempt_without(tmp_path, writes):
-    (tmp_path / "v").mkdir()
-    (tmp_path / "v/0.mp4").write_bytes(b"video bytes")
-    writes.die_at = 5
+    videos_of(10, tmp_path)
+    writes.die_at = 2
     with pytest.raises(Died):
-        write_generation(tmp_path / "out", [records(10)], settings(tmp_path, include_video=True), tmp_path)
+        write_generation(tmp_path / "out", [records(10)], with_videos(tmp_path), Videos(tmp_path, Seen()))
     writes.die_at = None
-    write_generation(tmp_path / "out", [records(10)], settings(tmp_path), tmp_path)
+    write_generation(tmp_path / "out", [records(10)], settings(tmp_path), Videos(tmp_path, Seen()))
     write_generation(tmp_path / "whole", [records(10)], settings(tmp_path))
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
@@ -194,6 +215,94 @@ def test_a_shard_that_was_damaged_since_is_not_taken_up(tmp_path, writes):
     write_generation(tmp_path / "out", [records(10)], settings(tmp_path))
     write_generation(tmp_path / "whole", [records(10)], settings(tmp_path))
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_of_a_grown_output_only_what_changed_is_written(tmp_path, writes):
+    first, _ = write_generation(tmp_path / "out", [records(10)], settings(tmp_path))
+    writes.clear()
+    second, shards = write_generation(tmp_path / "out", [records(13)], settings(tmp_path))
+    assert sorted(writes) == [
+        "parquet/data-00002.parquet",
+        "parquet/data-00003.parquet",
+        "webdataset/train-000002.tar",
+        "webdataset/train-000003.tar",
+    ]
+    kept = tmp_path / "out/shards"
+    assert (kept / first / shards[0].path.split("/", 2)[2]).samefile(tmp_path / "out" / shards[0].path)
+    delete_other_generations(tmp_path / "out", second)
+    write_generation(tmp_path / "whole", [records(13)], settings(tmp_path))
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_of_an_output_that_did_not_change_nothing_is_written(tmp_path, writes):
+    generation_, _ = write_generation(tmp_path, [records(10, bad={3})], settings(tmp_path))
+    before, _ = contents(tmp_path), writes.clear()
+    assert write_generation(tmp_path, [records(10, bad={3})], settings(tmp_path))[0] == generation_
+    assert not writes and contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("of", ["recap.__version__", "pyarrow.__version__"])
+def test_other_versions_take_no_shard_of_before(tmp_path, writes, monkeypatch, of):
+    write_generation(tmp_path, [records(10)], settings(tmp_path))
+    writes.clear()
+    monkeypatch.setattr(of, "another")
+    write_generation(tmp_path, [records(10)], settings(tmp_path))
+    assert len(writes) == 6
+
+
+def test_a_changed_byte_in_a_shard_of_before_is_mended(tmp_path, writes):
+    _, shards = write_generation(tmp_path, [records(10)], settings(tmp_path))
+    before, _ = contents(tmp_path), writes.clear()
+    path = tmp_path / shards[0].path
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    write_generation(tmp_path, [records(10)], settings(tmp_path))
+    assert len(writes) == 1 and contents(tmp_path) == before
+
+
+def test_readers_shards_are_not_written_to_through_links_of_an_attempt_that_died(tmp_path, writes):
+    write_generation(tmp_path, [records(10)], settings(tmp_path))
+    before, writes.die_at = contents(tmp_path), len(writes)
+    with pytest.raises(Died):
+        write_generation(tmp_path, [records(11)], settings(tmp_path))
+    writes.die_at = len(writes)
+    with pytest.raises(Died):  # at the first shard, whose place has a link to the one of before
+        write_generation(tmp_path, [records(10, bad={0})], settings(tmp_path))
+    assert {path: content for path, content in contents(tmp_path).items() if ".unfinished" not in path} == before
+
+
+def test_a_disk_without_links_has_shards_written_anew(tmp_path, writes, monkeypatch):
+    def refused(*_):
+        raise PermissionError
+
+    write_generation(tmp_path / "out", [records(10)], settings(tmp_path))
+    monkeypatch.setattr(generation.os, "link", refused)
+    second, _ = write_generation(tmp_path / "out", [records(11)], settings(tmp_path))
+    delete_other_generations(tmp_path / "out", second)
+    write_generation(tmp_path / "whole", [records(11)], settings(tmp_path))
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_torn_notes_cost_their_shards_being_written_again(tmp_path, writes):
+    write_generation(tmp_path, [records(10)], settings(tmp_path))
+    before, _ = contents(tmp_path), writes.clear()
+    (notes,) = tmp_path.rglob("notes.jsonl")
+    lines = notes.read_bytes().splitlines(keepends=True)
+    notes.write_bytes(b"".join([lines[0], lines[1][:40], b"\xff[]\n{}\n", *lines[3:]]))
+    write_generation(tmp_path, [records(10)], settings(tmp_path))
+    assert len(writes) == 2 and contents(tmp_path) == before
+
+
+def test_tars_with_videos_are_written_again_only_where_a_file_changed_or_went(tmp_path, writes):
+    videos_of(8, tmp_path)
+
+    def write(version):
+        writes.clear()
+        write_generation(tmp_path / "out", [records(8)], with_videos(tmp_path), Videos(tmp_path, Seen(version)))
+        return len(writes)
+
+    assert [write(version) for version in ("1", "1", "2", "2")] == [2, 0, 2, 0]
+    (tmp_path / "v/7.mp4").unlink()
+    assert [write(version) for version in ("2", "3", "3")] == [0, 2, 1]  # it may have gone for a moment only
 
 
 def test_nan_in_a_callers_column_is_null_in_json(tmp_path):

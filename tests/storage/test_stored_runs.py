@@ -13,6 +13,7 @@ from recap import jobs, ledger
 from recap.cli import main
 from recap.planning import plan
 from recap.report.progress import Progress
+from recap.shards import cutting
 from recap.status import status
 from recap.verification import verify
 
@@ -102,6 +103,22 @@ def test_running_again_uploads_nothing(pipeline, bucket, proxy):
     assert run(pipeline()).captioned_now == 0
     puts = [line for line in proxy.seen if line.startswith("PUT")]
     assert not [line for line in puts if "/shards/" in line or "/fragments/" in line], puts
+
+
+def test_of_a_grown_output_only_what_changed_is_cut(pipeline, rehearsal, bucket, tmp_path, monkeypatch):
+    run(rehearsal("output.rows_per_shard=2"))
+    run(pipeline("output.rows_per_shard=2"), limit=3)
+    cut, real = [], cutting.write_webdataset
+
+    def watched(rows, path, **options):
+        cut.append(path.name)
+        return real(rows, path, **options)
+
+    monkeypatch.setattr(cutting, "write_webdataset", watched)
+    for _ in range(2):
+        run(pipeline("output.rows_per_shard=2"))
+    assert cut == ["train-000001.tar", "train-000002.tar"]
+    assert manifest(bucket / "out") == manifest(tmp_path / "out")
 
 
 def test_a_run_that_dies_goes_on_to_the_same_bytes(pipeline, bucket, whole):
