@@ -26,7 +26,7 @@ def test_each_is_quarantined_for_its_reason_and_its_neighbours_are_captioned(
     pipeline, output = tmp_path / "p.yaml", tmp_path / "out"
     pipeline.write_text(
         f"corpus: {{path: {hostile}}}\nengine: {{kind: rehearsal, max_new_tokens: 12}}\n"
-        f"decode: {{timeout_s: 12, memory_gb: 0.5}}\noutput: {{path: {output}}}\n"
+        f"decode: {{timeout_s: 8, memory_gb: 0.5}}\noutput: {{path: {output}}}\n"
     )
     process = start("ray", pipeline, **faulty)
     said = process.communicate(timeout=240)[1]

@@ -14,8 +14,10 @@ from types import SimpleNamespace
 import pytest
 
 import recap
+from recap import jobs
 from recap.graph.nodes import Landmarks, look
 from recap.graph.sizing import Machine
+from recap.pipeline import load_pipeline
 from recap.translation import TranslationSettings
 from recap.work import _graphs
 
@@ -29,6 +31,7 @@ cluster.wait_for_nodes()
 try:
     run = [*sys.argv[1:], f"ray.address={cluster.address}"]
     stranger = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    stranger["RAY_gcs_server_port_wait_time_s"] = "1"  # else Ray knocks twenty times
     refused = subprocess.run(run, env=stranger, capture_output=True, text=True)
     assert refused.returncode == 2 and "RAY_AUTH_TOKEN" in refused.stderr, refused.stderr
     done = subprocess.run(run)
@@ -120,7 +123,7 @@ def test_two_nodes_with_gpus_and_tokens_deliver_the_shards_of_one(tmp_path, home
     assert two.returncode == 0, two.stderr
     assert json.loads((tmp_path / "two/report/report.json").read_text())["speed"]["clips_per_gpu_hour_held"] > 0
     overrides = [f"output.path={tmp_path / 'one'}", "engine.actors=1", "decode.workers=1"]
-    subprocess.run([*run, *overrides], check=True, capture_output=True)
+    jobs.run(load_pipeline(pipeline, overrides), runner="loop")
     one, two = (shards(tmp_path / name) for name in ("one", "two"))
     assert one == two and len(one) > 5
     assert not list((tmp_path / "two").glob(".token*"))
