@@ -45,7 +45,7 @@ def on_ray(number: int, send, marks=()):
 @pytest.mark.parametrize(
     ("runner", "number", "send"),
     [
-        pytest.param("loop", signal.SIGTERM, to_driver, marks=[pytest.mark.long]),
+        ("loop", signal.SIGTERM, to_driver),
         ("loop", signal.SIGINT, to_driver),
         on_ray(signal.SIGTERM, to_driver, marks=[pytest.mark.long]),
         on_ray(signal.SIGTERM, to_group),
