@@ -6,7 +6,7 @@ import json
 import math
 import tarfile
 from collections.abc import Iterator
-from itertools import groupby
+from itertools import groupby, repeat
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,9 @@ def write_webdataset(rows: pa.Table, path: Path, videos: Videos | None = None) -
     """One tar with a sample for each row, its clip's own file among it where `videos` are given; whether all were."""
     from webdataset import TarWriter  # here, since it loads torch
 
-    is_whole = True
+    is_whole, files = True, videos.read_all(rows["uri"].to_pylist()) if videos else repeat({}, len(rows))
     with open(path, "wb") as file, TarWriter(file, encoder=False, mtime=0, user="", group="") as tar:
-        for sample, uri in zip(samples(rows), rows["uri"].to_pylist(), strict=True):
-            video = videos.read(uri) if videos else {}
+        for sample, video in zip(samples(rows), files, strict=True):
             is_whole &= bool(video) or videos is None
             tar.write(sample | video)
     return is_whole

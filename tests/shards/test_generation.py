@@ -4,6 +4,7 @@ import io
 import json
 import tarfile
 from hashlib import sha256
+from threading import Barrier
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -303,6 +304,23 @@ def test_tars_with_videos_are_written_again_only_where_a_file_changed_or_went(tm
     assert [write(version) for version in ("1", "1", "2", "2")] == [2, 0, 2, 0]
     (tmp_path / "v/7.mp4").unlink()
     assert [write(version) for version in ("2", "3", "3")] == [0, 2, 1]  # it may have gone for a moment only
+
+
+def test_videos_are_read_some_at_a_time_and_stay_in_order(tmp_path, monkeypatch):
+    videos_of(20, tmp_path)
+    (tmp_path / "v/3.mp4").write_bytes(b"the third")
+    together, real = Barrier(4), Videos.read
+
+    def read(self, uri):
+        if uri in ("v/0.mp4", "v/1.mp4", "v/2.mp4", "v/3.mp4"):
+            together.wait(timeout=20)
+        return real(self, uri)
+
+    monkeypatch.setattr(Videos, "read", read)
+    write_webdataset(records(20), tmp_path / "a.tar", Videos(tmp_path, Seen()))
+    samples = list(webdataset.WebDataset(str(tmp_path / "a.tar"), shardshuffle=False))
+    assert [sample["__key__"] for sample in samples] == [f"{n:032x}" for n in range(20)]
+    assert [n for n, sample in enumerate(samples) if sample["mp4"] == b"the third"] == [3]
 
 
 def test_nan_in_a_callers_column_is_null_in_json(tmp_path):
