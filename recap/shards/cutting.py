@@ -106,9 +106,3 @@ def sync_and_digest(path: Path) -> str:
     sync(path)
     with open(path, "rb") as file:
         return file_digest(file, "sha256").hexdigest()
-
-
-def intact(folder: Path, shard: Shard) -> bool:
-    """Whether `folder` holds the shard, every byte of it."""
-    path = folder / shard.path
-    return path.is_file() and sync_and_digest(path) == shard.sha256

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from recap.ledger import Shard
-from recap.shards.cutting import Place, cut, intact
+from recap.shards.cutting import Place, cut, sync_and_digest
 from recap.shards.notes import NOTES, Note, add_note, as_bytes, generation_of, read_notes
 from recap.shards.settings import OutputSettings
 from recap.shards.stored import write_stored
@@ -61,8 +61,10 @@ class _Aside(Place):
     def find(self, name: str, source: str) -> Note | None:
         for home, notes in self.known:
             note = notes.get((name.split("/", 1)[0], source))
-            if note and intact(home, note.shard) and self._linked(home / note.shard.path, name):
-                return replace(note, shard=replace(note.shard, path=name))
+            if note and self._linked(home / note.shard.path, name):
+                note = replace(note, shard=replace(note.shard, path=name))
+                if _is_sound(self.folder, note.shard):
+                    return note
         return None
 
     def keep(self, note: Note) -> None:
@@ -75,7 +77,7 @@ class _Aside(Place):
             target.parent.mkdir(exist_ok=True)
             target.unlink(missing_ok=True)
             with suppress(OSError):  # not every disk has links
-                os.link(path, target)
+                os.link(os.path.realpath(path), target)
         return target.exists()
 
 
@@ -103,4 +105,12 @@ def _install(aside: Path, final: Path, shards: list[Shard]) -> None:
 def _is_there(final: Path, aside: Path, shard: Shard) -> bool:
     """A link was looked at when it was made."""
     path = final / shard.path
-    return (path.exists() and path.samefile(aside / shard.path)) or intact(final, shard)
+    return (path.exists() and path.samefile(aside / shard.path)) or _is_sound(final, shard)
+
+
+def _is_sound(folder: Path, shard: Shard) -> bool:
+    """Whether a folder holds a shard, every byte of it."""
+    try:
+        return sync_and_digest(folder / shard.path) == shard.sha256
+    except OSError:
+        return False

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import cache
 from hashlib import blake2b
+from importlib.metadata import version
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-import recap
 from recap.ledger import Shard, shaped
+from recap.shards import parquet, videos, webdataset
 from recap.storage import Location, read_bytes
 
 NOTES = "notes.jsonl"
@@ -38,23 +42,29 @@ class Note:
 
 
 def source_digest(*tables: pa.Table) -> str:
-    """What decides a shard's bytes: rows, what else it is made of, and the versions that write it.
+    """What decides a shard's bytes: rows, what else it is made of, and what writes them.
 
     Of Parquet, as Arrow's own form of the same rows depends on how they were put together.
     """
-    digest = blake2b(f"{recap.__version__} {pa.__version__}".encode(), digest_size=16)
+    digest = blake2b(_writers(), digest_size=16)
     for table in tables:
         with pa.output_stream(_Hashing(digest)) as sink:
             pq.write_table(table, sink, compression="none", row_group_size=max(len(table), 1))
     return digest.hexdigest()
 
 
+@cache
+def _writers() -> bytes:
+    sources = b"".join(Path(module.__file__).read_bytes() for module in (parquet, videos, webdataset))
+    return f"{pa.__version__} {version('webdataset')} {sys.version_info[:2]} ".encode() + sources
+
+
 def read_notes(folder: Location) -> Mapping[tuple[str, str], Note]:
-    """The notes in a folder by their keys; none where there is no such file, and no line that is torn."""
+    """The notes in a folder by their keys; none where they cannot be read, and no line that is torn."""
     path, notes = folder / NOTES, {}
-    with suppress(FileNotFoundError):
+    with suppress(OSError):
         for line in read_bytes(path).splitlines():
-            with suppress(ValueError):
+            with suppress(ValueError, RecursionError):
                 note = shaped(path, json.loads(line), Note)
                 notes[note.key] = note
     return notes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -43,8 +43,7 @@ class _Contents:
         self.sizes = stored_files(self.home, "**/*", trust_size=True)
         lines = [(line["sha256"], line["path"].removeprefix("shards/"), line["bytes"]) for line in self._listed()]
         self.names = {sha256: name for sha256, name, size in lines if self.sizes.get(name) == str(size)}
-        generations = {name.split("/", 1)[0] for name in self.names.values()}
-        self.notes = {key: note for each in generations for key, note in read_notes(self.home / each).items()}
+        self.notes = dict(self._noted())
         prefix = f"{aside.name}/"
         self.names |= {name.removeprefix(prefix): name for name in self.sizes if name.startswith(prefix)}
 
@@ -53,6 +52,16 @@ class _Contents:
         with suppress(Damaged):
             return (read_document(self.home.parent, "manifest.json") or {"shards": []})["shards"]
         return []
+
+    def _noted(self) -> Iterator[tuple[tuple[str, str], Note]]:
+        """The notes of all generations, that of an attempt that died before the manifest moved on among them."""
+        for name in [name for name in self.sizes if name.endswith(f"/{NOTES}")]:
+            generation = name.removesuffix(f"/{NOTES}")
+            for key, note in read_notes(self.home / generation).items():
+                name = f"{generation}/{note.shard.path}"
+                if self.sizes.get(name) == str(note.shard.bytes):
+                    self.names[note.shard.sha256] = name
+                    yield key, note
 
     def keep(self, shard: Shard, file: Path) -> None:
         if shard.sha256 not in self.names:
@@ -77,9 +86,7 @@ class _Uploaded(Place):
 
     def find(self, name: str, source: str) -> Note | None:
         note = self.known.notes.get((name.split("/", 1)[0], source))
-        if note and note.shard.sha256 in self.known.names:
-            return replace(note, shard=replace(note.shard, path=name))
-        return None
+        return note and replace(note, shard=replace(note.shard, path=name))
 
     def keep(self, note: Note) -> None:
         self.known.keep(note.shard, self.folder / note.shard.path)

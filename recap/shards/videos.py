@@ -9,10 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import cached_property
 
 import pyarrow as pa
 
 from recap.ledger import Snapshot
+from recap.ledger.rows import RowReader
 from recap.storage import ANSWERS, Location, is_cut_off, read_bytes
 
 READERS = 8
@@ -28,10 +30,20 @@ class Videos:
 
     def versions(self, rows: pa.Table) -> pa.Table:
         """Which version of its file the snapshot has of each row."""
-        return self.snapshot.rows(rows["ordinal"].to_numpy(), self.snapshot.reader(["source_version"]))
+        return self.snapshot.rows(rows["ordinal"].to_numpy(), self._reader)
 
-    def read_all(self, uris: Iterable[str]) -> Iterator[Mapping[str, bytes]]:
-        """`read` of each, in their order, some at a time: a store takes as long over one file as over several."""
+    @cached_property
+    def _reader(self) -> RowReader:
+        return self.snapshot.reader(["source_version"])
+
+    def read_all(self, rows: pa.Table) -> Iterator[tuple[Mapping[str, bytes], bool]]:
+        """What `read` gives of each row, in their order, and whether it is as long as the snapshot has it."""
+        sizes = [version.split("-")[0] for version in self.versions(rows)["source_version"].to_pylist()]
+        for size, files in zip(sizes, self._ahead(rows["uri"].to_pylist()), strict=True):
+            yield files, [str(len(data)) for data in files.values()] == [size]
+
+    def _ahead(self, uris: Iterable[str]) -> Iterator[Mapping[str, bytes]]:
+        """Some are read at a time: a store takes as long over one file as over several."""
         reading: deque[Future[Mapping[str, bytes]]] = deque()
         with ThreadPoolExecutor(READERS) as pool:
             for uri in uris:

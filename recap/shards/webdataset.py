@@ -17,13 +17,16 @@ from recap.storage import Location
 
 
 def write_webdataset(rows: pa.Table, path: Path, videos: Videos | None = None) -> bool:
-    """One tar with a sample for each row, its clip's own file among it where `videos` are given; whether all were."""
+    """One tar with a sample for each row, among it its clip's own file where `videos` are given.
+
+    False where such a file was not there, or not the one that the snapshot has.
+    """
     from webdataset import TarWriter  # here, since it loads torch
 
-    is_whole, files = True, videos.read_all(rows["uri"].to_pylist()) if videos else repeat({}, len(rows))
+    is_whole, files = True, videos.read_all(rows) if videos else repeat(({}, True), len(rows))
     with open(path, "wb") as file, TarWriter(file, encoder=False, mtime=0, user="", group="") as tar:
-        for sample, video in zip(samples(rows), files, strict=True):
-            is_whole &= bool(video) or videos is None
+        for sample, (video, is_as_seen) in zip(samples(rows), files, strict=True):
+            is_whole &= is_as_seen
             tar.write(sample | video)
     return is_whole
 

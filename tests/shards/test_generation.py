@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import io
 import json
 import tarfile
@@ -11,9 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 import webdataset
 
+import recap
 from recap.ledger.schema import fragment_table
 from recap.records import CAPTIONED, QUARANTINED, Caption, Clip, Record
-from recap.shards import OutputSettings, Videos, cutting, delete_other_generations, generation, write_generation
+from recap.shards import OutputSettings, Videos, cutting, delete_other_generations, generation, notes, write_generation
 from recap.shards.webdataset import write_webdataset
 
 
@@ -43,9 +45,9 @@ def videos_of(count, folder):
 
 
 class Seen:
-    """A snapshot that has one version of all clips."""
+    """A snapshot that has one version of all clips, of the length of `videos_of`."""
 
-    def __init__(self, version="1"):
+    def __init__(self, version="11-1"):
         self.version = version
 
     def reader(self, names):
@@ -242,11 +244,19 @@ def test_of_an_output_that_did_not_change_nothing_is_written(tmp_path, writes):
     assert not writes and contents(tmp_path) == before
 
 
-@pytest.mark.parametrize("of", ["recap.__version__", "pyarrow.__version__"])
-def test_other_versions_take_no_shard_of_before(tmp_path, writes, monkeypatch, of):
+@pytest.mark.parametrize(
+    ("of", "other"),
+    [
+        ("pyarrow.__version__", "1.0"),
+        ("recap.shards.notes.version", lambda package: "1.0"),
+        ("recap.shards.webdataset.__file__", recap.shards.cutting.__file__),
+    ],
+)
+def test_other_writers_take_no_shard_of_before(tmp_path, writes, monkeypatch, of, other):
     write_generation(tmp_path, [records(10)], settings(tmp_path))
     writes.clear()
-    monkeypatch.setattr(of, "another")
+    monkeypatch.setattr(of, other)
+    monkeypatch.setattr("recap.shards.notes._writers", notes._writers.__wrapped__)
     write_generation(tmp_path, [records(10)], settings(tmp_path))
     assert len(writes) == 6
 
@@ -293,6 +303,39 @@ def test_torn_notes_cost_their_shards_being_written_again(tmp_path, writes):
     assert len(writes) == 2 and contents(tmp_path) == before
 
 
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), PermissionError(errno.EACCES, "denied")])
+def test_what_cannot_be_read_of_before_is_written_again(tmp_path, writes, monkeypatch, error):
+    _, shards = write_generation(tmp_path / "out", [records(10)], settings(tmp_path))
+    real, lost = generation.sync_and_digest, shards[0].path.split("/", 2)[2]
+
+    def broken(path):
+        if path.as_posix().endswith(lost):
+            raise error
+        return real(path)
+
+    monkeypatch.setattr(generation, "sync_and_digest", broken)
+    writes.clear()
+    write_generation(tmp_path / "out", [records(11)], settings(tmp_path))
+    assert lost in writes and len(writes) == 3
+
+
+def test_what_else_lies_among_generations_harms_nothing(tmp_path, writes):
+    first, _ = write_generation(tmp_path, [records(5)], settings(tmp_path))
+    (tmp_path / "shards/.DS_Store").write_bytes(b"a file")
+    (tmp_path / "shards/other/notes.jsonl").mkdir(parents=True)
+    (tmp_path / f"shards/{first}/notes.jsonl").write_bytes(b"[" * 100_000)
+    assert write_generation(tmp_path, [records(5)], settings(tmp_path))[0] == first
+
+
+def test_a_shard_that_was_moved_behind_a_link_is_taken_itself(tmp_path, writes):
+    _, shards = write_generation(tmp_path / "out", [records(10)], settings(tmp_path))
+    moved = (tmp_path / "out" / shards[0].path).rename(tmp_path / "moved")
+    (tmp_path / "out" / shards[0].path).symlink_to(moved)
+    _, shards = write_generation(tmp_path / "out", [records(11)], settings(tmp_path))
+    moved.unlink()
+    assert (tmp_path / "out" / shards[0].path).is_file() and len(writes) == 6 + 2
+
+
 def test_tars_with_videos_are_written_again_only_where_a_file_changed_or_went(tmp_path, writes):
     videos_of(8, tmp_path)
 
@@ -301,9 +344,11 @@ def test_tars_with_videos_are_written_again_only_where_a_file_changed_or_went(tm
         write_generation(tmp_path / "out", [records(8)], with_videos(tmp_path), Videos(tmp_path, Seen(version)))
         return len(writes)
 
-    assert [write(version) for version in ("1", "1", "2", "2")] == [2, 0, 2, 0]
+    assert [write(version) for version in ("11-1", "11-1", "11-2", "11-2")] == [2, 0, 2, 0]
     (tmp_path / "v/7.mp4").unlink()
-    assert [write(version) for version in ("2", "3", "3")] == [0, 2, 1]  # it may have gone for a moment only
+    assert [write(version) for version in ("11-2", "11-3", "11-3")] == [0, 2, 1]  # it may have gone for a moment only
+    (tmp_path / "v/7.mp4").write_bytes(b"video b")
+    assert [write(version) for version in ("11-3", "11-3")] == [1, 1]  # half of it, as yet
 
 
 def test_videos_are_read_some_at_a_time_and_stay_in_order(tmp_path, monkeypatch):

@@ -105,9 +105,9 @@ def test_running_again_uploads_nothing(pipeline, bucket, proxy):
     assert not [line for line in puts if "/shards/" in line or "/fragments/" in line], puts
 
 
-def test_of_a_grown_output_only_what_changed_is_cut(pipeline, rehearsal, bucket, tmp_path, monkeypatch):
-    run(rehearsal("output.rows_per_shard=2"))
-    run(pipeline("output.rows_per_shard=2"), limit=3)
+@pytest.fixture
+def tars(monkeypatch):
+    """The names of the tars that are cut."""
     cut, real = [], cutting.write_webdataset
 
     def watched(rows, path, **options):
@@ -115,10 +115,29 @@ def test_of_a_grown_output_only_what_changed_is_cut(pipeline, rehearsal, bucket,
         return real(rows, path, **options)
 
     monkeypatch.setattr(cutting, "write_webdataset", watched)
+    return cut
+
+
+def test_of_a_grown_output_only_what_changed_is_cut(pipeline, rehearsal, bucket, tmp_path, tars):
+    run(rehearsal("output.rows_per_shard=2"))
+    run(pipeline("output.rows_per_shard=2"), limit=3)
+    tars.clear()
     for _ in range(2):
         run(pipeline("output.rows_per_shard=2"))
-    assert cut == ["train-000001.tar", "train-000002.tar"]
+    assert tars == ["train-000001.tar", "train-000002.tar"]
     assert manifest(bucket / "out") == manifest(tmp_path / "out")
+
+
+def test_a_generation_whose_run_died_before_the_manifest_is_not_cut_again(pipeline, whole, bucket, tars, monkeypatch):
+    def dies(*_):
+        raise Killed
+
+    tars.clear()
+    with monkeypatch.context() as dying, pytest.raises(Killed):
+        dying.setattr(jobs, "_check_shards", dies)
+        run(pipeline())
+    run(pipeline())
+    assert len(tars) == 2 and manifest(bucket / "out") == whole
 
 
 def test_a_run_that_dies_goes_on_to_the_same_bytes(pipeline, bucket, whole):
