@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from contextlib import contextmanager
 
 from recap.graph.sizing import Machine, local_machine
@@ -31,3 +32,12 @@ def machine_of(pipeline: Pipeline) -> Machine:
     from recap.graph.ray_graph import joined_machine
 
     return joined_machine()
+
+
+def executor_of(pipeline: Pipeline) -> Executor | None:
+    """The joined cluster; None where none is named."""
+    if pipeline.ray.address is None:
+        return None
+    from recap.graph.tasks import ClusterTasks
+
+    return ClusterTasks()

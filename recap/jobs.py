@@ -6,6 +6,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -15,7 +16,7 @@ import pyarrow as pa
 
 from recap import engines, ledger, shards
 from recap.budget import Budget
-from recap.cluster import joined, machine_of
+from recap.cluster import executor_of, joined, machine_of
 from recap.corpus import corpus_identity, corpus_root
 from recap.delivery import Delivery, Layer, verdict_key
 from recap.graph.reviewing import contexts
@@ -110,7 +111,7 @@ def run(
         with progress or Progress() as bars:
             planned = time.monotonic()
             work.run(runner, bars, Stops(pipeline.output.grace_s, budget.seconds(pipeline)))
-        manifest = _finalize(pipeline, work)
+        manifest = _finalize(pipeline, work, executor_of(pipeline) if runner == "ray" else None)
         summary = _summary(output, manifest, work, _wall(began, planned, work))
         log.info("run %d: %d captioned now, %d remaining", epoch, summary.captioned_now, summary.remaining)
         _report(output, epoch, asdict(summary))
@@ -207,13 +208,15 @@ def _actors(pipeline: Pipeline, model: engines.ModelSettings, request: FrameRequ
     return caption_actors(pipeline.engine, machine_of(pipeline), model_bytes, request.frame_bytes, clips)
 
 
-def _finalize(pipeline: Pipeline, work: Work) -> dict[str, Any]:
-    """Cut the shards; the manifest of what readers now see."""
+def _finalize(pipeline: Pipeline, work: Work, executor: Executor | None) -> dict[str, Any]:
+    """Have the shards written, here where there is no `executor`; the manifest of what readers now see."""
     output = location(pipeline.output.path)
     ledger.require_lease(output, work.plan.epoch)
     plan, delivery = work.plan, _delivery(output, work)
-    videos = shards.Videos(corpus_root(pipeline.corpus), work.snapshot)
-    generation, shard_list = shards.write_generation(output, delivery.batches(), pipeline.output, videos)
+    videos = shards.Videos(work.root, work.snapshot)
+    generation, shard_list = shards.write_generation(
+        resolved(output), delivery.batches(), pipeline.output, videos, executor
+    )
     books = delivery.books()
     _check_shards(shard_list, books)
     manifest = {

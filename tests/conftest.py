@@ -3,7 +3,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from pickle import dumps, loads
 
 import numpy as np
 import pytest
@@ -105,3 +107,23 @@ def rehearsal(tmp_path, corpus):
         f"output: {{path: {tmp_path / 'out'}, rows_per_shard: 4}}\n"
     )
     return lambda *overrides: load_pipeline(path, overrides)
+
+
+class Elsewhere(ThreadPoolExecutor):
+    """As other processes would: what they are given and give is pickled."""
+
+    def submit(self, function, /, *arguments):
+        packed = dumps((function, arguments))
+
+        def run():
+            function, arguments = loads(packed)
+            return loads(dumps(function(*arguments)))
+
+        return super().submit(run)
+
+
+@pytest.fixture
+def elsewhere():
+    """An executor of three workers that share nothing with the test."""
+    with Elsewhere(3) as executor:
+        yield executor

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, Future
 from functools import partial
-from hashlib import file_digest
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,16 +18,16 @@ from recap.shards.parquet import write_parquet
 from recap.shards.settings import OutputSettings
 from recap.shards.videos import Videos
 from recap.shards.webdataset import write_webdataset
-from recap.storage import sync
-
-Write = Callable[[pa.Table, Path], bool]
+from recap.shards.writing import Write
 
 
 class Place(ABC):
-    """Where the shards of a generation go, and what is known of those that were finished before."""
+    """Where the shards of a generation go, and what is known of those that were finished before.
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    `make(name, rows, source, write)` gives the note of a shard that is not known, wherever it is called.
+    """
+
+    make: Callable[[str, pa.Table, str, Write], Note]
 
     @abstractmethod
     def find(self, name: str, source: str) -> Note | None:
@@ -35,21 +35,22 @@ class Place(ABC):
 
     @abstractmethod
     def keep(self, note: Note) -> None:
-        """The shard was written into `folder`."""
+        """What `make` has made."""
 
 
 def cut(
-    batches: Iterable[pa.Table], settings: OutputSettings, videos: Videos | None, place: Place
+    batches: Iterable[pa.Table], settings: OutputSettings, videos: Videos | None, place: Place, executor: Executor
 ) -> tuple[list[Shard], list[Note]]:
-    """Cut ordered records into the shards of a generation; and notes of those whose source decides what they are."""
-    videos = videos if settings.include_video else None
+    """Cut ordered records into the shards of a generation, which `executor` writes.
+
+    Returns them, and notes of those whose source decides what they are.
+    """
     rows = settings.rows_per_shard
-    cutters = [Cutter(place, "quarantine/data-{:05d}.parquet", write_parquet, rows)]
+    cutters = [Cutter(place, executor, "quarantine/data-{:05d}.parquet", write_parquet, rows)]
     if "parquet" in settings.formats:
-        cutters.append(Cutter(place, "parquet/data-{:05d}.parquet", write_parquet, rows))
+        cutters.append(Cutter(place, executor, "parquet/data-{:05d}.parquet", write_parquet, rows))
     if "webdataset" in settings.formats:
-        tar = partial(write_webdataset, videos=videos)
-        cutters.append(Cutter(place, "webdataset/train-{:06d}.tar", tar, rows, videos))
+        cutters.append(_tars(place, executor, rows, videos if settings.include_video else None))
     for batch in batches:
         captioned = pc.equal(batch["status"], CAPTIONED)
         cutters[0].add(batch.filter(pc.invert(captioned)))
@@ -59,13 +60,31 @@ def cut(
     return [note.shard for note in notes], [note for note in notes if note.source]
 
 
-class Cutter:
-    """Gathers rows and makes a shard whenever it has enough."""
+def _tars(place: Place, executor: Executor, rows: int, videos: Videos | None) -> Cutter:
+    name = "webdataset/train-{:06d}.tar"
+    if videos is None:
+        return Cutter(place, executor, name, write_webdataset, rows)
+    write = partial(write_webdataset, video_root=videos.root)
+    return Cutter(place, executor, name, write, rows, videos.with_versions)
 
-    def __init__(self, place: Place, name: str, write: Write, rows_per_shard: int, videos: Videos | None = None):
-        self.place, self.name, self.write, self.rows_per_shard, self.videos = place, name, write, rows_per_shard, videos
+
+class Cutter:
+    """Gathers rows and has a shard made whenever it has enough; `completed` is what `write` is given of them."""
+
+    def __init__(
+        self,
+        place: Place,
+        executor: Executor,
+        name: str,
+        write: Write,
+        rows_per_shard: int,
+        completed: Callable[[pa.Table], pa.Table] = lambda rows: rows,
+    ):
+        self.place, self.executor, self.name, self.write = place, executor, name, write
+        self.rows_per_shard, self.completed = rows_per_shard, completed
         self.rows: list[pa.Table] = []
-        self.notes: list[Note] = []
+        self.notes: list[Note | None] = []  # of all shards
+        self._made: deque[tuple[int, Future[Note]]] = deque()  # of those that are under way
 
     def add(self, rows: pa.Table) -> None:
         """Take the next rows."""
@@ -79,30 +98,21 @@ class Cutter:
         """Cut what is left; what there is to say of all shards, without a source where it does not decide all."""
         if any(map(len, self.rows)):
             self._cut(pa.concat_tables(self.rows))
+        while self._made:
+            self._keep()
         return self.notes
 
     def _cut(self, rows: pa.Table) -> None:
-        name, rows = self.name.format(len(self.notes)), rows.combine_chunks()
-        source = source_digest(rows, *([self.videos.versions(rows)] if self.videos else ()))
-        note = self.place.find(name, source)
-        if note is None:
-            note = self._write(name, rows, source)
-            self.place.keep(note)
-        self.notes.append(note)
+        name, rows = self.name.format(len(self.notes)), self.completed(rows.combine_chunks())
+        source = source_digest(rows)
+        self.notes.append(self.place.find(name, source))
+        if self.notes[-1] is None:
+            made = self.executor.submit(self.place.make, name, rows, source, self.write)
+            self._made.append((len(self.notes) - 1, made))
+        while self._made and self._made[0][1].done():
+            self._keep()
 
-    def _write(self, name: str, rows: pa.Table, source: str) -> Note:
-        path = self.place.folder / name
-        path.parent.mkdir(exist_ok=True)
-        path.unlink(missing_ok=True)  # it may be a link to the shard that readers have open
-        is_whole = self.write(rows, path)
-        digest, ids = sync_and_digest(path), rows["clip_id"]
-        kind = name.split("/", 1)[0]
-        shard = Shard(name, kind, len(rows), path.stat().st_size, digest, ids[0].as_py(), ids[-1].as_py())
-        return Note(source if is_whole else "", shard)
-
-
-def sync_and_digest(path: Path) -> str:
-    """The sha256 of a file, once it is on the disk."""
-    sync(path)
-    with open(path, "rb") as file:
-        return file_digest(file, "sha256").hexdigest()
+    def _keep(self) -> None:
+        number, made = self._made.popleft()
+        self.notes[number] = note = made.result()
+        self.place.keep(note)

@@ -5,37 +5,45 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable
+from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 
 from recap.ledger import Shard
-from recap.shards.cutting import Place, cut, sync_and_digest
-from recap.shards.notes import NOTES, Note, add_note, as_bytes, generation_of, read_notes
+from recap.shards.cutting import Place, cut
+from recap.shards.notes import NOTES, Note, add_note, as_bytes, generation_of, read_notes, writers
 from recap.shards.settings import OutputSettings
 from recap.shards.stored import write_stored
 from recap.shards.videos import Videos
+from recap.shards.writing import Here, sync_and_digest, write_shard
 from recap.storage import Location, children, is_store, remove_tree, sync, write_atomically
 
 UNFINISHED = ".unfinished"
 
 
 def write_generation(
-    output: Location, batches: Iterable[pa.Table], settings: OutputSettings, videos: Videos | None = None
+    output: Location,
+    batches: Iterable[pa.Table],
+    settings: OutputSettings,
+    videos: Videos | None = None,
+    executor: Executor | None = None,
 ) -> tuple[str, list[Shard]]:
-    """Cut ordered records into shards below `<output>/shards/<generation>`.
+    """Cut ordered records into shards below `<output>/shards/<generation>`; `executor` writes them, or this thread.
 
-    Returns the generation and its shards. Memory is bounded by `rows_per_shard` records. The
-    same records give the same name, so writing a generation twice is harmless. What the generation before it, or an
-    attempt that died, has of the same rows is taken from there.
+    Returns the generation and its shards. Memory is bounded by `rows_per_shard` records for each that is written at a
+    time. The same records give the same name, so writing a generation twice is harmless. What the generation before
+    it, or an attempt that died, has of the same rows is taken from there. Raises ValueError where a machine that the
+    executor has does not see the output.
     """
-    aside = output / "shards" / UNFINISHED
+    aside, executor = output / "shards" / UNFINISHED, executor or Here()
     if is_store(output):
-        return write_stored(aside, batches, settings, videos)
+        return write_stored(aside, batches, settings, videos, executor)
     aside.mkdir(parents=True, exist_ok=True)
-    shards, notes = cut(batches, settings, videos, _Aside(aside))
+    shards, notes = cut(batches, settings, videos, _Aside(aside), executor)
     write_atomically(aside / NOTES, as_bytes(notes))
     _delete_others(aside, shards)
     generation = generation_of(f"{shard.path} {shard.sha256}" for shard in shards)
@@ -54,7 +62,7 @@ class _Aside(Place):
     """A folder beside the generations, whose finished shards become links in it."""
 
     def __init__(self, folder: Path):
-        super().__init__(folder)
+        self.folder, self.make = folder, partial(write_shard, folder, writers())
         others = [each for each in children(folder.parent) if each != folder]
         self.known = [(each, read_notes(each)) for each in (folder, *others)]
 
@@ -68,6 +76,9 @@ class _Aside(Place):
         return None
 
     def keep(self, note: Note) -> None:
+        path = self.folder / note.shard.path
+        if not path.is_file() or path.stat().st_size != note.shard.bytes:
+            raise ValueError(f"output.path: a node wrote {path}, and here it is not: all nodes must share this folder")
         if note.source:
             add_note(self.folder, note)
 

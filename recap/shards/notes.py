@@ -41,22 +41,23 @@ class Note:
         return self.shard.kind, self.source
 
 
-def source_digest(*tables: pa.Table) -> str:
-    """What decides a shard's bytes: rows, what else it is made of, and what writes them.
+def source_digest(rows: pa.Table) -> str:
+    """What decides a shard's bytes: rows, and what writes them.
 
     Of Parquet, as Arrow's own form of the same rows depends on how they were put together.
     """
-    digest = blake2b(_writers(), digest_size=16)
-    for table in tables:
-        with pa.output_stream(_Hashing(digest)) as sink:
-            pq.write_table(table, sink, compression="none", row_group_size=max(len(table), 1))
+    digest = blake2b(writers().encode(), digest_size=16)
+    with pa.output_stream(_Hashing(digest)) as sink:
+        pq.write_table(rows, sink, compression="none", row_group_size=max(len(rows), 1))
     return digest.hexdigest()
 
 
 @cache
-def _writers() -> bytes:
-    sources = b"".join(Path(module.__file__).read_bytes() for module in (parquet, videos, webdataset))
-    return f"{pa.__version__} {version('webdataset')} {sys.version_info[:2]} ".encode() + sources
+def writers() -> str:
+    """What writes shards here: another pyarrow, say, may write other bytes."""
+    own = b"".join(Path(module.__file__).read_bytes() for module in (parquet, videos, webdataset))
+    python, own = ".".join(map(str, sys.version_info[:2])), blake2b(own, digest_size=4).hexdigest()
+    return f"pyarrow {pa.__version__}, webdataset {version('webdataset')}, Python {python}, recap's own {own}"
 
 
 def read_notes(folder: Location) -> Mapping[tuple[str, str], Note]:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
 from recap.ledger import Damaged, Shard, read_document
 from recap.shards.cutting import Place, cut
-from recap.shards.notes import NOTES, Note, as_bytes, generation_of, read_notes
+from recap.shards.notes import NOTES, Note, as_bytes, generation_of, read_notes, writers
 from recap.shards.settings import OutputSettings
 from recap.shards.videos import Videos
-from recap.storage import Location, copy, stored_files, upload, write_atomically
+from recap.shards.writing import upload_shard
+from recap.storage import Location, copy, stored_files, write_atomically
 
 
 def write_stored(
-    aside: Location, batches: Iterable[pa.Table], settings: OutputSettings, videos: Videos | None
+    aside: Location,
+    batches: Iterable[pa.Table],
+    settings: OutputSettings,
+    videos: Videos | None,
+    executor: Executor,
 ) -> tuple[str, list[Shard]]:
     """As `write_generation`, of shards that are cut one by one on the disk and uploaded to `aside`.
 
@@ -28,8 +33,7 @@ def write_stored(
     it copies them within itself.
     """
     known = _Contents(aside)
-    with tempfile.TemporaryDirectory() as folder:
-        shards, notes = cut(batches, settings, videos, _Uploaded(Path(folder), known))
+    shards, notes = cut(batches, settings, videos, _Uploaded(known), executor)
     generation = generation_of(f"{shard.path} {shard.sha256}" for shard in shards)
     known.install(generation, shards, as_bytes(notes))
     return generation, [shard.below(f"shards/{generation}") for shard in shards]
@@ -63,11 +67,6 @@ class _Contents:
                     self.names[note.shard.sha256] = name
                     yield key, note
 
-    def keep(self, shard: Shard, file: Path) -> None:
-        if shard.sha256 not in self.names:
-            upload(file, self.aside / shard.sha256)
-            self.names[shard.sha256] = f"{self.aside.name}/{shard.sha256}"
-
     def install(self, generation: str, shards: Iterable[Shard], notes: bytes) -> None:
         for shard in shards:
             name = f"{generation}/{shard.path}"
@@ -78,16 +77,16 @@ class _Contents:
 
 
 class _Uploaded(Place):
-    """Each shard is uploaded when it is cut, and deleted here."""
+    """Each shard is uploaded where it is cut."""
 
-    def __init__(self, folder: Path, known: _Contents):
-        super().__init__(folder)
+    def __init__(self, known: _Contents):
         self.known = known
+        self.make = partial(upload_shard, known.aside, frozenset(known.names), writers())
 
     def find(self, name: str, source: str) -> Note | None:
         note = self.known.notes.get((name.split("/", 1)[0], source))
         return note and replace(note, shard=replace(note.shard, path=name))
 
     def keep(self, note: Note) -> None:
-        self.known.keep(note.shard, self.folder / note.shard.path)
-        (self.folder / note.shard.path).unlink()
+        sha256 = note.shard.sha256
+        self.known.names.setdefault(sha256, f"{self.known.aside.name}/{sha256}")

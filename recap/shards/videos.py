@@ -18,6 +18,7 @@ from recap.ledger.rows import RowReader
 from recap.storage import ANSWERS, Location, is_cut_off, read_bytes
 
 READERS = 8
+VERSION = "\0source_version"  # no column of a caller
 log = logging.getLogger(__name__)
 
 
@@ -28,43 +29,47 @@ class Videos:
     root: Location
     snapshot: Snapshot
 
-    def versions(self, rows: pa.Table) -> pa.Table:
-        """Which version of its file the snapshot has of each row."""
-        return self.snapshot.rows(rows["ordinal"].to_numpy(), self._reader)
+    def with_versions(self, rows: pa.Table) -> pa.Table:
+        """The rows, and behind their columns which version of its file the snapshot has of each."""
+        versions = self.snapshot.rows(rows["ordinal"].to_numpy(), self._reader)["source_version"]
+        return rows.append_column(VERSION, versions.combine_chunks())
 
     @cached_property
     def _reader(self) -> RowReader:
         return self.snapshot.reader(["source_version"])
 
-    def read_all(self, rows: pa.Table) -> Iterator[tuple[Mapping[str, bytes], bool]]:
-        """What `read` gives of each row, in their order, and whether it is as long as the snapshot has it."""
-        sizes = [version.split("-")[0] for version in self.versions(rows)["source_version"].to_pylist()]
-        for size, files in zip(sizes, self._ahead(rows["uri"].to_pylist()), strict=True):
-            yield files, [str(len(data)) for data in files.values()] == [size]
 
-    def _ahead(self, uris: Iterable[str]) -> Iterator[Mapping[str, bytes]]:
-        """Some are read at a time: a store takes as long over one file as over several."""
-        reading: deque[Future[Mapping[str, bytes]]] = deque()
-        with ThreadPoolExecutor(READERS) as pool:
-            for uri in uris:
-                reading.append(pool.submit(copy_context().run, self.read, uri))
-                if len(reading) == READERS:
-                    yield reading.popleft().result()
-            for each in reading:
-                yield each.result()
+def read_videos(root: Location, rows: pa.Table) -> Iterator[tuple[Mapping[str, bytes], bool]]:
+    """What `read_video` gives of each row `with_versions`, in order, and whether it is as long as its version says."""
+    sizes = [version.split("-")[0] for version in rows[VERSION].to_pylist()]
+    for size, files in zip(sizes, _ahead(root, rows["uri"].to_pylist()), strict=True):
+        yield files, [str(len(data)) for data in files.values()] == [size]
 
-    def read(self, uri: str) -> Mapping[str, bytes]:
-        """A clip's file under its extension, or `video`; nothing where it is gone by now.
 
-        Raises OSError where it cannot be told whether it is.
-        """
-        path = self.root / uri
-        extension = path.suffix[1:].lower()
-        try:
-            return {"video" if extension in ("", "txt", "json") else extension: read_bytes(path)}
-        except OSError as error:
-            if not isinstance(error, ANSWERS) or is_cut_off(path.parent):
-                said = f"{path} cannot be read for its shard ({error.strerror}); is the corpus still in reach?"
-                raise OSError(errno.EIO, said) from error
-            log.warning("%s is not in its shard: %s", path.name, error.strerror)
-            return {}
+def _ahead(root: Location, uris: Iterable[str]) -> Iterator[Mapping[str, bytes]]:
+    """Some are read at a time: a store takes as long over one file as over several."""
+    reading: deque[Future[Mapping[str, bytes]]] = deque()
+    with ThreadPoolExecutor(READERS) as pool:
+        for uri in uris:
+            reading.append(pool.submit(copy_context().run, read_video, root, uri))
+            if len(reading) == READERS:
+                yield reading.popleft().result()
+        for each in reading:
+            yield each.result()
+
+
+def read_video(root: Location, uri: str) -> Mapping[str, bytes]:
+    """A clip's file under its extension, or `video`; nothing where it is gone by now.
+
+    Raises OSError where it cannot be told whether it is.
+    """
+    path = root / uri
+    extension = path.suffix[1:].lower()
+    try:
+        return {"video" if extension in ("", "txt", "json") else extension: read_bytes(path)}
+    except OSError as error:
+        if not isinstance(error, ANSWERS) or is_cut_off(path.parent):
+            said = f"{path} cannot be read for its shard ({error.strerror}); is the corpus still in reach?"
+            raise OSError(errno.EIO, said) from error
+        log.warning("%s is not in its shard: %s", path.name, error.strerror)
+        return {}

@@ -12,18 +12,19 @@ from typing import Any
 
 import pyarrow as pa
 
-from recap.shards.videos import Videos
+from recap.shards.videos import VERSION, read_videos
 from recap.storage import Location
 
 
-def write_webdataset(rows: pa.Table, path: Path, videos: Videos | None = None) -> bool:
-    """One tar with a sample for each row, among it its clip's own file where `videos` are given.
+def write_webdataset(rows: pa.Table, path: Path, video_root: Location | None = None) -> bool:
+    """One tar with a sample for each row; with `video_root` and rows `with_versions`, each clip's own file too.
 
     False where such a file was not there, or not the one that the snapshot has.
     """
     from webdataset import TarWriter  # here, since it loads torch
 
-    is_whole, files = True, videos.read_all(rows) if videos else repeat(({}, True), len(rows))
+    files = repeat(({}, True), len(rows)) if video_root is None else read_videos(video_root, rows)
+    rows, is_whole = rows.drop_columns([VERSION] if video_root is not None else []), True
     with open(path, "wb") as file, TarWriter(file, encoder=False, mtime=0, user="", group="") as tar:
         for sample, (video, is_as_seen) in zip(samples(rows), files, strict=True):
             is_whole &= is_as_seen

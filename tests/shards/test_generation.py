@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import tarfile
+from functools import partial
 from hashlib import sha256
 from threading import Barrier
 
@@ -15,8 +16,20 @@ import webdataset
 import recap
 from recap.ledger.schema import fragment_table
 from recap.records import CAPTIONED, QUARANTINED, Caption, Clip, Record
-from recap.shards import OutputSettings, Videos, cutting, delete_other_generations, generation, notes, write_generation
+from recap.shards import (
+    OutputSettings,
+    Videos,
+    cutting,
+    delete_other_generations,
+    generation,
+    notes,
+    videos,
+    write_generation,
+    writing,
+)
+from recap.shards.parquet import write_parquet
 from recap.shards.webdataset import write_webdataset
+from recap.shards.writing import Here, write_shard
 
 
 def records(count, bad=()):
@@ -124,8 +137,8 @@ def test_every_prompt_has_its_text_and_the_video_its_place(tmp_path):
     clip = Clip("0" * 32, 0, "v/0.mp4", "", "1")
     captions = (Caption("dense", "long"), Caption("short", "brief"))
     row = fragment_table([Record(clip, CAPTIONED, "ck", "rk", captions)]).drop_columns(["source_version"])
-    videos = Videos(tmp_path, Seen())
-    _, shards = write_generation(tmp_path / "o", [row], settings(tmp_path, include_video=True), videos)
+    files = Videos(tmp_path, Seen())
+    _, shards = write_generation(tmp_path / "o", [row], settings(tmp_path, include_video=True), files)
     (tar,) = (shard.path for shard in shards if shard.kind == "webdataset")
     with tarfile.open(fileobj=io.BytesIO((tmp_path / "o" / tar).read_bytes())) as archive:
         files = {member.name.split(".", 1)[1]: archive.extractfile(member).read() for member in archive}
@@ -137,7 +150,8 @@ def test_every_prompt_has_its_text_and_the_video_its_place(tmp_path):
 def test_a_clip_takes_no_texts_place(tmp_path, name):
     (tmp_path / name).write_bytes(b"video bytes")
     record = Record(Clip("0" * 32, 0, name, "", "1"), CAPTIONED, "ck", "rk", (Caption("dense", "long"),))
-    write_webdataset(fragment_table([record]), tmp_path / "a.tar", Videos(tmp_path, Seen()))
+    rows = Videos(tmp_path, Seen()).with_versions(fragment_table([record]))
+    write_webdataset(rows, tmp_path / "a.tar", tmp_path)
     (sample,) = webdataset.WebDataset(str(tmp_path / "a.tar"), shardshuffle=False)
     assert (sample["txt"], sample["video"]) == (b"long", b"video bytes") and json.loads(sample["json"])["uri"] == name
 
@@ -256,7 +270,9 @@ def test_other_writers_take_no_shard_of_before(tmp_path, writes, monkeypatch, of
     write_generation(tmp_path, [records(10)], settings(tmp_path))
     writes.clear()
     monkeypatch.setattr(of, other)
-    monkeypatch.setattr("recap.shards.notes._writers", notes._writers.__wrapped__)
+    uncached = notes.writers.__wrapped__
+    for module in (notes, generation, writing):
+        monkeypatch.setattr(module, "writers", uncached)
     write_generation(tmp_path, [records(10)], settings(tmp_path))
     assert len(writes) == 6
 
@@ -354,18 +370,41 @@ def test_tars_with_videos_are_written_again_only_where_a_file_changed_or_went(tm
 def test_videos_are_read_some_at_a_time_and_stay_in_order(tmp_path, monkeypatch):
     videos_of(20, tmp_path)
     (tmp_path / "v/3.mp4").write_bytes(b"the third")
-    together, real = Barrier(4), Videos.read
+    together, real = Barrier(4), videos.read_video
 
-    def read(self, uri):
+    def read(root, uri):
         if uri in ("v/0.mp4", "v/1.mp4", "v/2.mp4", "v/3.mp4"):
             together.wait(timeout=20)
-        return real(self, uri)
+        return real(root, uri)
 
-    monkeypatch.setattr(Videos, "read", read)
-    write_webdataset(records(20), tmp_path / "a.tar", Videos(tmp_path, Seen()))
+    monkeypatch.setattr(videos, "read_video", read)
+    write_webdataset(Videos(tmp_path, Seen()).with_versions(records(20)), tmp_path / "a.tar", tmp_path)
     samples = list(webdataset.WebDataset(str(tmp_path / "a.tar"), shardshuffle=False))
     assert [sample["__key__"] for sample in samples] == [f"{n:032x}" for n in range(20)]
     assert [n for n, sample in enumerate(samples) if sample["mp4"] == b"the third"] == [3]
+
+
+def test_a_node_that_writes_with_something_else_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"the driver pyarrow 1\.0: install the same on all nodes"):
+        write_shard(tmp_path, "pyarrow 1.0", "parquet/data-00000.parquet", records(1), "", write_parquet)
+
+
+@pytest.mark.parametrize("include_video", [False, True])
+def test_shards_that_others_write_are_the_same(tmp_path, elsewhere, include_video):
+    videos_of(30, tmp_path)
+    files, some = Videos(tmp_path, Seen()), settings(tmp_path, include_video=include_video)
+    others = write_generation(tmp_path / "others", [records(30, bad={3})], some, files, elsewhere)
+    assert others == write_generation(tmp_path / "own", [records(30, bad={3})], some, files)
+    assert contents(tmp_path / "others") == contents(tmp_path / "own")
+
+
+def test_a_shard_that_only_its_writer_sees_ends_the_run(tmp_path):
+    class Apart(Here):
+        def submit(self, function, /, *arguments):
+            return super().submit(partial(write_shard, tmp_path, notes.writers()), *arguments)
+
+    with pytest.raises(ValueError, match="all nodes must share this folder"):
+        write_generation(tmp_path / "out", [records(10)], settings(tmp_path), None, Apart())
 
 
 def test_nan_in_a_callers_column_is_null_in_json(tmp_path):

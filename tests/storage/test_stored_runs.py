@@ -128,6 +128,18 @@ def test_of_a_grown_output_only_what_changed_is_cut(pipeline, rehearsal, bucket,
     assert manifest(bucket / "out") == manifest(tmp_path / "out")
 
 
+@pytest.mark.parametrize("include_video", ["false", "true"])
+def test_shards_that_others_upload_are_the_same(
+    pipeline, rehearsal, bucket, tmp_path, elsewhere, monkeypatch, include_video
+):
+    options = ["output.rows_per_shard=2", f"output.include_video={include_video}"]
+    run(rehearsal(*options))
+    finalize = jobs._finalize
+    monkeypatch.setattr(jobs, "_finalize", lambda pipeline, work, _: finalize(pipeline, work, elsewhere))
+    run(pipeline(*options))
+    assert manifest(bucket / "out") == manifest(tmp_path / "out")
+
+
 def test_a_generation_whose_run_died_before_the_manifest_is_not_cut_again(pipeline, whole, bucket, tars, monkeypatch):
     def dies(*_):
         raise Killed
