@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 
 from recap.graph.sizing import Machine, local_machine
 from recap.pipeline import Pipeline
+
+HEADLESS = (
+    "the head of the Ray cluster does not answer any more, and Ray will end this process; what was committed is safe, "
+    "run the same command to go on"
+)
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -34,10 +41,14 @@ def machine_of(pipeline: Pipeline) -> Machine:
     return joined_machine()
 
 
-def executor_of(pipeline: Pipeline) -> Executor | None:
+@contextmanager
+def executor_of(pipeline: Pipeline) -> Iterator[Executor | None]:
     """The joined cluster; None where none is named."""
     if pipeline.ray.address is None:
-        return None
+        yield None
+        return
+    from recap.graph.head import watched_head
     from recap.graph.tasks import ClusterTasks
 
-    return ClusterTasks()
+    with watched_head(lambda: log.error(HEADLESS)), ClusterTasks() as tasks:
+        yield tasks

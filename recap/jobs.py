@@ -111,7 +111,8 @@ def run(
         with progress or Progress() as bars:
             planned = time.monotonic()
             work.run(runner, bars, Stops(pipeline.output.grace_s, budget.seconds(pipeline)))
-        manifest = _finalize(pipeline, work, executor_of(pipeline) if runner == "ray" else None)
+        with executor_of(pipeline) if runner == "ray" else nullcontext() as executor:
+            manifest = _finalize(pipeline, work, executor)
         summary = _summary(output, manifest, work, _wall(began, planned, work))
         log.info("run %d: %d captioned now, %d remaining", epoch, summary.captioned_now, summary.remaining)
         _report(output, epoch, asdict(summary))

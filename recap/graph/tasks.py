@@ -5,27 +5,31 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from contextlib import closing
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import TaskCancelledError
 
 from recap.graph.lifeline import end_with_raylet
-from recap.graph.stopping import RayLost
+from recap.graph.telling import Retelling, Telling, Warnings, together
 
 AT_ONCE = 16  # what they are given waits in Ray's memory
+CANCELLED_S = 5.0
 log = logging.getLogger(__name__)
 
 
 class ClusterTasks(Executor):
-    """A core for each call, on any node; `submit` waits while as many run as there are cores, or `AT_ONCE`.
+    """Calls on any node, as many at a time as the cluster has cores, up to `AT_ONCE`: `submit` waits for that.
 
-    A future has what the function returned or raised, or RayLost where no worker could be kept alive for it.
+    A future has what the function returned, or what Ray says where that raised, or no worker survived it. The end of
+    the context cancels what is left, and has told what was warned of.
     """
 
     def __init__(self):
         self._limit = max(1, min(AT_ONCE, int(ray.cluster_resources().get("CPU", 1))))
         self._running: list[ray.ObjectRef] = []
+        self._calls, self._warned, self._retelling = 0, {}, Retelling()
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future[Any]:
         """The function and what it is given must be picklable."""
@@ -34,24 +38,34 @@ class ClusterTasks(Executor):
         reference = _run.remote(function, arguments)
         self._running.append(reference)
         future: Future[Any] = Future()
-        reference.future().add_done_callback(lambda done: _hand_over(done, future))
+        reference.future().add_done_callback(lambda done: self._hand_over(done, future))
         return future
 
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """What still runs is nobody's any more."""
+        for reference in self._running:
+            ray.cancel(reference)
+        if self._running:
+            ray.wait(self._running, num_returns=len(self._running), timeout=CANCELLED_S)
+        self._retelling.close()
+        log.info("%d calls were answered by nodes of the cluster", self._calls)
 
-@ray.remote(num_cpus=1, scheduling_strategy="SPREAD")
-def _run(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, Exception | None]:
+    def _hand_over(self, done: Future[tuple[Any, Warnings]], future: Future[Any]) -> None:
+        try:
+            result, warned = done.result()
+        except TaskCancelledError:
+            future.cancel()
+        except Exception as error:
+            future.set_exception(error)
+        else:
+            self._calls, self._warned = self._calls + 1, together([self._warned, warned])
+            self._retelling.hear(self._warned)
+            future.set_result(result)
+
+
+# No core is asked for: other runs may have them all, for hours.
+@ray.remote(num_cpus=0, scheduling_strategy="SPREAD")
+def _run(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, Warnings]:
     end_with_raylet()
-    try:
-        return function(*arguments), None
-    except Exception as error:  # Ray's own way would lose an errno
-        return None, error
-
-
-def _hand_over(done: Future[Any], future: Future[Any]) -> None:
-    try:
-        result, error = done.result()
-    except RayError as lost:
-        log.error("a shard could not be written on the cluster (%s); run the same command again", lost)
-        future.set_exception(RayLost())
-    else:
-        future.set_exception(error) if error else future.set_result(result)
+    with closing(Telling()) as telling:
+        return function(*arguments), telling.warned

@@ -39,6 +39,11 @@ class Telling(logging.StreamHandler):
         """All of it so far."""
         return self._warned
 
+    def close(self) -> None:
+        """Nothing is gathered any more."""
+        logging.getLogger("recap").removeHandler(self)
+        super().close()
+
 
 class Retelling:
     """Logs what a graph's workers warn of: the first of each wording as it comes, how many there were at the end."""

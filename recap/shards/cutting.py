@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -20,11 +21,13 @@ from recap.shards.videos import Videos
 from recap.shards.webdataset import write_webdataset
 from recap.shards.writing import Write
 
+log = logging.getLogger(__name__)
+
 
 class Place(ABC):
     """Where the shards of a generation go, and what is known of those that were finished before.
 
-    `make(name, rows, source, write)` gives the note of a shard that is not known, wherever it is called.
+    `make(name, rows, source, write)` writes a shard that is not known, wherever it is called.
     """
 
     make: Callable[[str, pa.Table, str, Write], Note]
@@ -34,14 +37,14 @@ class Place(ABC):
         """The shard `name` as it was made of the same source before, once it is in its place."""
 
     @abstractmethod
-    def keep(self, note: Note) -> None:
-        """What `make` has made."""
+    def keep(self, note: Note) -> bool:
+        """Take what `make` has written; False where it is not to be seen."""
 
 
 def cut(
     batches: Iterable[pa.Table], settings: OutputSettings, videos: Videos | None, place: Place, executor: Executor
 ) -> tuple[list[Shard], list[Note]]:
-    """Cut ordered records into the shards of a generation, which `executor` writes.
+    """Cut ordered records into the shards of a generation. `executor` writes them, and this thread what it cannot.
 
     Returns them, and notes of those whose source decides what they are.
     """
@@ -84,7 +87,7 @@ class Cutter:
         self.rows_per_shard, self.completed = rows_per_shard, completed
         self.rows: list[pa.Table] = []
         self.notes: list[Note | None] = []  # of all shards
-        self._made: deque[tuple[int, Future[Note]]] = deque()  # of those that are under way
+        self._made: deque[tuple[int, Callable[[], Note], Future[Note]]] = deque()  # of those that are under way
 
     def add(self, rows: pa.Table) -> None:
         """Take the next rows."""
@@ -107,12 +110,30 @@ class Cutter:
         source = source_digest(rows)
         self.notes.append(self.place.find(name, source))
         if self.notes[-1] is None:
-            made = self.executor.submit(self.place.make, name, rows, source, self.write)
-            self._made.append((len(self.notes) - 1, made))
-        while self._made and self._made[0][1].done():
+            make = partial(self.place.make, name, rows, source, self.write)
+            self._made.append((len(self.notes) - 1, make, self.executor.submit(make)))
+        while self._made and self._made[0][-1].done():
             self._keep()
 
     def _keep(self) -> None:
-        number, made = self._made.popleft()
-        self.notes[number] = note = made.result()
-        self.place.keep(note)
+        number, make, made = self._made.popleft()
+        note = _outcome(made)
+        if note is None or not self.place.keep(note):
+            note = make()
+            assert self.place.keep(note), f"{note.shard.path} went as soon as it was written"
+        self.notes[number] = note
+
+
+def _outcome(made: Future[Note]) -> Note | None:
+    """None where another machine could not do it: this one can, or finds out why not."""
+    try:
+        return made.result()
+    except Exception as error:
+        log.warning("a node could not write a shard, so the driver does: %s", _last_line(error))
+        log.info("what it said", exc_info=error)
+        return None
+
+
+def _last_line(error: Exception) -> str:
+    """Ray's errors begin with the trace on the node."""
+    return (str(error).strip() or repr(error)).splitlines()[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Iterable
@@ -23,6 +24,7 @@ from recap.shards.writing import Here, sync_and_digest, write_shard
 from recap.storage import Location, children, is_store, remove_tree, sync, write_atomically
 
 UNFINISHED = ".unfinished"
+log = logging.getLogger(__name__)
 
 
 def write_generation(
@@ -34,10 +36,9 @@ def write_generation(
 ) -> tuple[str, list[Shard]]:
     """Cut ordered records into shards below `<output>/shards/<generation>`; `executor` writes them, or this thread.
 
-    Returns the generation and its shards. Memory is bounded by `rows_per_shard` records for each that is written at a
-    time. The same records give the same name, so writing a generation twice is harmless. What the generation before
-    it, or an attempt that died, has of the same rows is taken from there. Raises ValueError where a machine that the
-    executor has does not see the output.
+    Returns the generation and its shards. Memory is bounded by `rows_per_shard` records, and a few videos, for each
+    that is written at a time. The same records give the same name, so writing a generation twice is harmless. What the
+    generation before it, or an attempt that died, has of the same rows is taken from there.
     """
     aside, executor = output / "shards" / UNFINISHED, executor or Here()
     if is_store(output):
@@ -75,12 +76,17 @@ class _Aside(Place):
                     return note
         return None
 
-    def keep(self, note: Note) -> None:
-        path = self.folder / note.shard.path
-        if not path.is_file() or path.stat().st_size != note.shard.bytes:
-            raise ValueError(f"output.path: a node wrote {path}, and here it is not: all nodes must share this folder")
+    def keep(self, note: Note) -> bool:
+        target = self.folder / note.shard.path
+        target.parent.mkdir(exist_ok=True)
+        try:
+            os.replace(self.folder / note.shard.sha256, target)
+        except FileNotFoundError:
+            log.warning("a node does not write to %s as the driver sees it; is it the same folder?", self.folder.parent)
+            return False
         if note.source:
             add_note(self.folder, note)
+        return True
 
     def _linked(self, path: Path, name: str) -> bool:
         target = self.folder / name

@@ -67,6 +67,10 @@ class _Contents:
                     self.names[note.shard.sha256] = name
                     yield key, note
 
+    def unnoted(self) -> frozenset[str]:
+        """The sums of those that only another attempt at the same bytes would find."""
+        return frozenset(self.names).difference(note.shard.sha256 for note in self.notes.values())
+
     def install(self, generation: str, shards: Iterable[Shard], notes: bytes) -> None:
         for shard in shards:
             name = f"{generation}/{shard.path}"
@@ -81,12 +85,13 @@ class _Uploaded(Place):
 
     def __init__(self, known: _Contents):
         self.known = known
-        self.make = partial(upload_shard, known.aside, frozenset(known.names), writers())
+        self.make = partial(upload_shard, known.aside, known.unnoted(), writers())
 
     def find(self, name: str, source: str) -> Note | None:
         note = self.known.notes.get((name.split("/", 1)[0], source))
         return note and replace(note, shard=replace(note.shard, path=name))
 
-    def keep(self, note: Note) -> None:
+    def keep(self, note: Note) -> bool:
         sha256 = note.shard.sha256
         self.known.names.setdefault(sha256, f"{self.known.aside.name}/{sha256}")
+        return True

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Set
 from concurrent.futures import Executor, Future
 from hashlib import file_digest
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pyarrow as pa
 
@@ -22,36 +24,35 @@ class Here(Executor):
     """Everything at once, in this thread."""
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future[Any]:
-        """The future has its result."""
+        """The future has its result; what the function raises is raised."""
         future: Future[Any] = Future()
         future.set_result(function(*arguments))
         return future
 
 
 def write_shard(folder: Path, by: str, name: str, rows: pa.Table, source: str, write: Write) -> Note:
-    """The shard `name` below `folder`, and whether its `source` decides all of it.
+    """Write a shard to the file in `folder` that is named by its sha256; and whether its `source` decides all of it.
 
     Raises ValueError where this machine's `writers` are others than those that it is to be written `by`.
     """
     if writers() != by:
-        raise ValueError(f"a node has {writers()}, and the driver {by}: install the same on all nodes")
-    path = folder / name
-    path.parent.mkdir(exist_ok=True)
-    path.unlink(missing_ok=True)  # it may be a link to the shard that readers have open
+        raise ValueError(f"this node has {writers()}, and the driver {by}")
+    path = folder / f".{uuid4().hex}"
     is_whole = write(rows, path)
     digest, ids = sync_and_digest(path), rows["clip_id"]
     kind = name.split("/", 1)[0]
     shard = Shard(name, kind, len(rows), path.stat().st_size, digest, ids[0].as_py(), ids[-1].as_py())
+    os.replace(path, folder / digest)
     return Note(source if is_whole else "", shard)
 
 
-def upload_shard(aside: Location, known: Set[str], by: str, name: str, *what: Any) -> Note:
-    """`write_shard` to an object in `aside` that is named by its sha256, unless that is `known` or is there."""
+def upload_shard(aside: Location, known: Set[str], by: str, *what: Any) -> Note:
+    """`write_shard` to an object in `aside`, unless its sha256 is `known`."""
     with tempfile.TemporaryDirectory() as folder:
-        note = write_shard(Path(folder), by, name, *what)
+        note = write_shard(Path(folder), by, *what)
         sha256 = note.shard.sha256
-        if sha256 not in known and not (aside / sha256).exists():
-            upload(Path(folder, name), aside / sha256)
+        if sha256 not in known:
+            upload(Path(folder, sha256), aside / sha256)
     return note
 
 

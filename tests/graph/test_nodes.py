@@ -126,6 +126,8 @@ def test_two_nodes_with_gpus_and_tokens_deliver_the_shards_of_one(tmp_path, home
     jobs.run(load_pipeline(pipeline, overrides), runner="loop")
     one, two = (shards(tmp_path / name) for name in ("one", "two"))
     assert one == two and len(one) > 5
+    written = len([name for name in one if name.endswith((".parquet", ".tar"))])
+    assert f"{written} calls were answered by nodes" in (tmp_path / "two/run.log").read_text()
     assert not list((tmp_path / "two").glob(".token*"))
 
 

@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-import errno
+import logging
 import os
 import time
 
 import pytest
 
 from recap.cluster import executor_of
-from recap.graph.stopping import RayLost
 from recap.graph.tasks import ClusterTasks
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(60)]
 
 
 def divide(a, b):
-    if b == 0:
-        raise OSError(errno.ENOSPC, "No space left on device")
     return a / b
 
 
-def test_what_is_returned_and_raised_comes_back_as_it_was(ray_session):
-    tasks = ClusterTasks()
-    futures = [tasks.submit(divide, 6, number) for number in (3, 0, 2)]
-    assert (futures[0].result(), futures[2].result()) == (2, 3)
-    with pytest.raises(OSError) as raised:
-        futures[1].result()
-    assert type(raised.value) is OSError and raised.value.errno == errno.ENOSPC
+def test_what_is_returned_and_raised_comes_back(ray_session):
+    with ClusterTasks() as tasks:
+        futures = [tasks.submit(divide, 6, number) for number in (3, 0, 2)]
+        assert (futures[0].result(), futures[2].result()) == (2, 3)
+        with pytest.raises(ZeroDivisionError):
+            futures[1].result()
 
 
 def test_a_cluster_that_is_named_writes_the_shards(ray_session, rehearsal):
-    assert isinstance(executor_of(rehearsal("ray.address=auto")), ClusterTasks)
-    assert executor_of(rehearsal()) is None
+    with executor_of(rehearsal("ray.address=auto")) as executor:
+        assert isinstance(executor, ClusterTasks)
+    with executor_of(rehearsal()) as executor:
+        assert executor is None
 
 
 def test_submit_waits_while_all_cores_have_a_call(ray_session, monkeypatch):
@@ -45,7 +43,58 @@ def test_submit_waits_while_all_cores_have_a_call(ray_session, monkeypatch):
     assert started[2] - started[0] >= 0.5
 
 
-def test_a_call_that_no_worker_survives_ends_the_run(ray_session, caplog):
-    with pytest.raises(RayLost):
-        ClusterTasks().submit(os._exit, 1).result()
-    assert "run the same command again" in caplog.text
+def warn(number):
+    logging.getLogger("recap.tests").warning("clip %d is odd", number)
+
+
+def test_what_a_call_warns_of_is_said_once_and_counted(ray_session, caplog):
+    with ClusterTasks() as tasks:
+        for future in [tasks.submit(warn, 7) for _ in range(3)]:
+            future.result()
+    assert [record.getMessage() for record in caplog.records] == [
+        "a worker: clip 7 is odd",
+        "of this kind workers gave 3 warnings: clip 7 is odd",
+    ]
+
+
+def write_for_ever(path):
+    while True:
+        path.touch()
+        time.sleep(0.05)
+
+
+def test_what_still_runs_at_the_end_is_cancelled(ray_session, tmp_path, caplog):
+    with ClusterTasks() as tasks:
+        future = tasks.submit(write_for_ever, tmp_path / "shard")
+        while not (tmp_path / "shard").exists():
+            time.sleep(0.05)
+    time.sleep(1)
+    (tmp_path / "shard").unlink()
+    time.sleep(0.5)
+    assert not (tmp_path / "shard").exists() and future.cancelled() and not caplog.records
+
+
+def dies(folder, times):
+    (folder / str(os.getpid())).touch()
+    if len(list(folder.iterdir())) <= times:
+        os._exit(1)
+    return "done"
+
+
+@pytest.mark.parametrize(("times", "answer"), [(1, "done"), (99, "died unexpectedly")])
+def test_a_call_whose_worker_dies_is_made_again_and_not_for_ever(ray_session, tmp_path, times, answer):
+    with ClusterTasks() as tasks:
+        future = tasks.submit(dies, tmp_path, times)
+        assert answer in (future.result() if times == 1 else str(future.exception()))
+
+
+def test_a_cluster_without_a_free_core_answers_too(ray_session):
+    class Holder:
+        def hold(self):
+            return "held"
+
+    holder = ray_session.remote(Holder).options(num_cpus=ray_session.cluster_resources()["CPU"]).remote()
+    assert ray_session.get(holder.hold.remote()) == "held"
+    with ClusterTasks() as tasks:
+        assert tasks.submit(divide, 4, 2).result(timeout=30) == 2
+    ray_session.kill(holder)

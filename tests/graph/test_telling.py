@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import logging
+from contextlib import closing
 
 import pytest
 
@@ -12,9 +13,8 @@ log = logging.getLogger("recap.tests")
 
 @pytest.fixture
 def telling():
-    found = Telling()
-    yield found
-    logging.getLogger("recap").removeHandler(found)
+    with closing(Telling()) as found:
+        yield found
 
 
 def test_warnings_are_gathered_by_their_wording_and_written_one_by_one(telling):

@@ -4,7 +4,7 @@ import errno
 import io
 import json
 import tarfile
-from functools import partial
+from concurrent.futures import Future
 from hashlib import sha256
 from threading import Barrier
 
@@ -19,7 +19,6 @@ from recap.records import CAPTIONED, QUARANTINED, Caption, Clip, Record
 from recap.shards import (
     OutputSettings,
     Videos,
-    cutting,
     delete_other_generations,
     generation,
     notes,
@@ -27,7 +26,6 @@ from recap.shards import (
     write_generation,
     writing,
 )
-from recap.shards.parquet import write_parquet
 from recap.shards.webdataset import write_webdataset
 from recap.shards.writing import Here, write_shard
 
@@ -169,18 +167,14 @@ def writes(monkeypatch):
 
     done = Writes()
 
-    def watched(write):
-        def wrapper(rows, path, **options):
-            done.append(f"{path.parent.name}/{path.name}")
-            if len(done) - 1 == done.die_at:
-                path.write_bytes(b"half")
-                raise Died
-            return write(rows, path, **options)
+    def watched(folder, by, name, *what):
+        done.append(name)
+        if len(done) - 1 == done.die_at:
+            (folder / ".half").write_bytes(b"half")
+            raise Died
+        return write_shard(folder, by, name, *what)
 
-        return wrapper
-
-    for name in ("write_parquet", "write_webdataset"):
-        monkeypatch.setattr(cutting, name, watched(getattr(cutting, name)))
+    monkeypatch.setattr(generation, "write_shard", watched)
     return done
 
 
@@ -384,27 +378,46 @@ def test_videos_are_read_some_at_a_time_and_stay_in_order(tmp_path, monkeypatch)
     assert [n for n, sample in enumerate(samples) if sample["mp4"] == b"the third"] == [3]
 
 
-def test_a_node_that_writes_with_something_else_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"the driver pyarrow 1\.0: install the same on all nodes"):
-        write_shard(tmp_path, "pyarrow 1.0", "parquet/data-00000.parquet", records(1), "", write_parquet)
-
-
 @pytest.mark.parametrize("include_video", [False, True])
 def test_shards_that_others_write_are_the_same(tmp_path, elsewhere, include_video):
     videos_of(30, tmp_path)
     files, some = Videos(tmp_path, Seen()), settings(tmp_path, include_video=include_video)
     others = write_generation(tmp_path / "others", [records(30, bad={3})], some, files, elsewhere)
     assert others == write_generation(tmp_path / "own", [records(30, bad={3})], some, files)
-    assert contents(tmp_path / "others") == contents(tmp_path / "own")
+    assert contents(tmp_path / "others") == contents(tmp_path / "own") and elsewhere.calls == 17
 
 
-def test_a_shard_that_only_its_writer_sees_ends_the_run(tmp_path):
-    class Apart(Here):
-        def submit(self, function, /, *arguments):
-            return super().submit(partial(write_shard, tmp_path, notes.writers()), *arguments)
+class Strange(Here):
+    """A node that has another folder, or another way to write, than the driver."""
 
-    with pytest.raises(ValueError, match="all nodes must share this folder"):
-        write_generation(tmp_path / "out", [records(10)], settings(tmp_path), None, Apart())
+    def __init__(self, folder=None, by=None):
+        self.folder, self.by = folder, by
+
+    def submit(self, make):
+        folder, by, *what = make.args
+        try:
+            return super().submit(make.func, self.folder or folder, self.by or by, *what)
+        except Exception as error:
+            future = Future()
+            future.set_exception(error)
+            return future
+
+
+@pytest.mark.parametrize(
+    ("strange", "said"),
+    [
+        ({"folder": "there"}, "is it the same folder?"),
+        ({"folder": "nowhere"}, "No such file or directory"),
+        ({"by": "pyarrow 1.0"}, "and the driver pyarrow 1.0"),
+    ],
+)
+def test_what_a_node_cannot_write_the_driver_writes(tmp_path, caplog, strange, said):
+    (tmp_path / "there").mkdir()
+    node = Strange(**{name: tmp_path / what if name == "folder" else what for name, what in strange.items()})
+    found = write_generation(tmp_path / "out", [records(10)], settings(tmp_path), None, node)
+    assert found == write_generation(tmp_path / "whole", [records(10)], settings(tmp_path))
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+    assert said in caplog.text and all(record.levelname in ("WARNING", "INFO") for record in caplog.records)
 
 
 def test_nan_in_a_callers_column_is_null_in_json(tmp_path):

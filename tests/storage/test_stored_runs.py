@@ -13,7 +13,7 @@ from recap import jobs, ledger
 from recap.cli import main
 from recap.planning import plan
 from recap.report.progress import Progress
-from recap.shards import cutting
+from recap.shards import stored
 from recap.status import status
 from recap.verification import verify
 
@@ -107,14 +107,15 @@ def test_running_again_uploads_nothing(pipeline, bucket, proxy):
 
 @pytest.fixture
 def tars(monkeypatch):
-    """The names of the tars that are cut."""
-    cut, real = [], cutting.write_webdataset
+    """The names of the tars that are cut for the store."""
+    cut, real = [], stored.upload_shard
 
-    def watched(rows, path, **options):
-        cut.append(path.name)
-        return real(rows, path, **options)
+    def watched(aside, known, by, name, *what):
+        if name.endswith(".tar"):
+            cut.append(name.removeprefix("webdataset/"))
+        return real(aside, known, by, name, *what)
 
-    monkeypatch.setattr(cutting, "write_webdataset", watched)
+    monkeypatch.setattr(stored, "upload_shard", watched)
     return cut
 
 
@@ -137,7 +138,7 @@ def test_shards_that_others_upload_are_the_same(
     finalize = jobs._finalize
     monkeypatch.setattr(jobs, "_finalize", lambda pipeline, work, _: finalize(pipeline, work, elsewhere))
     run(pipeline(*options))
-    assert manifest(bucket / "out") == manifest(tmp_path / "out")
+    assert manifest(bucket / "out") == manifest(tmp_path / "out") and elsewhere.calls == 6
 
 
 def test_a_generation_whose_run_died_before_the_manifest_is_not_cut_again(pipeline, whole, bucket, tars, monkeypatch):
