@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Iterable
 from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import pyarrow as pa
 
 from recap.ledger import Shard
 from recap.shards.cutting import Place, cut
-from recap.shards.notes import NOTES, Note, add_note, as_bytes, generation_of, read_notes, writers
+from recap.shards.notes import NOTES, Note, add_note, as_bytes, generation_of, key_of, read_notes, writers
 from recap.shards.settings import OutputSettings
 from recap.shards.stored import write_stored
 from recap.shards.videos import Videos
@@ -69,11 +68,9 @@ class _Aside(Place):
 
     def find(self, name: str, source: str) -> Note | None:
         for home, notes in self.known:
-            note = notes.get((name.split("/", 1)[0], source))
-            if note and self._linked(home / note.shard.path, name):
-                note = replace(note, shard=replace(note.shard, path=name))
-                if _is_sound(self.folder, note.shard):
-                    return note
+            note = notes.get(key_of(name, source))
+            if note and self._linked(home / note.shard.path, name) and _is_sound(self.folder, note.named(name).shard):
+                return note.named(name)
         return None
 
     def keep(self, note: Note) -> bool:

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from hashlib import blake2b
 from importlib.metadata import version
@@ -35,10 +35,14 @@ class Note:
     source: str
     shard: Shard
 
-    @property
-    def key(self) -> tuple[str, str]:
-        """The same source gives another file to each kind."""
-        return self.shard.kind, self.source
+    def named(self, name: str) -> Note:
+        """The same shard under another name."""
+        return replace(self, shard=replace(self.shard, path=name))
+
+
+def key_of(name: str, source: str) -> tuple[str, str]:
+    """What tells shards apart, for the same source gives another file to each kind: `parquet/…`, `webdataset/…`."""
+    return name.split("/", 1)[0], source
 
 
 def source_digest(rows: pa.Table) -> str:
@@ -67,7 +71,7 @@ def read_notes(folder: Location) -> Mapping[tuple[str, str], Note]:
         for line in read_bytes(path).splitlines():
             with suppress(ValueError, RecursionError):
                 note = shaped(path, json.loads(line), Note)
-                notes[note.key] = note
+                notes[key_of(note.shard.path, note.source)] = note
     return notes
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,7 +12,7 @@ import pyarrow as pa
 
 from recap.ledger import Damaged, Shard, read_document
 from recap.shards.cutting import Place, cut
-from recap.shards.notes import NOTES, Note, as_bytes, generation_of, read_notes, writers
+from recap.shards.notes import NOTES, Note, as_bytes, generation_of, key_of, read_notes, writers
 from recap.shards.settings import OutputSettings
 from recap.shards.videos import Videos
 from recap.shards.writing import upload_shard
@@ -67,10 +66,6 @@ class _Contents:
                     self.names[note.shard.sha256] = name
                     yield key, note
 
-    def unnoted(self) -> frozenset[str]:
-        """The sums of those that only another attempt at the same bytes would find."""
-        return frozenset(self.names).difference(note.shard.sha256 for note in self.notes.values())
-
     def install(self, generation: str, shards: Iterable[Shard], notes: bytes) -> None:
         for shard in shards:
             name = f"{generation}/{shard.path}"
@@ -85,11 +80,11 @@ class _Uploaded(Place):
 
     def __init__(self, known: _Contents):
         self.known = known
-        self.make = partial(upload_shard, known.aside, known.unnoted(), writers())
+        self.make = partial(upload_shard, known.aside, frozenset(known.names), writers())
 
     def find(self, name: str, source: str) -> Note | None:
-        note = self.known.notes.get((name.split("/", 1)[0], source))
-        return note and replace(note, shard=replace(note.shard, path=name))
+        note = self.known.notes.get(key_of(name, source))
+        return note and note.named(name)
 
     def keep(self, note: Note) -> bool:
         sha256 = note.shard.sha256

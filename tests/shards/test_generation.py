@@ -285,8 +285,8 @@ def test_readers_shards_are_not_written_to_through_links_of_an_attempt_that_died
     before, writes.die_at = contents(tmp_path), len(writes)
     with pytest.raises(Died):
         write_generation(tmp_path, [records(11)], settings(tmp_path))
-    writes.die_at = len(writes)
-    with pytest.raises(Died):  # at the first shard, whose place has a link to the one of before
+    writes.die_at = len(writes) + 1
+    with pytest.raises(Died):  # behind the first shard, in whose place was a link to the one of before
         write_generation(tmp_path, [records(10, bad={0})], settings(tmp_path))
     assert {path: content for path, content in contents(tmp_path).items() if ".unfinished" not in path} == before
 

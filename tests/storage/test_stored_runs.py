@@ -13,7 +13,7 @@ from recap import jobs, ledger
 from recap.cli import main
 from recap.planning import plan
 from recap.report.progress import Progress
-from recap.shards import stored
+from recap.shards import notes, stored, writing
 from recap.status import status
 from recap.verification import verify
 
@@ -103,6 +103,18 @@ def test_running_again_uploads_nothing(pipeline, bucket, proxy):
     assert run(pipeline()).captioned_now == 0
     puts = [line for line in proxy.seen if line.startswith("PUT")]
     assert not [line for line in puts if "/shards/" in line or "/fragments/" in line], puts
+    assert len(proxy.seen) < 90, proxy.seen
+
+
+def test_shards_that_are_cut_again_and_come_out_the_same_are_not_uploaded(pipeline, bucket, proxy, tars, monkeypatch):
+    run(pipeline())
+    proxy.behave()
+    for module in (stored, notes, writing):
+        monkeypatch.setattr(module, "writers", lambda: "a later recap")
+    tars.clear()
+    run(pipeline())
+    assert len(tars) == 2
+    assert not [line for line in proxy.seen if line.startswith("PUT") and ".unfinished" in line], proxy.seen
 
 
 @pytest.fixture
