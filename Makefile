@@ -3,10 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO_OUT ?= demo-output
 MINUTES ?= 30
+WORKERS ?= 2
 # What does not start Ray or run the command line: both take minutes, and know nothing of transformers.
 UNITS := $(addprefix tests/,corpus engines ledger pllava pocket review shards storage training translation video)
 
-.PHONY: demo help test chaos soak test-browser test-cards test-deepspeed test-vllm lint schema clean
+.PHONY: demo help test chaos soak test-long test-browser test-cards test-deepspeed test-gs test-vllm lint schema clean
 
 demo: .venv/installed  ## caption the 24 demo clips, show the first captions, draw them beside their frames, write the page
 	$(BIN)/recap run pipelines/demo.yaml output.path=$(DEMO_OUT)
@@ -17,24 +18,30 @@ demo: .venv/installed  ## caption the 24 demo clips, show the first captions, dr
 help:  ## what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
 
-test: .venv/installed  ## lint, and every test that wants nothing more and takes no minutes
+test: .venv/installed  ## lint, and every test that needs nothing else and is done within minutes, WORKERS at a time
 	$(BIN)/ruff check .
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
+
+test-long: .venv/installed  ## what takes minutes and breaks nothing: the README's commands, two nodes, training on Ray
+	$(BIN)/pytest tests -m long --ignore tests/chaos
 
 test-browser: .venv/installed-browser  ## click through the review page in Debian's Chromium
 	@command -v chromium >/dev/null || { apt-get update && apt-get install -y --no-install-recommends chromium; } || \
 		{ echo "test-browser: no chromium on the PATH, and apt-get could not install it: install it as root" >&2; exit 1; }
 	$(BIN)/pytest -s tests/report/test_browser.py -m browser
 
-test-cards: .venv/installed-cards  ## what runs on GPUs, on two that are pretended: devices and memory, not speed
+test-cards: .venv/installed-cards  ## what runs on GPUs, on two simulated ones: devices and memory, not speed
 	PATH="$(CURDIR)/$(BIN):$$PATH" TORCH_EXTENSIONS_DIR=$(CURDIR)/.venv/torch_extensions $(BIN)/pytest tests/cards -m cards
 
 test-deepspeed: .venv/installed-deepspeed  ## training with ZeRO-2 and ZeRO-3, on the CPU
 	TORCH_EXTENSIONS_DIR=$(CURDIR)/.venv/torch_extensions $(BIN)/pytest tests/training/test_processes.py -m deepspeed
 
+test-gs: .venv/installed-gs  ## object stores again, with Google's library and an emulator of its store
+	$(BIN)/pytest tests/storage -m gs
+
 test-vllm: .venv-vllm/installed  ## the vLLM engine, and the unit suite with the oldest transformers that is allowed
 	.venv-vllm/bin/pytest tests -m vllm
-	.venv-vllm/bin/pytest $(UNITS) -m "not (browser or cards or deepspeed or long or ray or vllm)"
+	.venv-vllm/bin/pytest -n $(WORKERS) --dist loadgroup $(UNITS) -m "not (browser or cards or deepspeed or gs or long or ray or vllm)"
 
 chaos: .venv/installed  ## break things, over a hundred kills among them; the account goes to out/chaos/chaos.md
 	$(BIN)/pytest -s -m "long or not long" tests/chaos $(CHAOS_OPTIONS)
@@ -65,6 +72,10 @@ clean:  ## away with the environments and the demo's output
 
 .venv/installed-cards: .venv/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt ninja
+	@touch $@
+
+.venv/installed-gs: .venv/installed
+	$(BIN)/pip install --quiet --constraint constraints.txt gcp-storage-emulator --editable '.[test,gs]'
 	@touch $@
 
 .venv/installed-browser: .venv/installed

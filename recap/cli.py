@@ -51,6 +51,21 @@ def _on_output(command: Callable[..., None]) -> Callable[..., None]:
     return _OUTPUT(reached)
 
 
+def _file(name: str) -> Location:
+    """The file to write, in a folder that is there: of a slip of the pen, folders would be made."""
+    from recap.storage import is_store
+
+    file = location(name)
+    if not is_store(file) and not file.parent.is_dir():
+        raise click.UsageError(f"there is no folder {file.parent} to write {file.name} into: make it, or name another")
+    return file
+
+
+def _bar(length: int, label: str):
+    """Progress on a terminal, and nothing elsewhere."""
+    return click.progressbar(length=length, label=label, file=sys.stderr, hidden=not sys.stderr.isatty())
+
+
 class _Group(click.Group):
     """Turns ValueError, which is how recap reports a user's mistake, into a message and exit 2.
 
@@ -129,7 +144,7 @@ def _finish(run: Callable[[], Summary], as_json: bool, again: str = AGAIN) -> No
         _leave(f"{error}; make room, or bring the storage back: {again}", 3)
     except KeyboardInterrupt:
         _leave(f"interrupted; {again}", 130)
-    except _Terminated:
+    except SystemExit:
         _leave(f"terminated; {again}", 143)
     if as_json:
         click.echo(json.dumps(asdict(summary)))
@@ -148,12 +163,9 @@ def _left(summary: Summary) -> str:
     return f"{summary.remaining} clips remaining" + "".join(languages)
 
 
-class _Terminated(BaseException):
-    """SIGTERM where nothing is in flight."""
-
-
-def _terminated(*_) -> None:
-    raise _Terminated
+def _terminated(*_) -> NoReturn:
+    """SIGTERM where nothing is in flight. Calls of Ray's end early for SystemExit, and for little else."""
+    raise SystemExit
 
 
 def _leave(message: str, code: int) -> NoReturn:
@@ -226,14 +238,17 @@ def plan(pipeline: Path, overrides: tuple[str, ...], limit: int | None, probe: i
     from rich.console import Console
 
     from recap.forecast import foresee
+    from recap.leaving import leaving_soon
     from recap.pipeline import load_pipeline
     from recap.planning import plan
     from recap.report.plan import print_forecast, print_plan
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the folder of what is probed goes
     settings = load_pipeline(pipeline, overrides)
-    planned = plan(settings, limit=limit)
-    forecast = foresee(settings, planned.to_do, probe)
+    with leaving_soon():
+        planned = plan(settings, limit=limit)
+        if probe and planned.to_do:
+            click.echo(f"probing {min(probe, planned.clips)} clips...", err=True)
+        forecast = foresee(settings, planned.to_do, probe)
     if as_json:
         click.echo(
             json.dumps(asdict(planned) | {"forecast": forecast if isinstance(forecast, str) else asdict(forecast)})
@@ -270,19 +285,19 @@ def view(output: Location, rows: int | None, sheet: str | None, page: str | None
     if "-" in (sheet, page):
         raise click.UsageError("--sheet and --page write a file, and nothing to standard output: name one")
     if sheet:
-        click.echo(write_sheet(output, jobs.root_of(output), location(sheet), rows or 10))
+        click.echo(write_sheet(output, jobs.root_of(output), _file(sheet), rows or 10))
         return
     if page is None:
         print_captions(output, rows or 10, Console())
     if page is not None or rows is None:
-        click.echo(_page(output, location(page) if page else output / "report/index.html", rows or 1000, strips))
+        click.echo(_page(output, _file(page) if page else output / "report/index.html", rows or 1000, strips))
 
 
 def _page(output: Location, file: Location, rows: int, strips: int) -> Location:
     from recap import jobs
     from recap.report.page import write_page
 
-    with click.progressbar(length=min(rows, strips), label="frames", file=sys.stderr) as bar:
+    with _bar(min(rows, strips), "frames") as bar:
         return write_page(output, jobs.root_of(output), file, rows=rows, strips=strips, on_row=lambda: bar.update(1))
 
 
@@ -298,7 +313,7 @@ def export(output: Location, file: str, bom: bool) -> None:
         captions = stream_csv(output, click.get_binary_stream("stdout"), bom=bom)
         click.echo(f"{captions} captions", err=True)
     else:
-        click.echo(f"{write_csv(output, location(file), bom=bom)} captions in {location(file)}")
+        click.echo(f"{write_csv(output, _file(file), bom=bom)} captions in {location(file)}")
 
 
 @main.command()
@@ -336,7 +351,7 @@ def make(folder: Path, clips: int | None, pictures: int | None, seed: int, wider
 
     if (clips is None) == (pictures is None):
         raise click.UsageError("say either --clips or --pictures, and how many")
-    with click.progressbar(length=clips or pictures, label=str(folder), file=sys.stderr) as bar:
+    with _bar(clips or pictures, str(folder)) as bar:
         if clips:
             make_clips(folder, clips, seed, wider=wider, on_made=lambda _: bar.update(1))
         else:
@@ -370,7 +385,7 @@ def translator(recipe: Path, overrides: tuple[str, ...]) -> None:
 
 
 def _learn(folder: Path, learn: LearnSettings, train: Callable[..., float]) -> None:
-    with click.progressbar(length=learn.steps, label=str(folder), file=sys.stderr) as bar:
+    with _bar(learn.steps, str(folder)) as bar:
         loss = train(on_step=lambda step, _: bar.update(step - bar.pos))
     click.echo(f"{folder}: loss {loss:.5f}")
 
@@ -438,7 +453,7 @@ def schema(training: bool) -> None:
 @OVERRIDES
 @TRAINING
 def validate(pipeline: Path, overrides: tuple[str, ...], training: bool) -> None:
-    """Check the settings of PIPELINE and its prompts, which are measured against a checkpoint that is here."""
+    """Check PIPELINE as far as that needs no network, corpus or GPU; prompts against a checkpoint that is here."""
     from recap.training.recipe import load_recipe
 
     if training:
@@ -450,10 +465,11 @@ def validate(pipeline: Path, overrides: tuple[str, ...], training: bool) -> None
 
 def _check(pipeline: Path, overrides: tuple[str, ...]) -> None:
     from recap.pipeline import load_pipeline
-    from recap.planning import check_prompts, check_view
+    from recap.planning import check_settings
     from recap.pllava.hub import named_folder
+    from recap.prepared import check_view
 
     settings = load_pipeline(pipeline, overrides)
-    check_prompts(settings)
+    check_settings(settings)
     if named_folder(settings.model.checkpoint).is_dir():
         check_view(settings)

@@ -8,12 +8,10 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 
 from recap.graph.sizing import Machine, local_machine
+from recap.graph.stopping import GO_ON
 from recap.pipeline import Pipeline
 
-HEADLESS = (
-    "the head of the Ray cluster does not answer any more, and Ray will end this process; what was committed is safe, "
-    "run the same command to go on"
-)
+HEADLESS = f"the head of the Ray cluster does not answer any more, and Ray will end this process; {GO_ON}"
 log = logging.getLogger(__name__)
 
 
@@ -23,7 +21,7 @@ def joined(pipeline: Pipeline) -> Iterator[None]:
     if pipeline.ray.address is None:
         yield
         return
-    from recap.graph.ray_graph import check_translators, size_cluster
+    from recap.graph.joined import check_translators, size_cluster
     from recap.graph.session import ray_session
 
     with ray_session(pipeline.ray.address):
@@ -36,7 +34,7 @@ def machine_of(pipeline: Pipeline) -> Machine:
     """What there is to compute with, all nodes together; a cluster is joined by now."""
     if pipeline.ray.address is None:
         return local_machine(pipeline.engine.gpus_per_actor)
-    from recap.graph.ray_graph import joined_machine
+    from recap.graph.joined import joined_machine
 
     return joined_machine()
 

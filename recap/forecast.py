@@ -18,13 +18,14 @@ from recap import engines, ledger, shards
 from recap.cluster import joined, machine_of
 from recap.corpus import corpus_root
 from recap.graph.plan import WorkPlan
-from recap.graph.sizing import Machine, caption_actors
+from recap.graph.sizing import Machine
 from recap.graph.stages import CaptionStage, DecodeStage
 from recap.pipeline import Pipeline
-from recap.planning import check, check_view, derive_keys, frame_request, work_plan
+from recap.planning import check, untold
+from recap.prepared import Prepared, prepare
 from recap.records import Clip, ClipError
 from recap.report.speed import engines_apart, narrowest
-from recap.storage import is_store, resolved
+from recap.storage import is_store, resolved, scratch
 from recap.timing import Calibration
 from recap.translation import TranslationSettings
 
@@ -92,11 +93,11 @@ def forecast(pipeline: Pipeline, clips: int, *, probe: int) -> Forecast:
         machine = machine_of(pipeline)
     places = np.unique(np.linspace(0, len(scanned) - 1, min(probe, len(scanned))).round().astype(int))
     chosen = scanned.take(pa.array(places))
-    with tempfile.TemporaryDirectory(prefix="recap-plan-") as folder:
-        found = _probe(replace(pipeline, output=replace(pipeline.output, path=folder)), chosen)
-    model = engines.fetch(pipeline.model, pipeline.engine)
-    model_bytes, frame_bytes = engines.fetched_bytes(model, pipeline.engine), frame_request(pipeline, model).frame_bytes
-    actors = caption_actors(pipeline.engine, machine, model_bytes, frame_bytes, clips)
+    with scratch("recap-plan-") as folder:
+        here = replace(pipeline, output=replace(pipeline.output, path=str(folder)), translation=TranslationSettings())
+        prepared = prepare(here)
+        found = _probe(prepared, chosen)
+    actors = prepared.actors(machine, clips)
     pipeline = replace(pipeline, engine=replace(pipeline.engine, actors=actors))
     clip_bytes = _clip_bytes(chosen, scanned, are_fetched=is_store(corpus_root(pipeline.corpus)))
     return project(pipeline, found, machine, clips, clip_bytes)
@@ -104,19 +105,16 @@ def forecast(pipeline: Pipeline, clips: int, *, probe: int) -> Forecast:
 
 def _checked(pipeline: Pipeline) -> pa.Table:
     """The scanned corpus. What a cluster's nodes must have this machine must have as well."""
-    scanned = check(pipeline)
+    scanned = check(pipeline, untold)
     lacking = engines.problems(pipeline.model, pipeline.prompt, pipeline.engine, on_cluster=False)
     if lacking:
         raise ValueError(f"this machine captions the clips to probe: plan on a node of the cluster; {lacking[0]}")
     return scanned
 
 
-def _probe(pipeline: Pipeline, chosen: pa.Table) -> Probe:
+def _probe(prepared: Prepared, chosen: pa.Table) -> Probe:
+    pipeline, plan = prepared.pipeline, prepared.plan(epoch=1)
     output = Path(pipeline.output.path)
-    request, model = check_view(pipeline), engines.fetch(pipeline.model, pipeline.engine)
-    translation = TranslationSettings()
-    keys = derive_keys(pipeline, model, request, translation)
-    plan = work_plan(pipeline, model, request, translation, keys, epoch=1)
     snapshot, _ = ledger.update_snapshot(output, chosen)
     clips = list(snapshot.clips(snapshot.present, resolved(corpus_root(pipeline.corpus))))
     decode_core_s, engine, opening_s = _caption(plan, clips)

@@ -14,24 +14,23 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from recap import engines, ledger, shards
+from recap import ledger, shards
 from recap.budget import Budget
 from recap.cluster import executor_of, joined, machine_of
 from recap.corpus import corpus_identity, corpus_root
 from recap.delivery import Delivery, Layer, verdict_key
 from recap.graph.reviewing import contexts
-from recap.graph.sizing import caption_actors
 from recap.graph.stopping import RayLost
 from recap.pipeline import Pipeline, absolute, from_recipe
-from recap.planning import check, check_corpus, check_recipe, check_view, derive_keys, output_reached, work_plan
-from recap.records import CAPTIONED, FILTERED, QUARANTINED, FrameRequest
+from recap.planning import check, check_corpus, check_recipe, output_reached, untold
+from recap.prepared import Prepared, prepare
+from recap.records import CAPTIONED, FILTERED, QUARANTINED
 from recap.report.last import last_report
 from recap.report.log_file import log_file
 from recap.report.progress import Progress
 from recap.report.speed import SpeedAccount, Wall, speed_account
 from recap.rereview import judge_captions, judge_translations, review_again
 from recap.storage import Location, location, resolved
-from recap.translation import fetch_translator
 from recap.work import Runner, Stops, Work
 
 __all__ = ["RayLost", "Summary", "retry", "root_of", "run"]
@@ -89,25 +88,22 @@ def run(
     output = location(pipeline.output.path)
     with output_reached(output):
         parts = ledger.part_paths(output)
-    scanned = check(pipeline)
-    request = check_view(pipeline)
-    translation = fetch_translator(pipeline.translation)
-    model = engines.fetch(pipeline.model, pipeline.engine)
-    engines.check_fetched(model, pipeline.engine)
-    keys = derive_keys(pipeline, model, request, translation)
+    passed_over: list[str] = []
+    scanned = check(pipeline, passed_over.append)
+    prepared = prepare(pipeline)
+    caption_key = prepared.keys.values["caption_key"]  # all weights are read for it: not under the lease
     with (
         joined(pipeline) if runner == "ray" else nullcontext(),  # it may not answer: nothing is written yet
         ledger.output_errors(),
         ledger.lease(output) as epoch,
         log_file(output / "run.log"),
     ):
-        log.info("run %d: captions are filed under %s", epoch, keys.values["caption_key"])
-        snapshot = _begin(pipeline, keys, scanned, parts)
+        _log_start(epoch, caption_key, passed_over)
+        snapshot = _begin(prepared, scanned, parts)
         del scanned  # from here on the snapshot's few bytes a clip are all that is held
-        plan = work_plan(pipeline, model, request, translation, keys, epoch)
-        work = Work(snapshot, resolved(corpus_root(pipeline.corpus)), plan, limit, only)
-        pipeline = _with_actors(pipeline, _actors(pipeline, model, request, len(work.to_do), runner))
-        work.plan = replace(plan, engine=pipeline.engine)
+        work = Work(snapshot, resolved(corpus_root(pipeline.corpus)), prepared.plan(epoch), limit, only)
+        pipeline = _with_actors(pipeline, _actors(prepared, len(work.to_do), runner))
+        work.plan = replace(work.plan, engine=pipeline.engine)
         with progress or Progress() as bars:
             planned = time.monotonic()
             work.run(runner, bars, Stops(pipeline.output.grace_s, budget.seconds(pipeline)))
@@ -119,14 +115,22 @@ def run(
         return summary
 
 
-def _begin(pipeline: Pipeline, keys: ledger.Keys, scanned: pa.Table, parts: Sequence[Location]) -> ledger.Snapshot:
+def _log_start(epoch: int, caption_key: str, passed_over: Sequence[str]) -> None:
+    """The first lines of a run; what was passed over waited for a run.log that keeps it."""
+    log.info("run %d: captions are filed under %s", epoch, caption_key)
+    for said in passed_over:
+        log.warning("%s", said)
+
+
+def _begin(prepared: Prepared, scanned: pa.Table, parts: Sequence[Location]) -> ledger.Snapshot:
     """The corpus as `scanned` when the output knew `parts` of it; fetching may have taken hours since."""
+    pipeline = prepared.pipeline
     output, corpus = location(pipeline.output.path), corpus_identity(pipeline.corpus)
     ledger.check_owner(output, corpus)
     if ledger.part_paths(output) != parts:  # another run saw clips that came meanwhile
-        scanned = check_corpus(pipeline)
+        scanned = check_corpus(pipeline, untold)
     ledger.sweep(output)
-    ledger.write_recipe(output, corpus, keys, absolute(pipeline.as_dict()))
+    ledger.write_recipe(output, corpus, prepared.keys, absolute(pipeline.as_dict()))
     return ledger.update_snapshot(output, scanned)[0]
 
 
@@ -160,8 +164,8 @@ def retry(
     recipe's settings would now caption every clip anew.
     """
     recipe = ledger.read_recipe(output)
-    pipeline = from_recipe(recipe["settings"], output)
-    check(pipeline)
+    pipeline = from_recipe(recipe.settings, output)
+    check(pipeline, untold)
     check_recipe(recipe, pipeline)
     with ledger.output_errors(), ledger.lease(output) as epoch:
         marked = _mark(output, epoch, reason, clip_ids)
@@ -170,7 +174,7 @@ def retry(
 
 def _mark(output: Location, epoch: int, reason: str | None, clip_ids: Sequence[str]) -> np.ndarray:
     """From here on the records of these clips do not count; their ordinals."""
-    folder = ledger.fragment_folder(output, ledger.read_recipe(output)["keys"]["caption_key"])
+    folder = ledger.fragment_folder(output, ledger.read_recipe(output).keys["caption_key"])
     snapshot = ledger.read_snapshot(output)
     if snapshot is None:
         raise ValueError(f"{output} has no snapshot: no run has begun there")
@@ -201,15 +205,12 @@ def _with_actors(pipeline: Pipeline, actors: int) -> Pipeline:
     )
 
 
-def _actors(pipeline: Pipeline, model: engines.ModelSettings, request: FrameRequest, clips: int, runner: Runner) -> int:
+def _actors(prepared: Prepared, clips: int, runner: Runner) -> int:
     """How many copies of the model the joined cluster, or this machine, is to have for `clips` that are to do."""
-    if runner == "loop":
-        return 1
-    model_bytes = engines.fetched_bytes(model, pipeline.engine)
-    return caption_actors(pipeline.engine, machine_of(pipeline), model_bytes, request.frame_bytes, clips)
+    return 1 if runner == "loop" else prepared.actors(machine_of(prepared.pipeline), clips)
 
 
-def _finalize(pipeline: Pipeline, work: Work, executor: Executor | None) -> dict[str, Any]:
+def _finalize(pipeline: Pipeline, work: Work, executor: Executor | None) -> ledger.Manifest:
     """Have the shards written, here where there is no `executor`; the manifest of what readers now see."""
     output = location(pipeline.output.path)
     ledger.require_lease(output, work.plan.epoch)
@@ -220,22 +221,22 @@ def _finalize(pipeline: Pipeline, work: Work, executor: Executor | None) -> dict
     )
     books = delivery.books()
     _check_shards(shard_list, books)
-    manifest = {
-        "contract": ledger.CONTRACT,
-        "generation": generation,
-        "caption_key": plan.caption_key,
-        "review_key": plan.review_key,
-        "review": asdict(plan.review),
-        "flags": {name: dict(sorted(flags.items())) for name, flags in delivery.flags.items()},
-        "translations": {
-            each.language: {"key": each.key, "clips": delivery.translated[each.language]} for each in plan.translations
+    manifest = ledger.Manifest(
+        generation=generation,
+        caption_key=plan.caption_key,
+        review_key=plan.review_key,
+        review=asdict(plan.review),
+        flags=ledger.FlagCounts(**{name: dict(sorted(flags.items())) for name, flags in delivery.flags.items()}),
+        translations={
+            each.language: ledger.TranslationLine(each.key, delivery.translated[each.language])
+            for each in plan.translations
         },
-        "shards": [asdict(shard) for shard in shard_list],
-        "reconciliation": books | {"vanished": len(work.snapshot) - books["clips"]},
-        "reasons": dict(sorted(work.committed.reasons().items())),
-    }
+        shards=shard_list,
+        reconciliation=ledger.Books(**books, vanished=len(work.snapshot) - books["clips"]),
+        reasons=dict(sorted(work.committed.reasons().items())),
+    )
     ledger.require_lease(output, work.plan.epoch)
-    ledger.write_json(output / "manifest.json", manifest)
+    ledger.write_manifest(output, manifest)
     shards.delete_other_generations(output, generation)
     return manifest
 
@@ -265,26 +266,26 @@ def _check_shards(shard_list: list[shards.Shard], books: dict[str, int]) -> None
     assert all(number == books[CAPTIONED] for number in rows.values()), (rows, books)
 
 
-def _summary(output: Location, manifest: dict[str, Any], work: Work, wall: Wall) -> Summary:
-    books, engine = manifest["reconciliation"], work.plan.engine
+def _summary(output: Location, manifest: ledger.Manifest, work: Work, wall: Wall) -> Summary:
+    engine, told = work.plan.engine, asdict(manifest)
     return Summary(
-        **books,
+        **told["reconciliation"],
         captioned_now=work.committed.counts()[CAPTIONED] - work.captioned_before,
         seconds=round(wall.seconds, 3),
         speed=speed_account(wall, work.graphs, engine.actors * engine.gpus_per_actor, engine.actors),
-        reasons=manifest["reasons"],
-        flags=manifest["flags"],
-        translated={language: found["clips"] for language, found in manifest["translations"].items()},
+        reasons=manifest.reasons,
+        flags=told["flags"],
+        translated={language: line.clips for language, line in manifest.translations.items()},
         untranslated={each.language: len(work.untranslated(each.language)) for each in work.plan.translations},
         complete=work.is_complete,
         stopped_by=work.stopped_by,
         is_over_budget=work.is_over_budget,
         output=str(output),
-        generation=manifest["generation"],
-        shards=manifest["shards"],
+        generation=manifest.generation,
+        shards=told["shards"],
     )
 
 
 def root_of(output: Location) -> Location:
     """The folder below which the clips of `output` lie; ValueError where no run has begun."""
-    return corpus_root(from_recipe(ledger.read_recipe(output)["settings"], output).corpus)
+    return corpus_root(from_recipe(ledger.read_recipe(output).settings, output).corpus)

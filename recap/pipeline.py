@@ -119,4 +119,4 @@ def absolute(settings: Mapping[str, Any]) -> dict[str, Any]:
 def from_recipe(settings: Mapping[str, Any], output: Location) -> Pipeline:
     """The pipeline whose effective settings a recipe holds, for the output that lies at `output` now."""
     moved = {**settings, "output": {**settings.get("output", {}), "path": str(output)}}
-    return validate(SettingsSource(f"{output / 'recipe.json'}", moved, {}))
+    return validate(SettingsSource(f"{output / 'recipe.json'}", moved, {}, {}))

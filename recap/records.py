@@ -1,6 +1,6 @@
 """The words every room speaks: a clip, the frames asked of it, its captions, its record.
 
-Standard library and numpy only, so that a decode child and a GPU box can both import it cheaply.
+Standard library only, so that the list of commands, a decode child and a GPU box can all import it cheaply.
 """
 
 from __future__ import annotations
@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 CAPTIONED = "captioned"
 QUARANTINED = "quarantined"

@@ -1,4 +1,4 @@
-"""Reading a settings YAML: environment values, dotted overrides, and the line of every key."""
+"""Reading a settings YAML: environment values, dotted overrides, and where every key was said."""
 
 from __future__ import annotations
 
@@ -11,34 +11,53 @@ from typing import Any
 
 import yaml
 
-VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
-TIMESTAMP = "tag:yaml.org,2002:timestamp"
+# Braces would end a word of YAML's flow style: while it is parsed others stand in for those of a variable.
+OPEN, CLOSE = "\ue000", "\ue001"
+VARIABLE = re.compile(r"\$\{(\w+(?::-[^}]*)?)\}")
+PARSED_VARIABLE = re.compile(rf"\${OPEN}(\w+)(?::-([^{CLOSE}]*))?{CLOSE}")
+TIMESTAMP, MERGE, TEXT = (f"tag:yaml.org,2002:{kind}" for kind in ("timestamp", "merge", "str"))
 UNREADABLE = (yaml.YAMLError, ValueError, RecursionError)
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which a date is a text."""
+    """YAML in which a date is a text, and so is every key."""
 
     yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in resolvers if tag != TIMESTAMP]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
+    def construct_mapping(self, node, deep=False):
+        """As the parent's, of keys that are what was written."""
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != MERGE:
+                key.tag = TEXT
+        return super().construct_mapping(node, deep)
+
 
 @dataclass(frozen=True)
 class SettingsSource:
-    """Plain settings, and the line of `name` that each dotted path stands on."""
+    """Plain settings, the line of `name` that each dotted path stands on, and the overrides that took its place."""
 
     name: str
     settings: dict[str, Any]
     lines: Mapping[tuple[str, ...], int]
+    overrides: Mapping[tuple[str, ...], str]
 
-    def where(self, path: tuple[str, ...]) -> str:
-        """`line 12: ` for the nearest known key, empty for what no line says."""
-        for end in range(len(path), 0, -1):
-            if path[:end] in self.lines:
-                return f"line {self.lines[path[:end]]}: "
-        return ""
+    def where(self, *paths: tuple[str, ...]) -> str:
+        """`line 12: ` for the nearest known key of the first path, or the first override among all of them.
+
+        Empty for what neither says.
+        """
+        for path in paths:
+            for above in _and_above(path):
+                if above in self.overrides:
+                    return f"the override {self.overrides[above]}: "
+        return next((f"line {self.lines[above]}: " for above in _and_above(paths[0]) if above in self.lines), "")
+
+
+def _and_above(path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    return (path[:end] for end in range(len(path), 0, -1))
 
 
 def read_source(path: Path, overrides: Sequence[str] = ()) -> SettingsSource:
@@ -48,20 +67,23 @@ def read_source(path: Path, overrides: Sequence[str] = ()) -> SettingsSource:
     variable without a value, and for an override that is not `key=value`.
     """
     try:
-        node, sections = _parsed(path.read_text(encoding="utf-8"))
+        node, sections = _parsed(_sheltered(path.read_text(encoding="utf-8")))
         keys = list(_keys(node, ()))
     except FileNotFoundError:
         raise ValueError(f"there is no file {path}") from None
     except (*UNREADABLE, OSError) as error:
-        raise ValueError(f"{path} cannot be read as YAML: {error}") from None
+        said = str(error).replace(OPEN, "{").replace(CLOSE, "}")
+        raise ValueError(f"{path} cannot be read as YAML: {said}") from None
     if not isinstance(node, yaml.MappingNode):
         raise ValueError(f"{path} must be a mapping of sections, such as model: and output:")
     lines = _lines(path, keys)
     settings = {name: _expand(section) for name, section in sections.items() if section is not None}
-    for override in overrides:
-        dotted = _apply(settings, override)
-        lines = {key: line for key, line in lines.items() if key[: len(dotted)] != dotted}
-    return SettingsSource(str(path), settings, lines)
+    applied = {_apply(settings, override): override for override in overrides}
+    return SettingsSource(str(path), settings, lines, applied)
+
+
+def _sheltered(text: str) -> str:
+    return VARIABLE.sub(rf"${OPEN}\1{CLOSE}", text)
 
 
 def _parsed(text: str) -> tuple[yaml.Node | None, Any]:
@@ -94,7 +116,7 @@ def _expand(value: Any) -> Any:
         return {name: _expand(inner) for name, inner in value.items()}
     if isinstance(value, list):
         return [_expand(inner) for inner in value]
-    return VARIABLE.sub(_variable, value) if isinstance(value, str) else value
+    return PARSED_VARIABLE.sub(_variable, value) if isinstance(value, str) else value
 
 
 def _variable(match: re.Match[str]) -> str:
@@ -116,7 +138,7 @@ def _apply(settings: dict[str, Any], override: str) -> tuple[str, ...]:
         settings = settings[name]
         if not isinstance(settings, dict):
             raise ValueError(f"the override {override!r} goes below {'.'.join(path[:depth])}, which is no section")
-    settings[path[-1]] = _expand(_value(text))
+    settings[path[-1]] = _expand(_value(_sheltered(text)))
     return path
 
 

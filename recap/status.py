@@ -19,8 +19,8 @@ class Status:
     """The books of an output as its fragments have them now.
 
     `state` is `running` (somebody holds the lease), `died` (its holder never gave it back), `stopped`
-    (clips remain, or lack one of their languages) or `complete`. `untranslated` counts captioned clips
-    without a language, where there are any. `holder` has epoch, pid, host and since. `last_commit_s` is how many
+    (clips remain, lack one of their languages, or are not in the shards) or `complete`. `untranslated` counts captioned
+    clips without a language, where there are any. `holder` has epoch, pid, host and since. `last_commit_s` is how many
     seconds ago the newest fragment of captions or translations was written, `generation` what readers see; None where
     there is none.
     """
@@ -39,42 +39,42 @@ def status(output: Location) -> Status:
     """Look at an output without taking its lease. Raises ValueError where no run has begun."""
     recipe = ledger.read_recipe(output)
     who, is_held = ledger.holder(output)
-    folder = ledger.fragment_folder(output, recipe["keys"]["caption_key"])
-    overlays = ledger.translation_folders(output, recipe["keys"])
+    folder = ledger.fragment_folder(output, recipe.keys["caption_key"])
+    overlays = ledger.translation_folders(output, recipe.keys)
     snapshot = ledger.read_snapshot(output)
     committed = None if snapshot is None else ledger.observe(snapshot, folder)
-    manifest = ledger.read_document(output, "manifest.json")
-    cut = manifest["reconciliation"] if manifest and manifest["caption_key"] == recipe["keys"]["caption_key"] else {}
-    books, lacking = _books(committed, cut), {}
+    manifest = ledger.find_document(output, ledger.Manifest)
+    is_current = manifest is not None and manifest.caption_key == recipe.keys["caption_key"]
+    books, is_cut = _books(committed, asdict(manifest.reconciliation) if is_current else {})
+    lacking = {}
     if committed is not None:
         lacking = ledger.untranslated(committed, overlays)
     return Status(
         output=str(output),
-        state=_state(who is not None, is_held, books, lacking),
+        state=_state(who is not None, is_held, is_cut and not books["remaining"] and not any(lacking.values())),
         holder=None if who is None else asdict(who),
         books=books,
         untranslated={language: clips for language, clips in lacking.items() if clips},
         reasons={} if committed is None else dict(sorted(committed.reasons().items())),
         last_commit_s=_last_commit_s((folder, *overlays.values())),
-        generation=None if manifest is None else manifest["generation"],
+        generation=None if manifest is None else manifest.generation,
     )
 
 
-def _books(committed: ledger.Committed | None, cut: Mapping[str, int]) -> dict[str, int]:
-    """What fragments say; which of their captions were filtered is known once shards were cut from all of them."""
+def _books(committed: ledger.Committed | None, cut: Mapping[str, int]) -> tuple[dict[str, int], bool]:
+    """What fragments say, and whether shards were cut from all of them; only then it is known what was filtered."""
     if committed is None:
-        return dict.fromkeys(("clips", *STATUSES, "remaining"), 0)
+        return dict.fromkeys(("clips", *STATUSES, "remaining"), 0), False
     books = committed.books()
-    is_same = all(books[name] == cut.get(name) for name in ("clips", QUARANTINED, "remaining"))
-    return {name: cut[name] for name in books} if is_same else books
+    is_cut = all(books[name] == cut.get(name) for name in ("clips", QUARANTINED, "remaining"))
+    return {name: cut[name] for name in books} if is_cut else books, is_cut
 
 
-def _state(has_holder: bool, is_held: bool, books: Mapping[str, int], lacking: Mapping[str, int]) -> str:
+def _state(has_holder: bool, is_held: bool, is_complete: bool) -> str:
     if is_held:
         return "running"
     if has_holder:
         return "died"
-    is_complete = books["clips"] and not books["remaining"] and not any(lacking.values())
     return "complete" if is_complete else "stopped"
 
 

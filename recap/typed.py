@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any, Generic, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from recap.source import SettingsSource, read_source
+from recap.wanted import Wanted
 
 T = TypeVar("T")
+_DOTTED = re.compile(r"\w+(?:\.\w+)+")
 
 
 class Typed(Generic[T]):
@@ -29,10 +32,11 @@ class Typed(Generic[T]):
 
     def validate(self, source: SettingsSource) -> T:
         """Typed settings; ValueError with every problem and where it stands."""
+        wanted = Wanted(self._adapter.json_schema())
         try:
-            return self._adapter.validate_python(source.settings)
+            return self._adapter.validate_python(wanted.filled(source.settings))
         except ValidationError as error:
-            problems = [self._problem(item, source) for item in error.errors()]
+            problems = dict.fromkeys(self._problem(item, source, wanted) for item in error.errors())
             raise ValueError(f"{source.name} cannot run:\n  " + "\n  ".join(problems)) from None
 
     def as_dict(self, value: T) -> dict[str, Any]:
@@ -48,16 +52,17 @@ class Typed(Generic[T]):
         schema = self._adapter.json_schema()
         return list(_names("", schema, schema["$defs"]))
 
-    def _problem(self, item: Mapping[str, Any], source: SettingsSource) -> str:
+    def _problem(self, item: Mapping[str, Any], source: SettingsSource, wanted: Wanted) -> str:
         path = tuple(str(part) for part in item["loc"])
-        where = source.where(path)
         if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-            return f"{where}there is no setting {'.'.join(path)}{self._nearest(path)}"
+            return f"{source.where(path)}there is no setting {'.'.join(path)}{self._nearest(path)}"
         if item["type"] == "value_error":
-            return f"{where}{item['ctx']['error']}"
-        if item["type"] in ("missing", "missing_argument"):
-            return f"{where}{'.'.join(path)} is missing"
-        return f"{where}{'.'.join(path)}: {item['msg']}, not {item['input']!r}"
+            said = str(item["ctx"]["error"])
+            return f"{source.where(*(tuple(name.split('.')) for name in _DOTTED.findall(said)), path)}{said}"
+        if item["type"] in ("missing", "missing_argument") and isinstance(item["loc"][-1], str):
+            return f"{source.where(path)}{'.'.join(path)} is missing"
+        path, value, setting = wanted.place(item["loc"], source.settings)
+        return f"{source.where(path)}{wanted.said('.'.join(path), value, setting)}"
 
     def _nearest(self, path: Sequence[str]) -> str:
         path = [*(part for part in path[:-1] if not part.isdigit()), path[-1]]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import file_digest
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -47,12 +46,12 @@ def verify(output: Location) -> list[Difference]:
 def _differences(output: Location) -> list[Difference]:
     try:
         manifest = ledger.read_manifest(output)
-        judged = {"review": manifest["review"]}
+        judged = {"review": manifest.review}
         settings = ledger.shaped(output / "manifest.json", judged, _Judged, ledger.RUN_AGAIN).review
     except ledger.Damaged as error:
         return [*_recipe(output), Difference("manifest.json", str(error))]
-    files = [shards.Shard(**line) for line in manifest["shards"]]
-    found = [*_recipe(output), *_fragments(output), *_manifest(manifest, files), *_files(output, files)]
+    files = manifest.shards
+    found = [*_recipe(output), *_fragments(output), *_manifest(manifest), *_files(output, files)]
     broken = {difference.where for difference in found}
     try:
         snapshot = ledger.read_snapshot(output)
@@ -65,35 +64,22 @@ def _differences(output: Location) -> list[Difference]:
         some = [shard for shard in files if shard.kind == kind]
         expected = Expected(kind, delivery)
         found += _content(output, kind, some, broken, expected)
-    expected.skip()
+        expected.skip()
     return [*found, *_books(manifest, delivery)]
 
 
 def _delivery(
-    output: Location, manifest: dict[str, Any], snapshot: ledger.Snapshot, settings: ReviewSettings
+    output: Location, manifest: ledger.Manifest, snapshot: ledger.Snapshot, settings: ReviewSettings
 ) -> Delivery:
     """What the shards were cut from, with the settings that the manifest names."""
-    committed = ledger.observe(snapshot, ledger.fragment_folder(output, manifest["caption_key"]))
-    key = manifest["review_key"]
+    committed = ledger.observe(snapshot, ledger.fragment_folder(output, manifest.caption_key))
+    key = manifest.review_key
     captions = Layer(committed, ledger.observe(snapshot, ledger.overlay_folder(output, key)))
     translations = {
-        language: Layer(*(ledger.observe(snapshot, ledger.overlay_folder(output, k)) for k in _keys(each["key"], key)))
-        for language, each in _translations(output, manifest)
+        language: Layer(*(ledger.observe(snapshot, ledger.overlay_folder(output, k)) for k in _keys(each.key, key)))
+        for language, each in manifest.translations.items()
     }
     return Delivery(captions, translations, settings, key)
-
-
-def _translations(output: Location, manifest: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """In the order of the settings, as shards have them; manifests of earlier versions are sorted."""
-    if list(manifest["translations"]) != sorted(manifest["translations"]):
-        return list(manifest["translations"].items())
-    try:
-        languages = ledger.read_recipe(output)["settings"].get("translation", {}).get("languages", [])
-        order = ledger.shaped(output / "recipe.json", languages, list[str])
-    except ValueError:
-        order = []
-    places = {language: place for place, language in enumerate(order)}
-    return sorted(manifest["translations"].items(), key=lambda item: places.get(item[0], len(order)))
 
 
 def _keys(translation_key: str, review_key: str) -> tuple[str, str]:
@@ -119,14 +105,13 @@ def _fragments(output: Location) -> Iterator[Difference]:
     yield from torn
 
 
-def _manifest(manifest: dict[str, Any], files: list[shards.Shard]) -> Iterator[Difference]:
-    generation = manifest["generation"]
-    names = [shard.path.removeprefix(f"shards/{generation}/") for shard in files]
-    lines = (f"{name} {shard.sha256}" for name, shard in zip(names, files, strict=True))
-    if shards.generation_of(lines) != generation:
+def _manifest(manifest: ledger.Manifest) -> Iterator[Difference]:
+    home = f"shards/{manifest.generation}/"
+    lines = (f"{shard.path.removeprefix(home)} {shard.sha256}" for shard in manifest.shards)
+    if shards.generation_of(lines) != manifest.generation:
         yield Difference("manifest.json", "its generation is not that of its shards")
-    books = manifest["reconciliation"]
-    if books["clips"] != sum(books[name] for name in ("captioned", "quarantined", "filtered", "remaining")):
+    books = manifest.reconciliation
+    if books.clips != books.captioned + books.quarantined + books.filtered + books.remaining:
         yield Difference("manifest.json", f"its books do not balance: {books}")
 
 
@@ -143,13 +128,14 @@ def _files(output: Location, files: list[shards.Shard]) -> Iterator[Difference]:
                     yield Difference(shard.path, "its sha256 is not the manifest's")
 
 
-def _books(manifest: dict[str, Any], delivery: Delivery) -> Iterator[Difference]:
+def _books(manifest: ledger.Manifest, delivery: Delivery) -> Iterator[Difference]:
     """Once the rows have been read."""
     committed = delivery.committed
     vanished = len(committed.snapshot) - len(committed.snapshot.present)
     fresh = {"reconciliation": delivery.books() | {"vanished": vanished}, "reasons": dict(committed.reasons())}
+    told = asdict(manifest)
     for name, now in fresh.items():
-        for part, (before, after) in ledger.differences(manifest[name], now).items():
+        for part, (before, after) in ledger.differences(told[name], now).items():
             yield Difference("manifest.json", f"{name} says {part} {before}, the fragments say {after}")
 
 

@@ -16,7 +16,7 @@ from recap import ledger
 from recap.graph.plan import WorkPlan
 from recap.graph.sizing import Machine
 from recap.graph.stages import WITHHELD, Receipt, WorkerLost
-from recap.graph.stopping import GraceOver, RayLost, Stop, stopping
+from recap.graph.stopping import GO_ON, GraceOver, RayLost, Stop, stopping
 from recap.graph.translating import Captioned, TranslationPlan
 from recap.records import CAPTIONED, Clip
 from recap.report.progress import Progress
@@ -26,7 +26,8 @@ from recap.timing import Spent
 
 log = logging.getLogger(__name__)
 Runner = Literal["ray", "loop"]
-RunGraph = Callable[..., Iterator[Receipt]]
+CaptionGraph = Callable[..., Iterator[Receipt]]
+TranslationGraph = Callable[..., Iterator[int]]
 CLIPS_AN_ACTOR = 10_000  # a graph starts its workers anew, and with fewer that would cost time
 LEFT = (
     "%d clips are left for later: nothing is to be seen of their folders any more (is the corpus still mounted?), "
@@ -122,7 +123,7 @@ class Work:
     def _read(self, folder: Location) -> ledger.Committed:
         return ledger.Committed(self.snapshot, folder, ledger.set_aside)
 
-    def _rounds(self, run_graph: RunGraph, missing: np.ndarray, bars: Progress, stop: Stop) -> None:
+    def _rounds(self, run_graph: CaptionGraph, missing: np.ndarray, bars: Progress, stop: Stop) -> None:
         for number in range(1, self.plan.ray.rounds + 1):
             bars.start(len(missing), self.committed.counts())
             self._round(run_graph, missing, bars, stop)
@@ -133,7 +134,7 @@ class Work:
                 return
             log.warning("round %d left %d clips behind; going on with those", number, len(missing))
 
-    def _round(self, run_graph: RunGraph, missing: np.ndarray, bars: Progress, stop: Stop) -> None:
+    def _round(self, run_graph: CaptionGraph, missing: np.ndarray, bars: Progress, stop: Stop) -> None:
         step = graph_clips(self.plan.engine.actors)
         for start in range(0, len(missing), step):
             if stop:
@@ -148,7 +149,7 @@ class Work:
             if withheld and not stop:
                 log.warning(LEFT, withheld)
 
-    def _translate(self, translate: RunGraph, plan: TranslationPlan, bars: Progress, stop: Stop) -> None:
+    def _translate(self, translate: TranslationGraph, plan: TranslationPlan, bars: Progress, stop: Stop) -> None:
         before = None
         for number in range(self.plan.ray.rounds):
             ordinals = self._asked(self.untranslated(plan.language))
@@ -213,7 +214,7 @@ def _watched(runner: Runner, stop: Stop) -> Iterator[None]:
     from recap.graph.raylet import watched_raylet
 
     def on_lost(what: str) -> None:
-        log.error("%s; what was committed is safe, run the same command to go on", what)
+        log.error("%s; %s", what, GO_ON)
         stop.end(RayLost())
 
     with (
@@ -225,8 +226,8 @@ def _watched(runner: Runner, stop: Stop) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Graphs:
-    caption: RunGraph
-    translate: RunGraph
+    caption: CaptionGraph
+    translate: TranslationGraph
 
 
 @contextmanager
@@ -237,9 +238,10 @@ def _graphs(runner: Runner, plan: WorkPlan, clip: Clip) -> Iterator[_Graphs]:
 
         yield _Graphs(partial(loop_round, plan=plan), loop_translation)
     else:
+        from recap.graph.joined import joined_machine
         from recap.graph.journal import Journal
         from recap.graph.nodes import check_nodes
-        from recap.graph.ray_graph import joined_machine, ray_round
+        from recap.graph.ray_graph import ray_round
         from recap.graph.ray_translation import ray_translation
         from recap.graph.session import ray_session
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from pickle import dumps, loads
@@ -18,6 +20,14 @@ os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AW
 os.environ.pop("AWS_ENDPOINT_URL", None)
 
 HOME = Path(__file__).parents[1]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Side by side, a file's tests stay together, and so do all that share the one Ray session."""
+    for item in items:
+        shares = "ray_session" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("ray" if shares else item.path.as_posix()))
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +62,19 @@ def deliverable():
         return {path.relative_to(output).as_posix(): path.read_bytes() for path in files}
 
     return read
+
+
+@pytest.fixture(scope="session")
+def wait_for():
+    """A function that waits until what it is given answers yes, for some seconds."""
+
+    def wait_for(happened: Callable[[], object], seconds: float = 10.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not happened() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert happened()
+
+    return wait_for
 
 
 @pytest.fixture

@@ -8,12 +8,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from threading import Timer
 
 import pytest
 from click.testing import CliRunner
 
 from recap import forecast, jobs
 from recap.cli import _finish, main
+from recap.storage import scratch
 
 RECAP = str(Path(sys.executable).with_name("recap"))
 
@@ -44,7 +46,8 @@ def test_help_does_not_wait_for_heavy_libraries():
 
 
 def test_no_heavy_library_is_imported_for_the_commands_list():
-    code = "import sys, recap.cli; print([m for m in ('torch', 'ray', 'pyarrow', 'pydantic') if m in sys.modules])"
+    heavy = {"torch", "ray", "pyarrow", "pydantic", "numpy", "http.client"}
+    code = f"import sys, recap.cli; print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
@@ -96,6 +99,23 @@ def test_a_retry_that_is_interrupted_says_what_goes_on(tmp_path, monkeypatch):
 
 
 @pytest.mark.ray
+def test_a_run_that_is_terminated_while_it_waits_for_ray_says_so(ray_session, capsys):
+    asleep = ray_session.remote(num_cpus=0)(lambda: time.sleep(60)).remote()
+    before, began = signal.getsignal(signal.SIGTERM), time.monotonic()
+
+    def run():
+        Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        ray_session.get(asleep)
+
+    with pytest.raises(SystemExit) as left:
+        _finish(run, as_json=True)
+    signal.signal(signal.SIGTERM, before)
+    assert left.value.code == 143 and "terminated; what was committed is safe" in capsys.readouterr().err
+    assert time.monotonic() - began < 30
+    ray_session.cancel(asleep, force=True)
+
+
+@pytest.mark.ray
 def test_a_limited_run_ends_well_and_says_what_remains(ray_session, pipeline):
     result = invoke("run", pipeline, "--limit", "1")
     assert result.exit_code == 0, result.output
@@ -108,6 +128,28 @@ def test_plan_prints_what_a_run_would_do(pipeline, tmp_path):
     planned = json.loads(invoke("plan", pipeline, "--limit", "2", "--json").stdout)
     assert (planned["clips"], planned["new"], planned["to_do"]) == (3, 3, 2)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_plan_says_that_it_probes(pipeline):
+    assert invoke("plan", pipeline).stderr == "probing 3 clips...\n"
+    assert invoke("plan", pipeline, "--probe", "2").stderr == "probing 2 clips...\n"
+    assert invoke("plan", pipeline, "--probe", "0").stderr == ""
+
+
+def test_more_frames_than_memory_has_room_for_are_refused(pipeline):
+    for command in ("plan", "run"):
+        result = invoke(command, pipeline, "frames.count=100000")
+        assert result.exit_code == 2 and "frames.count 100000: a clip's pictures take 1.1 GB" in result.stderr
+    planned = invoke("plan", pipeline, "frames.count=100000", "decode.memory_gb=5", "--probe", "0")
+    assert planned.exit_code == 0, planned.output
+
+
+def test_what_a_killed_plan_left_goes_with_the_next_one(pipeline, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "recap-plan-stale").mkdir()
+    with scratch("recap-plan-") as held:
+        assert invoke("plan", pipeline).exit_code == 0
+        assert list(tmp_path.glob("recap-plan-*")) == [held]
 
 
 def test_a_plan_that_is_terminated_leaves_nothing(pipeline, tmp_path, monkeypatch):
@@ -145,13 +187,29 @@ def test_a_file_that_cannot_be_written_or_named_is_a_message(rehearsal, pipeline
     file.touch()
     for arguments, message in [
         (("export", tmp_path / "out", folder), f"Is a directory ({folder})"),
-        (("export", tmp_path / "out", file / "x.csv"), f"File exists ({file})"),
         (("view", tmp_path / "out", "--page", folder), f"Is a directory ({folder})"),
         (("run", pipeline, f"corpus.path={long}"), f"File name too long ({long})"),
         (("plan", pipeline, f"output.path={long}"), f"File name too long ({long}/recipe.json)"),
     ]:
         result = invoke(*arguments)
         assert result.exit_code == 1 and f"Error: {message}" in result.stderr, result.output
+
+
+@pytest.mark.parametrize(
+    "command", [("export", "FILE.csv"), ("view", "--sheet", "FILE.png"), ("view", "--page", "FILE.html")]
+)
+def test_no_folder_is_made_for_a_file_that_is_asked_for(tmp_path, rehearsal, command):
+    jobs.run(rehearsal(), runner="loop")
+    name, *options = command
+    result = invoke(name, tmp_path / "out", *(each.replace("FILE", f"{tmp_path}/nope/a") for each in options))
+    assert result.exit_code == 2 and f"there is no folder {tmp_path / 'nope'} to write a." in result.stderr
+    assert not (tmp_path / "nope").exists()
+
+
+def test_where_nobody_watches_there_is_no_progress(tmp_path, rehearsal):
+    jobs.run(rehearsal(), runner="loop")
+    result = invoke("view", tmp_path / "out", "--page")
+    assert result.exit_code == 0 and result.stderr == ""
 
 
 def test_config_commands(pipeline):
@@ -164,6 +222,33 @@ def test_config_commands(pipeline):
     for model in ("engine.kind=rehearsal", "engine.kind=transformers"):
         result = invoke("config", "validate", pipeline, model, "model.checkpoint=a/b", "prompt.template=plan")
         assert result.exit_code == 2 and "did you mean 'plain'" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("overrides", "messages"),
+    [
+        (("output.path=ftp://a",), ("ftp://a: storage ftp:// is not known",)),
+        (("corpus.path=http://b", "prompt.template=plan"), ("corpus.path: http://b: storage", "did you mean 'plain'")),
+        (("engine.kind=transformers", "model.checkpoint=Pocket"), ("no folder Pocket", "did you mean pocket?")),
+        (("engine.kind=transformers", "model.checkpoint=./nowhere"), ("there is no folder ./nowhere",)),
+        (
+            ("translation.languages=[de]", "translation.checkpoint=pocket", "prompt.template=plan"),
+            ("the model has one target, zh, not de", "did you mean 'plain'"),
+        ),
+        (("translation.languages=[zh]", "translation.checkpoint=Pocket"), ("did you mean pocket?",)),
+    ],
+)
+def test_validate_and_run_refuse_alike_what_no_machine_can_run(pipeline, overrides, messages):
+    for command in (("config", "validate"), ("run",)):
+        result = invoke(*command, pipeline, *overrides)
+        assert result.exit_code == 2, result.output
+        for message in messages:
+            assert message in result.stderr
+
+
+def test_plan_asks_no_hub_for_what_is_no_name_of_one(pipeline):
+    result = invoke("plan", pipeline, "engine.kind=transformers", "model.checkpoint=Pocket")
+    assert result.exit_code == 2 and "did you mean pocket?" in result.stderr
 
 
 def test_config_commands_take_a_training_too(home):

@@ -50,7 +50,7 @@ def test_videos_out_of_reach_end_the_run_and_leave_the_shards_of_before(rehearsa
     monkeypatch.setattr(jobs.shards, "write_generation", unmounted)
     with pytest.raises(ledger.OutputFailed, match="is the corpus still in reach"):
         run(pipeline)
-    assert ledger.read_manifest(tmp_path / "out")["generation"] == generation
+    assert ledger.read_manifest(tmp_path / "out").generation == generation
     assert list((tmp_path / "out/shards" / generation).rglob("*.tar"))
     monkeypatch.undo()
     corpus.rmdir()

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from recap import jobs, ledger, work
+from recap import jobs, ledger, prepared, work
 from recap.engines import RehearsalEngine, RehearsalFront
 from recap.graph import loop
 from recap.pipeline import Pipeline
@@ -142,7 +142,7 @@ def test_a_graph_gives_each_copy_of_the_model_enough_to_do(actors, clips):
 
 def test_copies_of_the_model_are_for_what_is_to_do(rehearsal, monkeypatch):
     asked = []
-    monkeypatch.setattr(jobs, "_actors", lambda _pipeline, _model, _request, clips, _runner: asked.append(clips) or 1)
+    monkeypatch.setattr(jobs, "_actors", lambda _prepared, clips, _runner: asked.append(clips) or 1)
     for limit in (2, None, None):
         jobs.run(rehearsal(), limit=limit, runner="loop")
     assert asked == [2, 4, 0]
@@ -214,19 +214,17 @@ def test_a_run_that_is_broken_off_goes_on_to_the_same_bytes(rehearsal, tmp_path,
     assert deliverable(tmp_path / "out") == deliverable(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("step", ["write_generation", "write_json", "delete_other_generations"])
+@pytest.mark.parametrize("step", ["write_generation", "write_manifest", "delete_other_generations"])
 @pytest.mark.parametrize("is_done", [False, True], ids=["before", "after"])
 def test_a_run_that_dies_around_any_step_of_its_end_goes_on_to_the_same_bytes(
     rehearsal, tmp_path, deliverable, monkeypatch, step, is_done
 ):
     run(rehearsal(f"output.path={tmp_path / 'whole'}"))
     run(rehearsal(), limit=3)
-    room = jobs.ledger if step == "write_json" else jobs.shards
+    room = jobs.ledger if step == "write_manifest" else jobs.shards
     real = getattr(room, step)
 
     def dies(*arguments, **options):
-        if step == "write_json" and arguments[0].name != "manifest.json":
-            return real(*arguments, **options)
         if is_done:
             real(*arguments, **options)
         raise Killed
@@ -288,7 +286,7 @@ def test_a_grown_corpus_goes_on_behind_and_a_vanished_clip_leaves(rehearsal, cor
     assert rows["aaa.mp4"]["ordinal"] == 6 and first.name not in rows
 
 
-@pytest.mark.parametrize(("module", "what"), [(jobs, "check"), (jobs.engines, "fetch")])
+@pytest.mark.parametrize(("module", "what"), [(jobs, "check"), (prepared.engines, "fetch")])
 def test_clips_that_another_run_saw_meanwhile_have_not_vanished(rehearsal, corpus, home, monkeypatch, module, what):
     run(rehearsal())
 
@@ -302,6 +300,15 @@ def test_clips_that_another_run_saw_meanwhile_have_not_vanished(rehearsal, corpu
     monkeypatch.setattr(module, what, takes_hours)
     summary = run(rehearsal())
     assert (summary.captioned, summary.vanished) == (7, 0)
+
+
+def test_weights_are_read_before_the_lease_is_taken(rehearsal, monkeypatch):
+    order = []
+    for module, name in ((jobs.ledger, "lease"), (prepared.engines, "fetched_digest")):
+        real = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *given, real=real, name=name: order.append(name) or real(*given))
+    run(rehearsal())
+    assert order == ["fetched_digest", "lease"]
 
 
 def test_a_changed_prompt_captions_again_and_a_changed_output_does_not(rehearsal):

@@ -44,8 +44,11 @@ def test_overrides_and_environment(tmp_path, monkeypatch):
         ("'0':\n  count: 8\n", r"line 7: there is no setting 0; there are corpus, "),
         ("frame:\n  count: 8\n", r"line 7: there is no setting frame; did you mean frames\?"),
         ("rows_per_shard: 8\n", r"line 7: .*did you mean output\.rows_per_shard\?"),
-        ("frames:\n  view: round\n", r"line 8: frames\.view: .*'crop'"),
-        ("frames:\n  count: many\n", r"line 8: frames\.count: .*not 'many'"),
+        ("frames:\n  view: round\n", r"line 8: frames\.view must be crop, pad or wide, not 'round'"),
+        ("frames:\n  count: many\n", r"line 8: frames\.count must be a whole number.*, not 'many'"),
+        ("7: 8\n", r"line 7: there is no setting 7; there are corpus, "),
+        ("review:\n  tolerate: []\n  loop_times: 0\n", r"line 9: review\.loop_times"),
+        ("prompt:\n  instruction: ''\n", r"line 8: prompt\.instruction is empty"),
         ("engine:\n  max_new_tokens: 0\n", r"engine\.max_new_tokens"),
         (
             "prompt:\n  instruction: {dense: dense, zh: short}\ntranslation:\n  {languages: [zh], engine: llm}\n",
@@ -72,6 +75,78 @@ def test_mistakes_are_named_with_their_line(tmp_path, text, message):
 def test_what_is_said_twice_is_refused(tmp_path, text, message):
     with pytest.raises(ValueError, match=message):
         load_pipeline(write(tmp_path, MINIMAL + text))
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [
+        ("corpus", "/tmp", "corpus must be a section of settings (path, kind, "),
+        ("data.sets", "a.json", "data.sets must be a list of sections of settings (path, root, weight), not 'a.json'"),
+        ("translation.languages", "zh", "must be a list of texts, not 'zh'; write a list, [zh]"),
+        ("translation.languages", "[no]", 'languages.0 must be a text, not false; write it in quotes, "no"'),
+        ("model.revision", "123", 'model.revision must be a text, not 123; write it in quotes, "123"'),
+        ("model.pooling", "[16, 12]", "model.pooling must be a list of 3 whole numbers"),
+        ("model.dtype", "flaot16", "must be auto, float32, bfloat16 or float16, not 'flaot16'; did you mean float16?"),
+        ("model.device_map", "1", "model.device_map must be a mapping of names to texts or whole numbers, not 1"),
+        ("prompt.instruction", "[1]", "must be a text, a list of texts or a mapping of names to texts, not [1]"),
+        ("engine.batch_size", "1e9", "must be a whole number (at least 1), not '1e9'; write 1000000000"),
+        ("engine.actors", "many", "engine.actors must be a whole number (at least 1) or auto, not 'many'"),
+        ("engine.batch_size", "0", "engine.batch_size must be a whole number (at least 1), not 0"),
+        ("decode.workers", "0", "decode.workers must be a whole number (at least 1) or auto, not 0"),
+        ("review.repair_length", "9", "review.repair_length must be a number (at least 1 and at most 8), not 9"),
+        ("ray.price_per_gpu_hour", "0", "ray.price_per_gpu_hour must be a number (above 0), not 0"),
+        ("engine.batch_size", "1.5", "must be a whole number (at least 1), not 1.5"),
+        ("engine.cuda_graphs", "maybe", "engine.cuda_graphs must be true or false, not 'maybe'"),
+        ("engine.kind", "", "engine.kind must be transformers, vllm or rehearsal, not nothing"),
+        ("review.words", "{dense: 3}", "review.words.dense must be a list of 2 whole numbers"),
+        ("train.seed", "[1]", "train.seed must be a whole number (at least 0 and below 4294967296), not [1]"),
+    ],
+)
+def test_a_value_of_another_kind_is_told_what_is_wanted(tmp_path, setting, value, message):
+    load, text = load_pipeline, MINIMAL
+    if setting.startswith(("data", "train")):
+        load, text = load_recipe, "model: {checkpoint: a/b}\ndata: {sets: [{path: a.json}]}\noutput: {path: out}\n"
+    with pytest.raises(ValueError) as error:
+        load(write(tmp_path, text), [f"{setting}={value}"])
+    _, *problems = str(error.value).splitlines()
+    assert len(problems) == 1 and message in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.checkpoint=", r"the override model\.checkpoint=: model\.checkpoint is missing"),
+        ("corpus.pattern=../*", r"the override corpus\.pattern=\.\./\*: corpus\.pattern must be a glob"),
+        ("corpus.path=", r"the override corpus\.path=: corpus\.path is empty"),
+        ("corpus.kind=heap", r"the override corpus\.kind=heap: corpus\.kind must be"),
+        ("corpus.pat=x", r"the override corpus\.pat=x: there is no setting corpus\.pat"),
+        ("output={formats: [parquet]}", r"the override output=\{.*\}: output\.path is missing"),
+        ("output.formats=[parquet]", r"the override output\.formats=\[parquet\]: output\.include_video needs"),
+    ],
+)
+def test_a_mistake_in_an_override_is_the_overrides(tmp_path, override, message):
+    with pytest.raises(ValueError, match=message):
+        load_pipeline(
+            write(tmp_path, MINIMAL.replace("  path: out\n", "  path: out\n  include_video: yes\n")), [override]
+        )
+
+
+def test_an_override_is_not_blamed_for_a_line(tmp_path):
+    with pytest.raises(ValueError, match=r"line 8: engine\.batch_size"):
+        load_pipeline(write(tmp_path, MINIMAL + "engine:\n  batch_size: 0\n"), ["engine.threads=2"])
+
+
+@pytest.mark.parametrize(
+    "text", ["corpus: {path: ${CLIPS}, kind: folder}", "corpus:\n  path: ${CLIPS}\n  kind: folder"]
+)
+def test_a_variable_may_stand_anywhere(tmp_path, monkeypatch, text):
+    path = write(tmp_path, MINIMAL.replace("corpus:\n  path: clips", text))
+    with pytest.raises(ValueError, match=r"CLIPS is not set; set it, or write \$\{CLIPS:-default\}"):
+        load_pipeline(path)
+    monkeypatch.setenv("CLIPS", "a: [b")
+    assert load_pipeline(path).corpus.path == "a: [b"
+    with pytest.raises(ValueError, match=r"path: \$\{CLIPS\}"):
+        load_pipeline(write(tmp_path, text + "\noutput: {path: ${CLIPS}]\n"))
 
 
 @pytest.mark.parametrize(

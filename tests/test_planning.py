@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from recap import jobs
+from recap.forecast import foresee
 from recap.pipeline import load_pipeline
 from recap.planning import plan
 from recap.report.plan import print_plan
@@ -42,6 +43,16 @@ def test_growth_changed_files_and_vanished_ones_are_told_apart(rehearsal, corpus
     assert sorted((tmp_path / "out").rglob("*")) == before
     summary = jobs.run(rehearsal(), runner="loop")
     assert (summary.captioned_now, summary.vanished) == (planned.to_do, 1)
+
+
+def test_what_a_plan_and_a_run_pass_over_is_said_once(rehearsal, corpus, tmp_path, caplog):
+    (corpus / "raw.y4m").touch()
+    planned = plan(rehearsal())
+    assert not isinstance(foresee(rehearsal(), 6, 1), str)
+    assert planned.clips == 6 and ".y4m 1" in shown(planned) and "passed over" not in caplog.text
+    jobs.run(rehearsal(), runner="loop")
+    for text in (caplog.text, (tmp_path / "out/run.log").read_text()):
+        assert text.count("passed over") == 1 and ".y4m 1" in text
 
 
 @pytest.mark.parametrize(

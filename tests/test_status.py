@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -26,6 +27,20 @@ def test_a_run_that_ended_and_one_that_stopped_are_told_apart(rehearsal, corpus,
     found = status(tmp_path / "out")
     assert found.state == "complete" and found.books["remaining"] == 0
     assert found.generation == json.loads((tmp_path / "out/manifest.json").read_text())["generation"]
+
+
+def test_an_output_whose_shards_were_never_cut_is_not_complete(rehearsal, tmp_path, monkeypatch):
+    with monkeypatch.context() as full, pytest.raises(ledger.OutputFailed):
+        full.setattr(jobs.shards, "write_generation", no_room)
+        jobs.run(rehearsal(), runner="loop")
+    found = status(tmp_path / "out")
+    assert (found.state, found.generation, found.books["captioned"]) == ("stopped", None, 6)
+    jobs.run(rehearsal(), runner="loop")
+    assert status(tmp_path / "out").state == "complete"
+
+
+def no_room(*_):
+    raise OSError(errno.ENOSPC, "No space left on device", "/full")
 
 
 HOLD = """

@@ -74,7 +74,9 @@ def test_a_sound_output_has_no_difference(output):
 
 @pytest.mark.parametrize("pattern", ["shards/*/parquet/*", "shards/*/quarantine/*", "shards/*/webdataset/*"])
 def test_a_flipped_bit_and_a_lost_file_in_any_shard_are_named(output, pattern):
-    for path in sorted(output.glob(pattern)):
+    paths = sorted(output.glob(pattern))
+    assert paths
+    for path in paths:
         sound = path.read_bytes()
         path.write_bytes(sound[:9] + bytes([sound[9] ^ 4]) + sound[10:])
         assert differences(output) == [f"{path.relative_to(output)}: its sha256 is not the manifest's"]

@@ -2,42 +2,49 @@
 
 from __future__ import annotations
 
-import logging
-import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
+from recap.corpus.endings import VIDEOS, ending, names_ending
 from recap.corpus.entry import Entry
 from recap.corpus.manifest import READERS
+from recap.corpus.passed_over import PassedOver
 from recap.corpus.root import Root
 from recap.corpus.settings import CorpusSettings
+from recap.corpus.walk import Walk
+from recap.corpus.wording import number_of, shown, some_of
 from recap.storage import Location, is_folder, is_store, location, stored_files
 
-log = logging.getLogger(__name__)
-EXTENSIONS = frozenset(".3gp .avi .flv .gif .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split())
 
-
-def folder_entries(settings: CorpusSettings) -> Iterator[Entry]:
+def folder_entries(settings: CorpusSettings, passed: PassedOver) -> Iterator[Entry]:
     """Every video below `corpus.path` that matches `corpus.pattern`, in the order of their names.
 
-    Raises ValueError for a folder that is missing and for a name that is not UTF-8.
+    `passed` counts what is left out. Raises ValueError for a folder that is missing and for names that are not UTF-8.
     """
     folder = location(settings.path)
     if not is_folder(folder):
         raise ValueError(f"corpus.path: {_not_a_folder(folder)}")
+    pattern = _glob(settings.pattern)
     if is_store(folder):
-        yield from _stored_videos(folder, settings)
+        stored = stored_files(folder, pattern, settings.trust_size)
+        yield from (Entry(name, source_version=stored[name]) for name in _videos(stored, pattern, passed))
         return
-    _tell_of_closed_folders(folder)
-    root = Root(folder)
-    uris = (root.inside(_require_utf8(name)) for name in _video_names(folder, _glob(settings.pattern)))
-    yield from (Entry(uri) for uri in uris if root.holds(uri))
+    root, names = Root(folder), sorted(_videos(Walk(folder, pattern, passed), pattern, passed))
+    _refuse_no_text(names, folder)
+    for uri in names:
+        if root.holds(uri):
+            yield Entry(uri)
+        else:
+            passed.links.add(uri)
 
 
-def _stored_videos(folder: Location, settings: CorpusSettings) -> Iterator[Entry]:
-    for name, version in stored_files(folder, _glob(settings.pattern), settings.trust_size).items():
-        if PurePosixPath(name).suffix.lower() in EXTENSIONS:
-            yield Entry(name, source_version=version)
+def _videos(names: Iterable[str], pattern: str, passed: PassedOver) -> Iterator[str]:
+    takes_all = names_ending(pattern)
+    for name in names:
+        if takes_all or ending(name) in VIDEOS:
+            yield name
+        else:
+            passed.file(name)
 
 
 def _glob(pattern: str) -> str:
@@ -53,27 +60,20 @@ def _not_a_folder(path: Location) -> str:
     return f"{path} is a file, not a folder of videos{hint}"
 
 
-def _video_names(folder: Path, pattern: str) -> list[str]:
+def _refuse_no_text(names: Iterable[str], folder: Path) -> None:
+    """Raise ValueError that counts the names no table could hold."""
+    odd = [name for name in names if not _is_utf8(name)]
+    if odd:
+        raise ValueError(
+            f"corpus.path: {number_of(len(odd), 'file', 'files')} below {folder} whose names are not UTF-8: "
+            f"{some_of(map(shown, odd))}; rename them, or leave them out by corpus.pattern "
+            f"(names in Latin-1 are mended by: convmv -f latin1 -t utf8 -r --notest {folder})"
+        )
+
+
+def _is_utf8(name: str) -> bool:
     try:
-        videos = [file for file in folder.glob(pattern) if file.suffix.lower() in EXTENSIONS and not file.is_dir()]
-    except (OSError, ValueError) as error:
-        raise ValueError(f"corpus.pattern: cannot list {pattern!r} below {folder}: {error}") from error
-    return sorted(file.relative_to(folder).as_posix() for file in videos)
-
-
-def _tell_of_closed_folders(folder: Path) -> None:
-    """A glob passes over them without a word, and their clips would count as vanished."""
-    closed: list[OSError] = []
-    for _ in os.walk(folder, onerror=closed.append):
-        pass
-    if closed:
-        log.warning("folders that cannot be read, nor their clips be seen: %d; the first: %s", len(closed), closed[0])
-
-
-def _require_utf8(name: str) -> str:
-    raw = os.fsencode(name)
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        shown = raw.decode(errors="backslashreplace")
-        raise ValueError(f"corpus.path: the file name {shown} is not UTF-8; rename it") from None
+        name.encode()
+    except UnicodeEncodeError:  # what os.fsdecode made of other bytes
+        return False
+    return True

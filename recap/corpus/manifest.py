@@ -13,7 +13,9 @@ import pyarrow.json
 import pyarrow.parquet
 
 from recap.corpus.columns import callers_columns
+from recap.corpus.csv_text import other_separator
 from recap.corpus.entry import Entry
+from recap.corpus.faults import place_of, why_unreadable
 from recap.corpus.root import Root, StoreRoot, root_of
 from recap.corpus.settings import CorpusSettings
 from recap.storage import Location, is_folder, location, source
@@ -27,7 +29,10 @@ def _read_csv(path: Location, address_column: str) -> pa.Table:
     as_text = pa.csv.ConvertOptions(column_types={address_column: pa.string()})  # else 0012 is the number 12
     in_quotes = pa.csv.ParseOptions(newlines_in_values=True)
     blocks = pa.csv.ReadOptions(block_size=_BLOCK_BYTES)
-    return pa.csv.read_csv(source(path), blocks, in_quotes, as_text)
+    table = pa.csv.read_csv(source(path), blocks, in_quotes, as_text)
+    if any(map(pa.types.is_binary, table.schema.types)):  # what the reader makes of text that is not UTF-8
+        raise pa.ArrowInvalid("it is not UTF-8")
+    return table
 
 
 def _read_json(path: Location, address_column: str) -> pa.Table:
@@ -57,7 +62,7 @@ def read_manifest(settings: CorpusSettings) -> pa.Table:
     except FileNotFoundError:
         raise ValueError(f"corpus.path: there is no manifest {path}") from None
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"corpus.path: cannot read the manifest {path}: {error}") from error
+        raise ValueError(f"corpus.path: cannot read the manifest {path}: {why_unreadable(path, error)}") from error
     _require_columns(table, settings)
     return table
 
@@ -83,11 +88,12 @@ def _require_columns(table: pa.Table, settings: CorpusSettings) -> None:
         "corpus.start_column": settings.start_column,
         "corpus.end_column": settings.end_column,
     }
+    hint = other_separator(table.column_names) or ""
     for key, name in wanted.items():
         if name is not None and name not in table.column_names:
             raise ValueError(
                 f"{key}: the manifest {settings.path} has no column {name!r}; "
-                f"it has {', '.join(table.column_names) or 'none'}"
+                f"it has {', '.join(table.column_names) or 'none'}{hint and f'; {hint}'}"
             )
 
 
@@ -98,14 +104,15 @@ def callers_part(table: pa.Table, settings: CorpusSettings) -> pa.Table:
 
 
 def manifest_entries(table: pa.Table, settings: CorpusSettings) -> Iterator[Entry]:
-    """Every row of the manifest, in its order. Raises ValueError that names the first row without sense."""
+    """Every row of the manifest, in its order. Raises ValueError that names the line of the first row without sense."""
     root = root_of(manifest_root(settings))
-    for number, (address, start, end) in enumerate(_rows(table, settings), start=1):
+    for number, (address, start, end) in enumerate(_rows(table, settings)):
         try:
             start_s, end_s = _seconds(start, settings.start_column), _seconds(end, settings.end_column)
             entry = Entry(_uri(address, root, settings.column), *_ordered(start_s, end_s))
         except ValueError as error:
-            raise ValueError(f"row {number} of {settings.path}: {error}") from error
+            place = place_of(location(settings.path), number)
+            raise ValueError(f"{place} of {settings.path}: {error}") from error
         yield entry
 
 

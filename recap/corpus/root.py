@@ -1,8 +1,7 @@
 """The folder that no clip may lie outside of.
 
 Links are followed: a linked file or folder is below the root when its target is. A folder's listing
-passes over the files that are not; a manifest's row that names one is refused. `**` in a pattern
-does not descend into linked folders.
+passes over the files that are not, and says so; a manifest's row that names one is refused.
 """
 
 from __future__ import annotations
@@ -42,13 +41,15 @@ class Root:
         """Whether `uri` (from `inside`) is still below the root once links are followed."""
         file = os.path.join(self._real, uri)
         if os.path.islink(file):
-            return self._within(os.path.realpath(file))
+            return self.leads_within(file)
         folder = os.path.dirname(file)
         if folder not in self._holds_folder:
-            self._holds_folder[folder] = self._within(os.path.realpath(folder))
+            self._holds_folder[folder] = self.leads_within(folder)
         return self._holds_folder[folder]
 
-    def _within(self, real: str) -> bool:
+    def leads_within(self, path: str) -> bool:
+        """Whether `path` is the root, or below it, once links are followed."""
+        real = os.path.realpath(path)
         return real == self._real or real.startswith(os.path.join(self._real, ""))
 
 

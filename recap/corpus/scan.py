@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Collection, Iterator
 from itertools import islice
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from recap.corpus.duplicates import refuse_duplicates
 from recap.corpus.entry import Entry
 from recap.corpus.folder import folder_entries
 from recap.corpus.identity import clip_id, source_version
 from recap.corpus.manifest import callers_part, manifest_entries, manifest_root, read_manifest
+from recap.corpus.naming import named
+from recap.corpus.passed_over import PassedOver
 from recap.corpus.settings import CorpusSettings
 from recap.records import MISSING
 from recap.storage import Location, StoredVersions, below, is_store, location, resolved, store_errors
 
+log = logging.getLogger(__name__)
 BASE = {
     "clip_id": pa.string(),
     "uri": pa.string(),
@@ -25,11 +29,6 @@ BASE = {
 }
 _NO_CLIPS = pa.schema(BASE).empty_table()
 _STEP = 4096
-
-
-def caller_columns(table: pa.Table) -> list[str]:
-    """The names of the manifest's own columns in a scanned table."""
-    return [name for name in table.column_names if name not in BASE]
 
 
 def corpus_root(settings: CorpusSettings) -> Location:
@@ -42,46 +41,51 @@ def corpus_identity(settings: CorpusSettings) -> str:
     return f"{settings.kind}:{resolved(location(settings.path)).as_posix()}"
 
 
-def scan(settings: CorpusSettings) -> pa.Table:
+def scan(
+    settings: CorpusSettings, tell: Callable[[str], object] = log.warning, reserved: Collection[str] = ()
+) -> pa.Table:
     """All clips of the corpus in its own order: `BASE` columns, then the caller's in their own types.
 
+    What a folder's listing passed over and may have been meant is told to `tell`, in one line.
+
     Raises ValueError for a corpus that is missing, unreadable, empty, or names one clip twice, and for
-    a caller's column named like one of `BASE`.
+    caller's columns named like one of `BASE` or of `reserved`.
     """
     try:
         with store_errors(corpus_root(settings)):
-            return _scan(settings)
+            return _folder(settings, tell) if settings.kind == "folder" else _manifest(settings, reserved)
     except OSError as error:
         if not is_store(corpus_root(settings)):
             raise
         raise ValueError(f"corpus.path: {settings.path} cannot be read: {error}") from error
 
 
-def _scan(settings: CorpusSettings) -> pa.Table:
-    if settings.kind == "folder":
-        entries, callers = folder_entries(settings), pa.table({})
-    else:
-        manifest = read_manifest(settings)
-        callers = callers_part(manifest, settings)
-        _refuse_ours(callers)
-        entries = manifest_entries(manifest, settings)
-    clips = pa.concat_tables([_NO_CLIPS, *_tables(entries, corpus_root(settings), settings.trust_size)])
+def _folder(settings: CorpusSettings, tell: Callable[[str], object]) -> pa.Table:
+    passed = PassedOver(settings.path)
+    clips = _clips(folder_entries(settings, passed), settings)
     if not len(clips):
-        what = f"videos (pattern {settings.pattern!r})" if settings.kind == "folder" else "rows"
-        raise ValueError(f"corpus.path: no {what} in {settings.path}")
-    _refuse_duplicates(clips)
+        said = f"; {passed.all_words()}" if passed.all_words() else ""
+        raise ValueError(f"corpus.path: no videos (pattern {settings.pattern!r}) in {settings.path}{said}")
+    refuse_duplicates(clips)
+    if said := passed.words():
+        tell(said)
+    return clips
+
+
+def _manifest(settings: CorpusSettings, reserved: Collection[str]) -> pa.Table:
+    manifest = read_manifest(settings)
+    callers = named(callers_part(manifest, settings), settings.rename or {}, {*BASE, *reserved})
+    clips = _clips(manifest_entries(manifest, settings), settings)
+    if not len(clips):
+        raise ValueError(f"corpus.path: no rows in {settings.path}")
+    refuse_duplicates(clips)
     for name, column in zip(callers.column_names, callers.columns, strict=True):
         clips = clips.append_column(name, column)
     return clips
 
 
-def _refuse_ours(callers: pa.Table) -> None:
-    taken = [name for name in callers.column_names if name in BASE]
-    if taken:
-        raise ValueError(
-            f"corpus: the manifest's columns {', '.join(taken)} have names that records use; rename them "
-            "(an address or a span can be named in corpus.column, corpus.start_column, corpus.end_column)"
-        )
+def _clips(entries: Iterator[Entry], settings: CorpusSettings) -> pa.Table:
+    return pa.concat_tables([_NO_CLIPS, *_tables(entries, corpus_root(settings), settings.trust_size)])
 
 
 def _tables(entries: Iterator[Entry], root: Location, trust_size: bool) -> Iterator[pa.Table]:
@@ -109,14 +113,3 @@ def _versions(root: Location, trust_size: bool) -> Callable[[list[Entry]], list[
         return [entry.source_version or next(unknown) or MISSING for entry in entries]
 
     return versions
-
-
-def _refuse_duplicates(clips: pa.Table) -> None:
-    counts = clips["clip_id"].value_counts()
-    twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
-    if len(twice):
-        row = pc.index(clips["clip_id"], twice[0]).as_py()
-        raise ValueError(
-            f"corpus: {len(twice)} clips are named more than once, the first {clips['uri'][row].as_py()!r}; "
-            "give each address (or span of it) one row"
-        )

@@ -18,7 +18,7 @@ class CorpusSettings:
     kind: Literal["folder", "manifest"] = "folder"
     """`folder` lists video files; `manifest` reads a csv, jsonl or parquet file, one clip a row."""
     pattern: str = "**/*"
-    """Glob below the folder. Files without a video's extension are passed over."""
+    """Glob below the folder. Files whose ending is no video's are passed over, unless the glob names it: `**/*.y4m`."""
     root: str | None = None
     """What a manifest's addresses are relative to, local or a URL too; the manifest's own folder when absent."""
     column: str = "path"
@@ -27,12 +27,19 @@ class CorpusSettings:
     """The manifest's column with the second at which the clip starts."""
     end_column: str | None = None
     """The manifest's column with the second at which the clip ends."""
+    rename: dict[str, str] | None = None
+    """New names for columns of the manifest that shards have a name like: `{caption: old_caption}`."""
     trust_size: bool = False
     """Recognise a changed file by its size alone: for corpora whose copies have new times."""
 
     def __post_init__(self):
         if not self.path:
             raise ValueError("corpus.path is empty: name a folder of videos, or a manifest")
+        for name, called in (self.rename or {}).items():
+            if not called:
+                raise ValueError(f"corpus.rename gives {name!r} no name")
         pattern = PurePosixPath(self.pattern)
         if pattern.is_absolute() or ".." in pattern.parts or not pattern.parts:
             raise ValueError(f"corpus.pattern must be a glob below the folder, without `..`; it is {self.pattern!r}")
+        if any("**" in part and part != "**" for part in pattern.parts):
+            raise ValueError(f"corpus.pattern: `**` must stand alone between slashes; it is {self.pattern!r}")

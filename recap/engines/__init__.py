@@ -1,13 +1,13 @@
 """Engines: who writes the text, and the bridge that brings frames to them. Importing this needs no torch."""
 
-from recap.engines.base import PROMPTS_PER_SLOT, Completion, Engine, EngineLost, EngineStalled, Request, complete
+from recap.engines.base import PROMPTS_PER_SLOT, Completion, EngineLost, EngineStalled, Request, complete
 from recap.engines.captioner import Captioner
 from recap.engines.fetching import check_fetched, fetch, fetched_bytes, fetched_digest, model_name
-from recap.engines.front import Front, RehearsalFront, prompt_texts
+from recap.engines.front import RehearsalFront, prompt_texts
 from recap.engines.opening import check_length, frame_request, open_captioner
 from recap.engines.preflight import problems
 from recap.engines.rehearsal import RehearsalEngine
-from recap.engines.second import Retry, Reviewer
+from recap.engines.second import Retry
 from recap.engines.settings import EngineSettings, ModelSettings, PromptSettings
 from recap.engines.watchdog import UNWATCHED, Watchdog
 
@@ -16,18 +16,15 @@ __all__ = [
     "UNWATCHED",
     "Captioner",
     "Completion",
-    "Engine",
     "EngineLost",
     "EngineSettings",
     "EngineStalled",
-    "Front",
     "ModelSettings",
     "PromptSettings",
     "RehearsalEngine",
     "RehearsalFront",
     "Request",
     "Retry",
-    "Reviewer",
     "Watchdog",
     "check_fetched",
     "check_length",

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import pad, rms_norm, scaled_dot_product_attention
+from torch import Tensor
+from torch.nn.functional import pad, scaled_dot_product_attention
 from transformers import LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaAttention, LlamaModel
 
@@ -31,10 +31,10 @@ def decode_step(model: LlamaForCausalLM, inputs: Tensor, positions: Tensor, mask
     turn = _rotation(llama, inputs, positions)
     for block, layer in zip(llama.layers, cache.layers, strict=True):
         hidden = hidden.to(computes_on(block))
-        normed = _normed(block.input_layernorm, hidden)
+        normed = block.input_layernorm(hidden)
         hidden = hidden + _attended(block.self_attn, normed, turn, mask.to(hidden.device), layer)
-        hidden = hidden + block.mlp(_normed(block.post_attention_layernorm, hidden))
-    hidden = _normed(llama.norm, hidden.to(computes_on(llama.norm)))
+        hidden = hidden + block.mlp(block.post_attention_layernorm(hidden))
+    hidden = llama.norm(hidden.to(computes_on(llama.norm)))
     return model.lm_head(hidden.to(computes_on(model.lm_head))).to(inputs.device)
 
 
@@ -76,10 +76,3 @@ def _rotation(llama: LlamaModel, inputs: Tensor, positions: Tensor) -> Callable[
         return heads * cosine.to(heads.device) + heads.roll(half, -1) * sine.to(heads.device)
 
     return turn
-
-
-def _normed(norm: nn.Module, hidden: Tensor) -> Tensor:
-    """In one operation, unless the weight must be fetched from where it lives."""
-    if norm.weight.is_meta:
-        return norm(hidden)
-    return rms_norm(hidden, norm.weight.shape, norm.weight, norm.variance_epsilon)

@@ -28,6 +28,7 @@ def prepared(setting: str, gpus: float, threads: int) -> str:
             "machine's GPU"
         )
     do_without_cudnn_attention()
+    torch.backends.cudnn.allow_tf32 = False  # else the first layer of a float32 tower would be rounded to 10 bits
     return "cuda"
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -12,6 +14,10 @@ from recap.engines.base import PROMPTS_PER_SLOT
 from recap.limits import free_memory_bytes
 
 CUDA_SHARE, CPU_SHARE = 0.8, 0.5  # the rest is for activations, and on a CPU for everything else that runs there
+PREFILL_SHARE = 0.25  # of what is for activations: a prefill's stand beside a vision tower's, and gaps
+# With more, activations would not stay in a processor's caches; with fewer, a card's last tiles would leave it idle.
+PREFILL_POSITIONS = {"cpu": 1024, "cuda": 8192}
+FULL = ("out of memory", "ALLOC_FAILED", "DefaultCPUAllocator")
 
 
 def rows_that_fit(model: PreTrainedModel, capacity: int, wanted: int, copies: int = 1) -> int:
@@ -25,6 +31,35 @@ def rows_that_fit(model: PreTrainedModel, capacity: int, wanted: int, copies: in
         position[computes_on(block)] += block_bytes
     fit = [usable_bytes(device, copies) / (capacity * taken) for device, taken in position.items()]
     return max(1, int(min(wanted, *fit)))
+
+
+def prefill_positions(model: PreTrainedModel) -> int:
+    """How many positions of several prompts are taken in together: fewer where a card is nearly full."""
+    device, config = home(model), model.config
+    most = PREFILL_POSITIONS[device.type]
+    if device.type == "cpu":
+        return most
+    room = usable_bytes(device) * (1 / CUDA_SHARE - 1) * PREFILL_SHARE
+    return min(most, int(room / ((3 * config.intermediate_size + 4 * config.hidden_size) * model.dtype.itemsize)))
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether it is torch's own exception for that, or one of the driver and of libraries, which torch knows no better.
+
+    A kernel that is loaded late, for one, finds no room beside what torch has reserved.
+    """
+    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in FULL)
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Raise MemoryError where memory runs out."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise MemoryError(str(error)) from None
 
 
 def home(model: PreTrainedModel) -> torch.device:

@@ -7,6 +7,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from recap.engines.swapping import swap_layers
+
 Model = TypeVar("Model", bound=nn.Module)
 
 
@@ -16,12 +18,8 @@ def packed(model: Model) -> Model:
     torch gives float32 to MKL, which makes do with AVX2 where the processor is not Intel's: oneDNN is twice as fast
     there. The operations are those that torch's compiler emits for a linear layer whose weight is frozen.
     """
-    if not pays():
-        return model
-    for parent in list(model.modules()):
-        for name, child in list(parent.named_children()):
-            if type(child) is nn.Linear and _fits(child):
-                setattr(parent, name, PackedLinear(child))
+    if pays():
+        swap_layers(model, nn.Linear, lambda linear: PackedLinear(linear) if _fits(linear) else linear)
     return model
 
 
@@ -43,5 +41,4 @@ def pays() -> bool:
 
 
 def _fits(linear: nn.Linear) -> bool:
-    is_visited = hasattr(linear, "_hf_hook")  # accelerate brings its weight from elsewhere
-    return linear.weight.device.type == "cpu" and linear.weight.dtype == torch.float32 and not is_visited
+    return linear.weight.device.type == "cpu" and linear.weight.dtype == torch.float32

@@ -22,6 +22,7 @@ from recap.engines.front import (
     prompt_texts,
     refused,
 )
+from recap.engines.memory import is_out_of_memory, memory_errors
 from recap.engines.packing import packed
 from recap.engines.preflight import missing_vllm
 from recap.engines.second import Retry
@@ -98,10 +99,8 @@ class PllavaFront:
     @torch.inference_mode()
     def requests(self, clips: Sequence[tuple[str, Frames]]) -> list[list[Request] | ClipError]:
         """A request for each prompt; the vision tower runs once for all of them."""
-        try:
+        with memory_errors():
             return self._requests(clips)
-        except torch.OutOfMemoryError as error:
-            raise MemoryError(str(error)) from None
 
     def _requests(self, clips: Sequence[tuple[str, Frames]]) -> list[list[Request] | ClipError]:
         pixels = [frames.pixels for _, frames in clips]
@@ -120,8 +119,8 @@ class PllavaFront:
         try:
             pictures = normalise(torch.from_numpy(pixels).to(self._model.device).flatten(0, 1))
             return self._strategy.tokens(self._model, pictures.unflatten(0, pixels.shape[:2]), windows)
-        except torch.OutOfMemoryError:
-            if len(pixels) == 1:
+        except RuntimeError as error:
+            if len(pixels) == 1 or not is_out_of_memory(error):
                 raise
         self.together = half = len(pixels) // 2
         return torch.cat([self._look(pixels[:half], windows), self._look(pixels[half:], windows)])
@@ -154,10 +153,8 @@ class PllavaFront:
         start = first.tolist().index(self._model.config.image_token_id)
         visual = request.embeddings[start : start + request.length - len(first) + 1]
         input_ids = _tokenised(self._model, prompt_text(self._prompt, retry.instruction))
-        try:
+        with memory_errors():
             embeddings = self._prompt_embeddings(input_ids, visual)
-        except torch.OutOfMemoryError as error:
-            raise MemoryError(str(error)) from None
         return decoded_as(retry, request, embeddings=embeddings)
 
 

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 
 from recap.engines.front import prompt_texts
 from recap.engines.settings import EngineSettings, ModelSettings, PromptSettings
-from recap.pllava.hub import is_hub_id, named_folder
+from recap.pllava.hub import misnamed, named_folder
 
 CARD = re.compile(r"(?:cuda:)?(\d+)")
 PUBLISHED_BYTES = {  # bf16 weights with their unmerged LoRA
@@ -55,11 +55,11 @@ def problems(model: ModelSettings, prompt: PromptSettings, engine: EngineSetting
 
 
 def _checkpoint_problem(model: ModelSettings) -> str | None:
+    if said := misnamed(model.checkpoint):
+        return f"model.checkpoint: {said}"
     folder = named_folder(model.checkpoint)
     if not folder.is_dir():
-        if is_hub_id(model.checkpoint) and not folder.exists():
-            return None
-        return f"model.checkpoint: there is no folder {model.checkpoint}, and it is no hub id (owner/name)"
+        return None
     from recap.pllava import weight_digest
 
     try:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Literal
+
+from recap.bounds import Bounds, Count, NotNegative, Whole
 
 _NAME = re.compile("[a-z0-9][a-z0-9_-]*")
 
@@ -23,11 +24,11 @@ class ModelSettings:
     """The hub commit or branch of `checkpoint`; ignored for a folder."""
     base: str | None = None
     """The LLaVA beneath a checkpoint that holds only LoRA and projector weights: a folder or a hub id."""
-    lora_alpha: float = 4
+    lora_alpha: NotNegative = 4
     """The LoRA is merged with weight `lora_alpha` / its rank; 0 leaves it out."""
     visual_tokens: Literal["pllava", "n_frame", "video_chatgpt", "image_grid"] = "pllava"
     """How frames become visual tokens: PLLaVA's pooling, or one of the ways that its paper compares it with."""
-    pooling: tuple[int, int, int] | None = None
+    pooling: tuple[Count, Count, Count] | None = None
     """Frames × rows × columns of PLLaVA's visual tokens; the checkpoint's own when absent."""
     device_map: dict[str, str | int] | None = None
     """Where each part of the model lives (a card's number, `cpu` or `disk`); one device when absent."""
@@ -36,9 +37,6 @@ class ModelSettings:
     multiplies bfloat16 (`lscpu` tells `avx512_bf16` or `amx_bf16`) is faster with it."""
 
     def __post_init__(self):
-        _check("model", self, lora_alpha=(0, None))
-        if self.pooling is not None and min(self.pooling) < 1:
-            raise ValueError(f"model.pooling must be frames, rows and columns of at least 1, not {self.pooling}")
         if self.pooling is not None and self.visual_tokens != "pllava":
             raise ValueError(f"model.visual_tokens {self.visual_tokens} does not pool: leave model.pooling out")
 
@@ -86,10 +84,10 @@ class EngineSettings:
     kind: Literal["transformers", "vllm", "rehearsal"] = "transformers"
     """`vllm` wants the extra of that name installed; `rehearsal` writes made-up captions with no model, to try out
     everything around it."""
-    actors: int | Literal["auto"] = "auto"
+    actors: Count | Literal["auto"] = "auto"
     """Copies of the model, each in a process of its own. `auto`: one for each share of the GPUs; on a CPU one a core as
     far as half the memory goes. No more than have a few batches to do."""
-    gpus_per_actor: float = 0
+    gpus_per_actor: NotNegative = 0
     """GPUs that each copy takes; 0 computes on the CPU. Below 1 a copy keeps to that part of a card's memory, and
     others have theirs. With `vllm`, 2 or more share one copy of the model."""
     quantization: Literal["fp8"] | None = None
@@ -99,31 +97,26 @@ class EngineSettings:
     `model.dtype`; a folder on a disk of the node that computes."""
     cuda_graphs: bool = True
     """On a GPU, launch the decode step in one piece where launching it in pieces keeps the card waiting."""
-    threads: int = 1
+    threads: Count = 1
     """On a CPU, threads that each copy computes with. More are for models of which memory holds no second copy; the
     last bits of a caption's scores depend on their number."""
-    batch_size: int = 16
+    batch_size: Count = 16
     """Clips that one copy writes together, at most: where memory holds fewer, it writes fewer."""
-    in_flight: int | Literal["auto"] = "auto"
+    in_flight: Count | Literal["auto"] = "auto"
     """Clips that one copy has in hand, those that it writes and those that wait for it: `batch_size` at least. `auto`:
     three times that."""
-    stall_s: float = 600.0
+    stall_s: Annotated[float, Bounds(ge=0.01)] = 600.0
     """Seconds without a token after which the engine counts as dead; a large model on a CPU may need more."""
-    max_new_tokens: int = 400
+    max_new_tokens: Count = 400
     """The longest caption, in tokens."""
-    repetition_penalty: float = 1.0
+    repetition_penalty: Annotated[float, Bounds(ge=0.01, le=100)] = 1.0
     """Above 1, words already written become less likely; 1 leaves the model alone."""
-    temperature: float = 0.0
+    temperature: NotNegative = 0.0
     """0 always takes the likeliest word; above it words are drawn, the more freely the higher."""
-    seed: int = 0
+    seed: Whole = 0
     """What the draws start from, together with the clip's id; without effect at `temperature` 0."""
 
     def __post_init__(self):
-        counts = ["threads", "batch_size", "max_new_tokens"]
-        counts += [name for name in ("actors", "in_flight") if getattr(self, name) != "auto"]
-        floors = ("gpus_per_actor", "temperature", "seed")
-        bounds = dict.fromkeys(counts, (1, None)) | dict.fromkeys(floors, (0, None))
-        _check("engine", self, **bounds, repetition_penalty=(0.01, 100), stall_s=(0.01, None))
         if self.gpus_per_actor > 1 and self.gpus_per_actor % 1:
             raise ValueError(f"engine.gpus_per_actor above 1 must be whole, not {self.gpus_per_actor:g}")
         self._check_quantization()
@@ -141,11 +134,3 @@ class EngineSettings:
     def computes_on_cpu(self) -> bool:
         """Whether copies of a model keep cores busy."""
         return self.kind != "rehearsal" and not self.gpus_per_actor
-
-
-def _check(section: str, settings: Any, **bounds: tuple[float, float | None]) -> None:
-    for name, (least, most) in bounds.items():
-        value = getattr(settings, name)
-        if not least <= value < math.inf or (most is not None and value > most):
-            allowed = f"{least} or more" if most is None else f"between {least} and {most}"
-            raise ValueError(f"{section}.{name} must be a number, {allowed}, not {value}")

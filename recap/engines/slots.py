@@ -90,7 +90,7 @@ class Slots:
         self._texts += [Text(request) for request in requests]
         self._decoding = None
         if self._inputs.is_cuda:
-            torch.cuda.synchronize()  # else its time would be booked as the next decode step's
+            torch.cuda.synchronize(self._inputs.device)  # else its time would be booked as the next decode step's
 
     def decode(self) -> list[Completion]:
         """Write one token of every text; those that it finishes leave."""

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
+from contextlib import suppress
 from itertools import islice
 
 import torch
 from transformers import PreTrainedModel
 
 from recap.engines.base import Completion, Request, check_request
-from recap.engines.memory import home, rows_that_fit
+from recap.engines.memory import is_out_of_memory, prefill_positions, rows_that_fit
+from recap.engines.norms import fuse_norms
 from recap.engines.slots import Slots, bound_step, round_up, row_multiple
 from recap.timing import Timing
-
-# More in one prefill would not stay in a processor's caches, and would not make an accelerator any busier.
-PREFILL_POSITIONS = {"cpu": 1024, "cuda": 4096}
 
 log = logging.getLogger(__name__)
 
@@ -43,12 +42,14 @@ class TransformersEngine:
     ):
         assert end_token_ids and batch_size >= 1
         self._model = model.eval()
+        fuse_norms(self._model)
         self._ends = frozenset(end_token_ids)
         self._batch_size, self._headroom, self._copies = batch_size, headroom, copies
         self._cuda_graphs = cuda_graphs
         self._timing = timing or Timing("caption")
         self._waiting: dict[str, Request] = {}
         self._slots: Slots | None = None
+        self._prefill_positions = 0
         self._closed = False
 
     @property
@@ -79,7 +80,9 @@ class TransformersEngine:
             return []
         try:
             return self._advance()
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             reason = str(error)
         self.halve(reason)  # out here the traceback is gone, and with it the activations that it held
         return []
@@ -96,7 +99,8 @@ class TransformersEngine:
         self._waiting = {request.request_id: request for request in self._written()} | self._waiting
         self._slots = None
         if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+            with suppress(RuntimeError):  # torch 2.11 may refuse after a recording that failed
+                torch.cuda.empty_cache()
 
     def close(self) -> None:
         self._closed = True
@@ -130,6 +134,7 @@ class TransformersEngine:
             rows = rows_that_fit(self._model, capacity, round_up(self._batch_size, multiple), self._copies)
             rows -= rows % multiple if rows > multiple else 0
             count = min(rows, self._batch_size)
+            self._prefill_positions = prefill_positions(self._model)
             self._slots = Slots(self._model, self._ends, count, rows, capacity, cuda_graphs=self._cuda_graphs)
 
     def _next_prompts(self) -> list[Request]:
@@ -138,7 +143,7 @@ class TransformersEngine:
         if oldest is None or not self._slots.free or not self._fits(oldest):
             return []
         alike = (each for each in self._waiting.values() if each.length == oldest.length and self._fits(each))
-        together = PREFILL_POSITIONS[home(self._model).type] // oldest.length
+        together = self._prefill_positions // oldest.length
         return list(islice(alike, max(1, min(self._slots.free, together))))
 
     def _fits(self, request: Request) -> bool:

@@ -1,5 +1,1 @@
 """How clips flow: the stages, and the two ways to run them (Ray Data, a plain loop)."""
-
-from recap.graph.settings import RaySettings
-
-__all__ = ["RaySettings"]

@@ -22,14 +22,14 @@ def watched_head(on_lost: Callable[[], None]) -> Iterator[None]:
     """
     over = threading.Event()
     address = ray.get_runtime_context().gcs_address
-    threading.Thread(target=_knock, args=(address, over, on_lost), name="head", daemon=True).start()
+    threading.Thread(target=_watch, args=(address, over, on_lost), name="head", daemon=True).start()
     try:
         yield
     finally:
         over.set()
 
 
-def _knock(address: str, over: threading.Event, on_lost: Callable[[], None]) -> None:
+def _watch(address: str, over: threading.Event, on_lost: Callable[[], None]) -> None:
     if not answers(address):
         return
     heard = time.monotonic()
@@ -43,9 +43,14 @@ def _knock(address: str, over: threading.Event, on_lost: Callable[[], None]) -> 
 
 def answers(address: str) -> bool:
     """Whether something listens at host:port."""
-    host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+        knock(address)
     except OSError:
         return False
     return True
+
+
+def knock(address: str) -> None:
+    """Raises OSError where nothing listens at host:port, ValueError where the port is no number."""
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()

@@ -1,19 +1,25 @@
-"""Workers that end with the process of Ray's that started them."""
+"""Workers that end with the process of Ray's that started them, and when Ray ends them."""
 
 from __future__ import annotations
 
 import ctypes
 import signal
 import sys
+from functools import cache
 
 _PR_SET_PDEATHSIG = 1
 
 
-def end_with_raylet() -> None:
-    """Have the kernel kill this worker when its raylet is gone; on Linux only.
+@cache
+def end_surely() -> None:
+    """Have the kernel kill this worker when its raylet is gone, and end it as soon as Python has; on Linux only.
 
-    Ray lets it end by itself, and that hangs now and then on a lock that its thread already holds (2.60). The
-    raylet's main thread starts workers, so the end of that thread is the end of the raylet.
+    Ray's own way out of a worker hangs now and then on a lock that its thread already holds (2.60: of workers that
+    talked to one that was killed), and such a process keeps its memory and its GPU's. Of what is to be done at an
+    exit the C library does the latest first: `_exit` leaves Ray no turn. The raylet's main thread starts workers, so
+    the end of that thread is the end of the raylet.
     """
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        library = ctypes.CDLL(None)
+        library.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        library.on_exit(library._exit, None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import pickle
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import NoReturn
@@ -16,17 +15,17 @@ from ray.data import ActorPoolStrategy, Dataset
 from ray.exceptions import RayError
 
 from recap.engines import Watchdog
-from recap.graph.lifeline import end_with_raylet
+from recap.graph.joined import copies_a_node, joined_machine
+from recap.graph.lifeline import end_surely
 from recap.graph.opened import Opened
-from recap.graph.ray_graph import (
+from recap.graph.ray_data import (
+    Workers,
     blocks_of,
-    bounded_retries,
-    copies_a_node,
     dataset_of,
-    joined_machine,
-    pass_on,
+    in_time,
     raise_what_ended,
-    start_counter,
+    start_coordinator,
+    stoppable,
 )
 from recap.graph.reporter import Reporter
 from recap.graph.sizing import translator_cpus
@@ -46,51 +45,52 @@ def ray_translation(clips: Sequence[Captioned], stop: Stop, *, plan: Translation
 
     Raises WorkerLost and OutputFailed as `ray_round` does.
     """
-    counter, retelling = start_counter(len(clips)), Retelling()
-    over = threading.Event()
-    threading.Thread(target=pass_on, args=(stop, over, counter), daemon=True).start()
+    coordinator, retelling, workers = start_coordinator(len(clips)), Retelling(), Workers()
     try:
-        for block in blocks_of(_graph(clips, plan, counter)):
-            retelling.hear(ray.get(counter.warned.remote()))
-            yield sum(block["done"].to_pylist())
+        with workers, stoppable(stop, coordinator):
+            for block in blocks_of(_graph(clips, plan, coordinator, workers)):
+                retelling.hear(ray.get(coordinator.warned.remote()))
+                yield sum(block["done"].to_pylist())
     except RayError as error:
-        raise_what_ended(error, _last_words(counter))
+        raise_what_ended(error, _last_words(coordinator))
     finally:
-        over.set()
-        if said := _last_words(counter):
+        if said := _last_words(coordinator):
             log.warning("a translator was replaced: %s", said)
         with suppress(RayError):
-            retelling.hear(ray.get(counter.warned.remote()))
+            retelling.hear(*in_time(coordinator.warned.remote()))
         retelling.close()
-        ray.kill(counter)
+        ray.kill(coordinator)
 
 
-def _last_words(counter: ray.actor.ActorHandle) -> str:
+def _last_words(coordinator: ray.actor.ActorHandle) -> str:
     try:
-        return ray.get(counter.what_is_known.remote()).last_words
+        (known,) = in_time(coordinator.what_is_known.remote())
     except RayError:
         return ""
+    return known.last_words
 
 
-def _graph(clips: Sequence[Captioned], plan: TranslationPlan, counter: ray.actor.ActorHandle) -> Dataset:
+def _graph(
+    clips: Sequence[Captioned], plan: TranslationPlan, coordinator: ray.actor.ActorHandle, workers: Workers
+) -> Dataset:
     settings = plan.settings
     packed = [pa.table({"clips": [pickle.dumps(block)]}) for block in blocks(clips, len(clips), settings.actors)]
     return dataset_of(packed).map_batches(
         _Translate,
-        fn_constructor_args=(plan, counter),
+        fn_constructor_args=(plan, coordinator),
         compute=ActorPoolStrategy(size=settings.actors),
         num_cpus=translator_cpus(joined_machine(), settings),
         num_gpus=settings.gpus_per_actor,
         batch_size=1,  # a row is a block of clips
         batch_format="pyarrow",
-        ray_remote_args_fn=bounded_retries,
+        ray_remote_args_fn=workers.options,
     )
 
 
 class _Translate:
-    def __init__(self, plan: TranslationPlan, counter: ray.actor.ActorHandle):
-        end_with_raylet()
-        self.counter, self.reporter, self.stall_s = counter, Reporter(counter), plan.settings.stall_s
+    def __init__(self, plan: TranslationPlan, coordinator: ray.actor.ActorHandle):
+        end_surely()
+        self.coordinator, self.reporter, self.stall_s = coordinator, Reporter(coordinator), plan.settings.stall_s
         watch = Watchdog(self.stall_s, self._leave)
         copies = copies_a_node(plan.settings.actors)
         self.opened = Opened(lambda: TranslateStage(plan, self.reporter.name, watch, copies))
@@ -98,7 +98,7 @@ class _Translate:
     def __call__(self, batch: pa.Table) -> pa.Table:
         stage = self.opened.stage
         (block,) = batch["clips"].to_pylist()
-        is_closed = ray.get(self.counter.is_closed.remote())
+        is_closed = ray.get(self.coordinator.is_closed.remote())
         done = 0 if is_closed else stage.translate(pickle.loads(block))
         ray.get(self.reporter.report())  # before the last block is told of, and with it the end
         return pa.table({"done": [done]})
@@ -107,5 +107,5 @@ class _Translate:
         """As a crash would: a hung call cannot be interrupted."""
         said = HUNG.format(self.stall_s)
         log.error(said)
-        ray.get(self.counter.crashed.remote(self.reporter.name, said))
+        ray.get(self.coordinator.crashed.remote(self.reporter.name, said))
         os._exit(1)

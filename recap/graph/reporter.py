@@ -1,4 +1,4 @@
-"""How a process of an actor makes itself known to its graph's counter."""
+"""How a process of an actor makes itself known to its graph's coordinator."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Reporter:
     An actor that Ray restarts keeps its id; `name` is of this process alone.
     """
 
-    def __init__(self, counter: ray.actor.ActorHandle):
-        self.name, self._counter, self._telling = uuid4().hex, counter, Telling()
+    def __init__(self, coordinator: ray.actor.ActorHandle):
+        self.name, self._coordinator, self._telling = uuid4().hex, coordinator, Telling()
         context = ray.get_runtime_context()
         self._actor = context.get_actor_id()
         if context.was_current_actor_reconstructed:
@@ -28,5 +28,5 @@ class Reporter:
             self.report()
 
     def report(self, spent: Spent | None = None) -> ray.ObjectRef:
-        """Tell the counter of the warnings so far, and what the time went into."""
-        return self._counter.report.remote(self._actor, self.name, self._telling.warned, spent)
+        """Tell the coordinator of the warnings so far, and what the time went into."""
+        return self._coordinator.report.remote(self._actor, self.name, self._telling.warned, spent)

@@ -11,7 +11,7 @@ WORDS_TO_TOKENS = 2  # at most, of the words that `review.repair_instruction` ad
 
 
 class CaptionReviewer:
-    """Looks at captions under the settings of a pipeline; see `recap.engines.Reviewer`."""
+    """Looks at captions under the settings of a pipeline; see `recap.engines.second.Reviewer`."""
 
     def __init__(self, settings: ReviewSettings, prompt: PromptSettings, engine: EngineSettings):
         self.settings, self.engine = settings, engine

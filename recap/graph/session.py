@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 import tempfile
 import threading
@@ -14,6 +13,7 @@ from contextlib import contextmanager, suppress
 import psutil
 import ray
 
+from recap.graph.head import knock
 from recap.graph.stopping import SIGNALS, deaf_children
 from recap.limits import cores
 
@@ -101,11 +101,11 @@ def _leave_session(daemons: Iterable[psutil.Process]) -> None:
 def _require_cluster(address: str | None) -> None:
     """Ray itself would go on knocking at a closed door for minutes."""
     named = os.environ.get("RAY_ADDRESS") if address == "auto" else address
-    host, colon, port = (named or "").removeprefix("ray://").rpartition(":")
-    if not colon:
+    door = (named or "").removeprefix("ray://")
+    if ":" not in door:
         return
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+        knock(door)
     except (OSError, ValueError) as error:
         where = named if named == address else f"{named}, which RAY_ADDRESS names"
         raise ValueError(f"ray.address: nothing answers at {where} ({error}); start the cluster first") from None

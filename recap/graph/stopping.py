@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+ECHO_S = 0.5  # `timeout`, for one, signals its child and then the group that the child is in
+GO_ON = "what was committed is safe, run the same command to go on"
 
 
-class GraceOver(BaseException):
+class GraceOver(KeyboardInterrupt):  # calls of Ray's end early for nothing else
     """A stopping run has taken as long as it may. Nobody may take it for an error of a clip."""
 
 
-class RayLost(BaseException):
+class RayLost(KeyboardInterrupt):
     """Ray's process on this machine, or its head, died under the run: nothing more can be asked. No error of a clip."""
 
 
@@ -26,11 +29,13 @@ class Stop:
     def __init__(self, grace_s: float, budget_s: float | None = None):
         self.grace_s = grace_s
         self.signal: int | None = None
+        self._signalled = 0.0
         self.is_over_budget = self.is_grace_over = False
         self.is_heard = False  # handlers are set
         self._is_interruptible = False
         self.asked = threading.Event()
-        self._end_with: BaseException | None = None
+        self._end_with: KeyboardInterrupt | None = None
+        self._ended_with: KeyboardInterrupt | None = None
         self._timer = threading.Timer(min(grace_s, threading.TIMEOUT_MAX), self._end_grace)
         self._budget = threading.Timer(min(budget_s or 0.0, threading.TIMEOUT_MAX), self._spend)
         for timer in (self._timer, self._budget):
@@ -42,16 +47,19 @@ class Stop:
         return self.asked.is_set()
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
-        """The first signal asks; what `end` was given is raised; a second signal ends the process."""
+        """The first signal asks; what `end` was given is raised; a second signal, no echo, ends the process."""
         error, self._end_with = self._end_with, None
         if error is not None:
             if self._is_interruptible or not isinstance(error, GraceOver):
+                self._ended_with = error
                 raise error
             return
+        if self.signal is not None and time.monotonic() - self._signalled < ECHO_S:
+            return
         if self.signal is not None:
-            _say("ending at once; what was committed is safe, run the same command to go on")
+            _say(f"ending at once; {GO_ON}")
             os._exit(128 + number)
-        self.signal = number
+        self.signal, self._signalled = number, time.monotonic()
         self._ask("once more to end at once")
 
     @contextmanager
@@ -62,6 +70,8 @@ class Stop:
             if self.is_grace_over:
                 raise GraceOver
             yield
+        except KeyboardInterrupt as error:  # where ours was raised inside a call of Ray's, it is a bare one now
+            raise self._ended_with or error from None
         finally:
             self._is_interruptible = False
 
@@ -90,7 +100,7 @@ class Stop:
         if self.is_heard:
             self.end(GraceOver())
 
-    def end(self, error: BaseException) -> None:
+    def end(self, error: KeyboardInterrupt) -> None:
         """Raise `error` in the main thread, whatever that is doing. For any other thread."""
         self._end_with = error
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)

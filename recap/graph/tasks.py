@@ -11,7 +11,7 @@ from typing import Any
 import ray
 from ray.exceptions import TaskCancelledError
 
-from recap.graph.lifeline import end_with_raylet
+from recap.graph.lifeline import end_surely
 from recap.graph.telling import Retelling, Telling, Warnings, together
 
 AT_ONCE = 16  # what they are given waits in Ray's memory
@@ -43,12 +43,17 @@ class ClusterTasks(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """What still runs is nobody's any more."""
-        for reference in self._running:
-            ray.cancel(reference)
-        if self._running:
-            ray.wait(self._running, num_returns=len(self._running), timeout=CANCELLED_S)
+        self._cancel()
+        self._cancel(force=True)  # workers do not hear of the first where recap was started with SIGINT ignored
         self._retelling.close()
         log.info("%d calls were answered by nodes of the cluster", self._calls)
+
+    def _cancel(self, *, force: bool = False) -> None:
+        """Wait for a little until nothing runs any more; by `force` its processes are killed."""
+        for reference in self._running:
+            ray.cancel(reference, force=force)
+        if self._running:
+            _, self._running = ray.wait(self._running, num_returns=len(self._running), timeout=CANCELLED_S)
 
     def _hand_over(self, done: Future[tuple[Any, Warnings]], future: Future[Any]) -> None:
         try:
@@ -66,6 +71,6 @@ class ClusterTasks(Executor):
 # No core is asked for: other runs may have them all, for hours.
 @ray.remote(num_cpus=0, scheduling_strategy="SPREAD")
 def _run(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, Warnings]:
-    end_with_raylet()
+    end_surely()
     with closing(Telling()) as telling:
         return function(*arguments), telling.warned

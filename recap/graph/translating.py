@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
+from itertools import islice
 from uuid import uuid4
 
 from recap.engines import UNWATCHED, ModelSettings
@@ -97,13 +98,8 @@ class TranslateStage:
 
 def blocks(clips: Iterable[Captioned], total: int, actors: int) -> Iterator[list[Captioned]]:
     """Some clips at a time, so that every actor has several turns."""
-    size, block = max(1, min(BLOCK_CLIPS, total // (4 * actors))), []
-    for clip in clips:
-        block.append(clip)
-        if len(block) == size:
-            yield block
-            block = []
-    if block:
+    rest, size = iter(clips), max(1, min(BLOCK_CLIPS, total // (4 * actors)))
+    while block := list(islice(rest, size)):
         yield block
 
 

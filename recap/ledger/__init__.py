@@ -2,7 +2,7 @@
 
 from recap.ledger.committed import Committed, observe, untranslated
 from recap.ledger.compaction import compact
-from recap.ledger.documents import Shard
+from recap.ledger.documents import Books, FlagCounts, Manifest, Recipe, Shard, TranslationLine
 from recap.ledger.files import (
     OUTPUT_ERRORS,
     RUN_AGAIN,
@@ -17,41 +17,48 @@ from recap.ledger.files import (
 from recap.ledger.fragments import FragmentWriter, pass_over, read_fragments, set_aside, write_retry
 from recap.ledger.growth import Growth, foresee_snapshot, update_snapshot
 from recap.ledger.keys import Keys, differences, key_of
-from recap.ledger.lease import Holder, holder, lease, require_lease
+from recap.ledger.lease import holder, lease, require_lease
 from recap.ledger.overlays import forget_orphans, overlay_folders
 from recap.ledger.recipe import (
     TRANSLATION_KEY,
     check_owner,
+    find_document,
     fragment_folder,
     overlay_folder,
-    read_document,
     read_manifest,
     read_recipe,
     translation_folders,
+    write_manifest,
     write_recipe,
 )
-from recap.ledger.schema import captions_of, refuse_reserved
+from recap.ledger.schema import RESERVED, captions_of
 from recap.ledger.sealed import CONTRACT
 from recap.ledger.snapshot import Snapshot, part_paths, read_snapshot
 
 __all__ = [
     "CONTRACT",
     "OUTPUT_ERRORS",
+    "RESERVED",
     "RUN_AGAIN",
     "TRANSLATION_KEY",
+    "Books",
     "Committed",
     "Damaged",
+    "FlagCounts",
     "FragmentWriter",
     "Growth",
-    "Holder",
     "Keys",
+    "Manifest",
     "OutputFailed",
+    "Recipe",
     "Shard",
     "Snapshot",
+    "TranslationLine",
     "captions_of",
     "check_owner",
     "compact",
     "differences",
+    "find_document",
     "foresee_snapshot",
     "forget_orphans",
     "fragment_folder",
@@ -64,13 +71,11 @@ __all__ = [
     "overlay_folders",
     "part_paths",
     "pass_over",
-    "read_document",
     "read_fragments",
     "read_json",
     "read_manifest",
     "read_recipe",
     "read_snapshot",
-    "refuse_reserved",
     "require_lease",
     "set_aside",
     "shaped",
@@ -79,6 +84,7 @@ __all__ = [
     "untranslated",
     "update_snapshot",
     "write_json",
+    "write_manifest",
     "write_recipe",
     "write_retry",
 ]

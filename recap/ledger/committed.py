@@ -108,25 +108,24 @@ class Committed:
     def _index(self, folder: Location, on_torn: Callable[[Location, str], None]) -> None:
         known, gathered, rows = as_arrow(self.snapshot.identity), [], 0
         for fragment in read_fragments(folder, on_torn):
-            gathered.append(fragment)
-            rows += len(fragment.table)
             if fragment.is_retry or rows >= _GATHERED:
                 self._count_in(gathered, known)
                 gathered, rows = [], 0
+            if fragment.is_retry:
+                self._forget(fragment, known)
+            else:
+                gathered.append(fragment)
+                rows += len(fragment.table)
         self._count_in(gathered, known)
 
     def _count_in(self, fragments: list[Fragment], known: pa.Array) -> None:
-        """Let some fragments count that come behind all others; of them, only the last may be a mark."""
-        if fragments and fragments[-1].is_retry:
-            self._count_in(fragments[:-1], known)
-            self._forget(fragments[-1].table, known)
-            if fragments[-1].is_torn:  # any clip may be one that it marked
-                self._since = len(self.paths)
-        elif fragments:
-            number, row = _addresses(fragments, len(self.paths))
-            self.paths += [fragment.path for fragment in fragments]
-            table = pa.concat_tables([fragment.table for fragment in fragments])
-            self._win(*_first_rows(table, known), number, row, self._number_kinds(table))
+        """Let some fragments count that come behind all others."""
+        if not fragments:
+            return
+        number, row = _addresses(fragments, len(self.paths))
+        self.paths += [fragment.path for fragment in fragments]
+        table = pa.concat_tables([fragment.table for fragment in fragments])
+        self._win(*_first_rows(table, known), number, row, self._number_kinds(table))
 
     def _win(self, clips: np.ndarray, first: np.ndarray, number: np.ndarray, row: np.ndarray, kind: np.ndarray) -> None:
         """The first record of a clip counts, unless it has one from before that no torn mark may have ended."""
@@ -134,9 +133,12 @@ class Committed:
         clips, first = clips[fresh], first[fresh]
         self.where[clips], self.row[clips], self._kind[clips] = number[first], row[first], kind[first]
 
-    def _forget(self, marked: pa.Table, known: pa.Array) -> None:
-        clips, _ = _first_rows(marked, known)
+    def _forget(self, mark: Fragment, known: pa.Array) -> None:
+        """Let no record count any more that is of a marked clip; of a torn mark, any clip may be one."""
+        clips, _ = _first_rows(mark.table, known)
         self.where[clips], self._kind[clips] = -1, -1
+        if mark.is_torn:
+            self._since = len(self.paths)
 
     def _number_kinds(self, table: pa.Table) -> np.ndarray:
         stage, kind = (pc.fill_null(table[name], "") for name in ("error_stage", "error_kind"))

@@ -21,20 +21,18 @@ MANY = 64
 MERGED_ROWS = 32_768
 
 
-def compact(folder: Location, many: int = MANY, merged_rows: int = MERGED_ROWS) -> int:
-    """Merge the small fragments of `folder` when there are more than `many`; how many files went away.
+def compact(folder: Location, many: int = MANY, merged_rows: int = MERGED_ROWS) -> None:
+    """Merge the small fragments of `folder` when there are more than `many`.
 
     Only under the lease. Memory holds the records of one merged file.
     """
     groups = list(_groups(folder, merged_rows))
     small = sum(map(len, groups))
     if small <= many:
-        return 0
+        return
     for group in groups:
         _merge(group)
-    gone = small - len(groups)
     log.info("%d small fragments became %d", small, len(groups))
-    return gone
 
 
 def _groups(folder: Location, merged_rows: int) -> Iterator[list[Location]]:

@@ -29,7 +29,8 @@ class OutputFailed(Exception):
         self.error = error
 
     def __str__(self) -> str:
-        return f"nothing more can be written: {self.error.strerror}"
+        where = f" to {self.error.filename}" if self.error.filename else ""
+        return f"nothing more can be written{where}: {self.error.strerror}"
 
 
 class Damaged(ValueError):

@@ -99,28 +99,36 @@ class _Known:
 
 def _compare(known: _Known, scanned: pa.Table) -> Growth:
     snapshot = known.snapshot
-    everyone = np.arange(len(snapshot))
-    ids = known.column("clip_id", everyone).combine_chunks()
+    ids = known.column("clip_id", np.arange(len(snapshot))).combine_chunks()
     place = pc.index_in(scanned["clip_id"], ids)
-    is_seen = pc.is_valid(place)
-    before = place.drop_null().to_numpy()
-    seen = _in_known_versions(scanned.filter(is_seen), known.column("source_version", before))
-    is_gone = snapshot.is_present.copy()
-    is_gone[before] = False
-    was_present = snapshot.is_present[before]
-    is_changed = _differs(known, "source_version", before, seen)
-    is_news = is_changed | ~was_present
-    for name in {*scanned.column_names, *snapshot.schema.names} - {"clip_id", "ordinal", "source_version", "state"}:
-        is_news |= _differs(known, name, before, seen)
-    changed = seen.filter(pa.array(is_news)).add_column(1, "ordinal", pa.array(before[is_news]))
-    gone = _gone(known, np.flatnonzero(is_gone))
-    added = _with_ordinals(scanned.filter(pc.invert(is_seen)), len(snapshot))
-    parts = [part for part in (_with_state(changed, PRESENT), gone, added) if len(part)] or [added]
+    is_known = pc.is_valid(place)
+    ordinals = place.drop_null().to_numpy()
+    seen = _in_known_versions(scanned.filter(is_known), known.column("source_version", ordinals))
+    is_changed = _differs(known, "source_version", ordinals, seen)
+    is_back = ~snapshot.is_present[ordinals]
+    is_news = is_changed | is_back | _says_otherwise(known, ordinals, seen)
+    news = seen.filter(pa.array(is_news)).add_column(1, "ordinal", pa.array(ordinals[is_news]))
+    gone = _gone(known, ordinals)
+    added = _with_ordinals(scanned.filter(pc.invert(is_known)), len(snapshot))
+    parts = [part for part in (_with_state(news, PRESENT), gone, added) if len(part)] or [added]
     rows = pa.concat_tables(parts, promote_options="permissive")
-    return Growth(len(added), int(is_changed.sum()), len(gone), int((~was_present).sum()), rows)
+    return Growth(len(added), int(is_changed.sum()), len(gone), int(is_back.sum()), rows)
 
 
-def _gone(known: _Known, ordinals: np.ndarray) -> pa.Table:
+def _says_otherwise(known: _Known, ordinals: np.ndarray, seen: pa.Table) -> np.ndarray:
+    """Where any column differs but those of the clip's identity, version and state."""
+    names = {*seen.column_names, *known.snapshot.schema.names} - {"clip_id", "ordinal", "source_version", "state"}
+    otherwise = np.zeros(len(seen), bool)
+    for name in names:
+        otherwise |= _differs(known, name, ordinals, seen)
+    return otherwise
+
+
+def _gone(known: _Known, seen: np.ndarray) -> pa.Table:
+    """The clips that were there and are not among the ordinals `seen`."""
+    is_gone = known.snapshot.is_present.copy()
+    is_gone[seen] = False
+    ordinals = np.flatnonzero(is_gone)
     names = known.snapshot.schema.names
     return _with_state(pa.table([known.column(name, ordinals) for name in names], names=names), VANISHED)
 

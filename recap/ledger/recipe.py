@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import asdict
+from typing import Any, TypeVar
 
 from recap.ledger.documents import Contracted, Manifest, Recipe
 from recap.ledger.files import RUN_AGAIN, Damaged, read_json, shaped, write_json
@@ -13,37 +14,42 @@ from recap.ledger.sealed import CONTRACT, refuse_newer
 from recap.storage import Location, children
 
 TRANSLATION_KEY = "translation_key/"  # and the language
-SHAPES = {"manifest.json": Manifest, "recipe.json": Recipe}
-MENDED_BY = {
-    "manifest.json": RUN_AGAIN,
-    "recipe.json": "copy the recipe.json beside the newest fragments, below fragments/, over it",
+Document = TypeVar("Document", Manifest, Recipe)
+FILES: dict[type, tuple[str, str]] = {  # and what mends them
+    Manifest: ("manifest.json", RUN_AGAIN),
+    Recipe: ("recipe.json", "copy the recipe.json beside the newest fragments, below fragments/, over it"),
 }
 
 
-def read_document(output: Location, name: str) -> dict[str, Any] | None:
+def find_document(output: Location, shape: type[Document]) -> Document | None:
     """The manifest or the recipe, None where there is none.
 
     Raises Damaged, with what mends it, and ValueError where a newer recap wrote it.
     """
-    path, mended_by = output / name, MENDED_BY[name]
-    document = read_json(path, mended_by)
-    if document is not None:
-        refuse_newer(output, shaped(path, document, Contracted, mended_by).contract)
-        shaped(path, document, SHAPES[name], mended_by)
-    return document
+    name, mended_by = FILES[shape]
+    document = read_json(output / name, mended_by)
+    if document is None:
+        return None
+    refuse_newer(output, shaped(output / name, document, Contracted, mended_by).contract)
+    return shaped(output / name, document, shape, mended_by)
 
 
-def read_manifest(output: Location) -> dict[str, Any]:
-    """The current generation's manifest. Raises ValueError where there is none, or as `read_document` does."""
-    manifest = read_document(output, "manifest.json")
+def write_manifest(output: Location, manifest: Manifest) -> None:
+    """From here on readers see other shards."""
+    write_json(output / FILES[Manifest][0], {"contract": CONTRACT} | asdict(manifest))
+
+
+def read_manifest(output: Location) -> Manifest:
+    """The current generation's manifest. Raises ValueError where there is none, or as `find_document` does."""
+    manifest = find_document(output, Manifest)
     if manifest is None:
         raise ValueError(f"{output} holds no manifest.json: no run has finished there yet")
     return manifest
 
 
-def read_recipe(output: Location) -> dict[str, Any]:
-    """Whose output this is. Raises ValueError where no run has begun, or as `read_document` does."""
-    recipe = read_document(output, "recipe.json")
+def read_recipe(output: Location) -> Recipe:
+    """Whose output this is. Raises ValueError where no run has begun, or as `find_document` does."""
+    recipe = find_document(output, Recipe)
     if recipe is None:
         raise ValueError(f"{output} holds no recipe.json: no run has begun there")
     return recipe
@@ -67,13 +73,12 @@ def translation_folders(output: Location, keys: Mapping[str, str]) -> dict[str, 
 
 def check_owner(output: Location, corpus: str) -> None:
     """Raise ValueError when `output` belongs to another corpus, a newer recap, or somebody else."""
-    recipe = read_document(output, "recipe.json")
+    recipe = find_document(output, Recipe)
     if recipe is None:
         return _refuse_foreign(output)
-    if recipe["corpus"] != corpus:
+    if recipe.corpus != corpus:
         raise ValueError(
-            f"output.path: {output} belongs to the corpus {recipe['corpus']}, not to {corpus}; "
-            "choose another output.path"
+            f"output.path: {output} belongs to the corpus {recipe.corpus}, not to {corpus}; choose another output.path"
         )
 
 

@@ -16,13 +16,13 @@ HELD_ROWS = 131_072
 
 
 class RowReader:
-    """Reads single row groups and keeps the latest: at most `held_rows` rows and `OPEN_FILES` files.
+    """Reads single row groups and keeps the latest: at most `HELD_ROWS` rows and `OPEN_FILES` files.
 
     What is asked for in about the order in which it was written is read from the disk once.
     """
 
-    def __init__(self, paths: Sequence[Location], schema: pa.Schema, held_rows: int = HELD_ROWS):
-        self.paths, self.schema, self.held_rows = paths, schema, held_rows
+    def __init__(self, paths: Sequence[Location], schema: pa.Schema):
+        self.paths, self.schema = paths, schema
         self._files: OrderedDict[int, tuple[pq.ParquetFile, np.ndarray]] = OrderedDict()
         self._groups: OrderedDict[tuple[int, int], pa.Table] = OrderedDict()
         self._rows = 0
@@ -62,7 +62,7 @@ class RowReader:
             names = [name for name in self.schema.names if name in file.schema_arrow.names]
             self._groups[key] = file.read_row_group(group, columns=names)
             self._rows += len(self._groups[key])
-            while self._rows > self.held_rows and len(self._groups) > 1:
+            while self._rows > HELD_ROWS and len(self._groups) > 1:
                 self._rows -= len(self._groups.popitem(last=False)[1])
         self._groups.move_to_end(key)
         return self._groups[key]

@@ -56,6 +56,7 @@ RECORD = pa.schema(
 )
 
 FRAGMENT = RECORD.append(pa.field("source_version", pa.string()))
+RESERVED = frozenset({*FRAGMENT.names, "state"})  # no column of the caller's may be called so
 
 
 def fragment_table(records: Sequence[Record]) -> pa.Table:
@@ -83,10 +84,3 @@ def captions_of(rows: Iterable[Mapping[str, Any]]) -> tuple[Caption, ...]:
 def shard_schema(extra: Iterable[pa.Field] = ()) -> pa.Schema:
     """A record's columns, then the caller's."""
     return pa.schema([*RECORD, *extra])
-
-
-def refuse_reserved(names: Iterable[str]) -> None:
-    """Raise ValueError when a caller's column has the name of one of ours."""
-    taken = sorted(set(names) & {*FRAGMENT.names, "state"})
-    if taken:
-        raise ValueError(f"corpus: the manifest's columns {', '.join(taken)} have names that records use; rename them")

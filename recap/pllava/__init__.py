@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from recap.pllava.model import Pllava
     from recap.pllava.normalisation import normalise
     from recap.pllava.prompts import render_prompt, resolve_instruction, resolve_system, template_slots
-    from recap.pllava.splicing import Spliced, left_pad, splice
+    from recap.pllava.splicing import left_pad, splice
     from recap.pllava.visual import Strategy, check_context, get_strategy
 
 _HOMES = {
@@ -35,7 +35,6 @@ _HOMES = {
     "resolve_instruction": "prompts",
     "resolve_system": "prompts",
     "template_slots": "prompts",
-    "Spliced": "splicing",
     "left_pad": "splicing",
     "splice": "splicing",
     "Strategy": "visual",
@@ -46,7 +45,6 @@ _HOMES = {
 __all__ = [
     "Pllava",
     "PllavaConfig",
-    "Spliced",
     "Strategy",
     "check_checkpoint",
     "check_context",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 # Checkpoints that come with the package, by the name that settings call them; a folder of that name is `./name`.
@@ -21,6 +22,17 @@ def named_folder(checkpoint: str | Path) -> Path:
 def is_hub_id(name: str | Path) -> bool:
     """Whether `name` is written as owner/name, which a folder may be too."""
     return bool(_HUB_ID.fullmatch(str(name)))
+
+
+def misnamed(name: str) -> str | None:
+    """Why `name` can be no checkpoint, neither a folder nor a hub id; None where it may be one."""
+    folder = named_folder(name)
+    if folder.is_dir() or (is_hub_id(name) and not folder.exists()):
+        return None
+    near = get_close_matches(name.lower(), _SHIPPED, 1, 0.75)
+    return f"there is no folder {name}, and it is no hub id (owner/name)" + (
+        f"; did you mean {near[0]}?" if near else ""
+    )
 
 
 def absolute_name(name: str | None) -> str | None:
@@ -43,6 +55,8 @@ def resolve_checkpoint(
     folder = named_folder(checkpoint)
     if folder.is_dir():
         return folder
+    if said := misnamed(checkpoint):
+        raise ValueError(said)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 

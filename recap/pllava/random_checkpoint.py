@@ -18,9 +18,11 @@ from torch import Tensor
 from recap.pllava.config import parse_config
 from recap.pllava.keymap import published_key
 from recap.pllava.model import Pllava
+from recap.pllava.new_config import new_config
 from recap.pllava.random_tokenizer import SPECIALS, random_tokenizer, vocabulary
 
 LORA_RANK = 8
+_CLASS = "PlavaForConditionalGeneration"
 _PATCH = 14
 _LORA_TARGETS = (".self_attn.q_proj.weight", ".self_attn.v_proj.weight")
 _EMBEDDING = "language_model.model.embed_tokens.weight"
@@ -58,46 +60,15 @@ def write_random_checkpoint(
 def _config(
     num_frames: int, grid: int, pooling_shape: tuple[int, int, int], hidden_size: int, layers: int
 ) -> dict[str, Any]:
-    ids = {token: index for index, token in enumerate(SPECIALS)}
-    return {
-        "architectures": ["PlavaForConditionalGeneration"],
-        "model_type": "llava",
-        "torch_dtype": "float32",
-        "frame_shape": [grid, grid],
-        "num_frames": num_frames,
-        "pooling_method": "avg",
-        "pooling_shape": list(pooling_shape),
-        "use_pooling": True,
-        "image_token_index": ids["<image>"],
-        "pad_token_id": ids["<pad>"],
-        "projector_hidden_act": "gelu",
-        "vision_feature_layer": -2,
-        "vision_feature_select_strategy": "default",
-        "text_config": _text_config(ids, hidden_size, layers),
-        "vision_config": _vision_config(grid),
-    }
-
-
-def _text_config(ids: dict[str, int], hidden_size: int, layers: int) -> dict[str, Any]:
-    return {
-        "model_type": "llama",
+    text = {
         "hidden_size": hidden_size,
         "intermediate_size": hidden_size * 3 // 2,
         "num_hidden_layers": layers,
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
         "max_position_embeddings": 4096,
-        "rms_norm_eps": 1e-5,
-        "vocab_size": len(vocabulary()),
-        "bos_token_id": ids["<s>"],
-        "eos_token_id": ids["</s>"],
-        "pad_token_id": ids["<pad>"],
     }
-
-
-def _vision_config(grid: int) -> dict[str, Any]:
-    return {
-        "model_type": "clip_vision_model",
+    vision = {
         "hidden_size": 32,
         "intermediate_size": 64,
         "num_hidden_layers": 3,
@@ -105,6 +76,7 @@ def _vision_config(grid: int) -> dict[str, Any]:
         "image_size": _PATCH * grid,
         "patch_size": _PATCH,
     }
+    return new_config(_CLASS, num_frames, pooling_shape, len(vocabulary()), text, vision)
 
 
 def _weights(config: dict[str, Any], seed: int) -> dict[str, Tensor]:

@@ -48,17 +48,15 @@ def make_clips(
     seed: int,
     *,
     wider: Collection[str] = (),
-    questions: Collection[str] = CLIP_QUESTIONS,
     on_made: Callable[[int], None] = lambda made: None,
 ) -> None:
     """Write `clips` clips of two seconds, 128 × 128, H.264, and what is true of them.
 
-    The first N clips of a seed are the same whatever `clips` is. `wider` is that of `draw_scenes`; each
-    conversation asks one of `questions`. `on_made` is told how many files are there. Raises ValueError when
-    `folder` holds something already.
+    The first N clips of a seed are the same whatever `clips` is. `wider` is that of `draw_scenes`; `on_made`
+    is told how many files are there. Raises ValueError when `folder` holds something already.
     """
     scenes = draw_scenes(seed, moving=True, wider=wider)
-    _make(folder, "clips", ".mp4", islice(scenes, clips), _write_clip, seed, tuple(questions), on_made)
+    _make(folder, "clips", ".mp4", islice(scenes, clips), _write_clip, seed, CLIP_QUESTIONS, on_made)
 
 
 def make_pictures(
@@ -66,12 +64,11 @@ def make_pictures(
     pictures: int,
     seed: int,
     *,
-    questions: Collection[str] = QUESTIONS,
     on_made: Callable[[int], None] = lambda made: None,
 ) -> None:
     """Write `pictures` JPEG pictures, whose captions say where things are; otherwise as `make_clips`."""
     scenes = islice(draw_scenes(seed, moving=False), pictures)
-    _make(folder, "pictures", ".jpg", scenes, _write_picture, seed, tuple(questions), on_made)
+    _make(folder, "pictures", ".jpg", scenes, _write_picture, seed, QUESTIONS, on_made)
 
 
 def _make(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from io import TextIOWrapper
 from typing import Any, BinaryIO
 
-from recap.ledger import read_manifest
+from recap.ledger import Manifest, read_manifest
 from recap.records import CAPTIONED
 from recap.report.rows import read_rows
 from recap.storage import Location, written
@@ -49,7 +49,7 @@ def _write(rows: Iterable[list[Any]], stream: BinaryIO, bom: bool) -> int:
     return captions
 
 
-def _rows(output: Location, manifest: Mapping[str, Any]) -> Iterator[list[Any]]:
+def _rows(output: Location, manifest: Manifest) -> Iterator[list[Any]]:
     for row in read_rows(output, manifest, [*CLIP, "status", "captions"]):
         for caption in row["captions"] if row["status"] == CAPTIONED else ():
             clip, said = [row[name] for name in CLIP], [caption[name] for name in CAPTION]

@@ -14,7 +14,6 @@ class LastReport:
     """Of `report/report.json` what is read again. `speed` may be of an earlier run: the last one that had work."""
 
     generation: str = ""
-    seconds: float | None = None
     speed: SpeedAccount | None = None
 
 

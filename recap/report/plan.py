@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from recap.records import CAPTIONED, QUARANTINED
 from recap.report.listing import pace, print_listing
+from recap.report.printable import printable
 
 if TYPE_CHECKING:
     from recap.forecast import Forecast
@@ -28,10 +29,12 @@ SHOWN = 60
 
 
 def print_plan(plan: Plan, console: Console) -> None:
-    """Counts, then what changed since the last run and what therefore reruns."""
+    """What is passed over, counts, then what changed since the last run and what therefore reruns."""
+    for line in plan.passed_over:
+        console.print(escape(printable(line)), highlight=False, soft_wrap=True)
     print_listing(_rows(plan), console)
     for line in _changes(plan):
-        console.print(escape(line), highlight=False, soft_wrap=True)
+        console.print(escape(printable(line)), highlight=False, soft_wrap=True)
 
 
 def _rows(plan: Plan) -> Iterator[tuple[str, Any]]:

@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recap.ledger import Damaged, read_manifest
+from recap.ledger import Damaged, Manifest, read_manifest
 from recap.storage import Location, source
 
 
-def read_rows(
-    output: Location, manifest: Mapping[str, Any], columns: Sequence[str] | None = None
-) -> Iterator[dict[str, Any]]:
+def read_rows(output: Location, manifest: Manifest, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
     """`columns` (all: None) of every row, the captioned ones first; from the Parquet shards where there are any.
 
     Raises Damaged for a shard that is missing or cannot be read, ValueError where a run has replaced it meanwhile.
     """
-    shards = manifest["shards"]
-    kinds = {shard["kind"] for shard in shards}
+    kinds = {shard.kind for shard in manifest.shards}
     for kind in ("parquet" if "parquet" in kinds else "webdataset", "quarantine"):
-        for shard in shards:
-            if shard["kind"] == kind:
-                yield from _whole(output, output / shard["path"], columns)
+        for shard in manifest.shards:
+            if shard.kind == kind:
+                yield from _whole(output, output / shard.path, columns)
 
 
 def _whole(output: Location, path: Location, columns: Sequence[str] | None) -> Iterator[dict[str, Any]]:
@@ -35,7 +32,7 @@ def _whole(output: Location, path: Location, columns: Sequence[str] | None) -> I
     except (OSError, ValueError, pa.ArrowException, tarfile.TarError) as error:
         if isinstance(error, OSError) and error.errno and not isinstance(error, FileNotFoundError):
             raise  # a disk's or a store's, which says what is wrong
-        if isinstance(error, FileNotFoundError) and read_manifest(output)["generation"] not in path.parts:
+        if isinstance(error, FileNotFoundError) and read_manifest(output).generation not in path.parts:
             raise ValueError(f"{output}: a run has put other shards in place meanwhile; run this again") from error
         what = "it is missing" if isinstance(error, FileNotFoundError) else f"it cannot be read: {error}"
         mended_by = (

@@ -29,7 +29,7 @@ def print_captions(output: Location, rows: int, console: Console) -> None:
     for record in islice(read_rows(output, manifest, COLUMNS), rows):
         table.add_row(_shown(_clip(record)), "\n".join(_lines(record)))
     console.print(table, highlight=False)
-    where = f"{output}/shards/{manifest['generation']}"
+    where = f"{output}/shards/{manifest.generation}"
     console.print(f"{where} holds them all", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -3,19 +3,17 @@
 from recap.review.context import Context
 from recap.review.draft import Draft, sentences
 from recap.review.duplicates import near_duplicates
-from recap.review.flags import FLAGS, NEAR_DUPLICATE, WEIGHTS
+from recap.review.flags import FLAGS, WEIGHTS
 from recap.review.identifier import identify_language
-from recap.review.openings import delivered_text, trim_opening
+from recap.review.openings import delivered_text
 from recap.review.repair import Repair, repair_for
 from recap.review.settings import ReviewSettings
 from recap.review.translated import review_translation
-from recap.review.verdict import FAIL, PASS, keep_better, mark_near_duplicate, review, score
+from recap.review.verdict import FAIL, keep_better, mark_near_duplicate, review, score
 
 __all__ = [
     "FAIL",
     "FLAGS",
-    "NEAR_DUPLICATE",
-    "PASS",
     "WEIGHTS",
     "Context",
     "Draft",
@@ -31,5 +29,4 @@ __all__ = [
     "review_translation",
     "score",
     "sentences",
-    "trim_opening",
 ]

@@ -113,6 +113,8 @@ def own_share(text: str, language: str) -> float:
 
 def script_counts(text: str) -> dict[str, int]:
     """Letters of each script."""
+    if text.isascii():
+        return dict.fromkeys(_LETTERS, 0) | {"latin": len(_LETTERS["latin"].findall(text))}
     return {name: len(pattern.findall(text)) for name, pattern in _LETTERS.items()}
 
 

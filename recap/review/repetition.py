@@ -62,9 +62,9 @@ def repeated_share(sentences: Sequence[str]) -> float:
     return repeated / total if total else 0.0
 
 
-def distinct_share(tokens: Sequence[str], length: int = 3) -> float:
-    """Different pieces of `length` words among all of them: 1 for a text that never repeats itself."""
-    pieces = list(zip(*(tokens[start:] for start in range(length)), strict=False))
+def distinct_share(tokens: Sequence[str]) -> float:
+    """Different pieces of three words among all of them: 1 for a text that never repeats itself."""
+    pieces = list(zip(tokens, tokens[1:], tokens[2:], strict=False))
     return len(set(pieces)) / len(pieces) if pieces else 1.0
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Literal
+from typing import Annotated, Literal
+
+from recap.bounds import Bounds, Share, Whole
 
 NAMES = (
     "echo",
@@ -25,6 +27,7 @@ NAMES = (
 )
 WORDS = {"dense": (25, 400), "medium": (8, 150), "short": (3, 60)}
 WORDS_OF_OTHERS = (3, 600)
+Several = Annotated[int, Bounds(ge=2)]
 
 
 @dataclass(frozen=True)
@@ -44,31 +47,31 @@ class ReviewSettings:
     words: dict[str, tuple[int, int]] | None = None
     """Fewest and most words by the prompt's name, as `{dense: [25, 400]}`. When absent: dense 25 to 400, medium 8 to
     150, short 3 to 60; a prompt without an entry 3 to 600. Two Chinese characters count as a word."""
-    loop_words: int = 6
+    loop_words: Several = 6
     """A run of words that only repeats the words before it is a loop from this length on."""
-    loop_times: int = 4
+    loop_times: Several = 4
     """How often the repeated piece must occur in such a run."""
-    repeated_share: float = 0.2
+    repeated_share: Share = 0.2
     """The share of a caption's words that may lie in sentences already said."""
-    compression_ratio: float = 3.0
+    compression_ratio: Annotated[float, Bounds(gt=1)] = 3.0
     """How many times smaller zlib may make a caption; one that packs better says the same again and again. No caption
     reaches 1000."""
-    echo_words: int = 8
+    echo_words: Several = 8
     """This many of the prompt's words in a row are an echo."""
-    foreign_letters: int = 0
+    foreign_letters: Whole = 0
     """Letters of another script that may stand outside quotation marks."""
-    latin_share: float = 0.4
+    latin_share: Share = 0.4
     """The share of Latin words that a text in another script may have: brands, names, units."""
-    language_probability: float = 0.001
+    language_probability: Share = 0.001
     """Below this probability of being in its language, by the identifier, a caption is in another one."""
-    duplicate_similarity: float = 0.8
+    duplicate_similarity: Share = 0.8
     """Captions that share this part of their three-word pieces are near-duplicates; the first one is not flagged. 0
     looks for none."""
     length_ratio: tuple[float, float] = (0.5, 1.6)
     """A translation's least and most words for each word of its caption; two Chinese characters count as a word."""
-    repair_penalty: float = 1.15
+    repair_penalty: Annotated[float, Bounds(ge=1, le=10)] = 1.15
     """`engine.repetition_penalty` when a caption repeated itself."""
-    repair_length: float = 2.0
+    repair_length: Annotated[float, Bounds(ge=1, le=8)] = 2.0
     """By how much `engine.max_new_tokens` grows when a caption was cut off by it."""
     repair_instruction: str = "{instruction} Answer in {language}, with nothing but the description."
     """The other prompt, for captions that no change of decoding helps."""
@@ -79,16 +82,6 @@ class ReviewSettings:
                 near = get_close_matches(flag, NAMES, 1)
                 hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(NAMES)}"
                 raise ValueError(f"review.tolerate: there is no flag {flag!r}; {hint}")
-        shares = ("repeated_share", "latin_share", "language_probability", "duplicate_similarity")
-        for name in shares:
-            _require(0 <= getattr(self, name) <= 1, name, "between 0 and 1", getattr(self, name))
-        for name in ("loop_words", "echo_words"):
-            _require(getattr(self, name) >= 2, name, "2 or more", getattr(self, name))
-        _require(self.loop_times >= 2, "loop_times", "2 or more", self.loop_times)
-        _require(self.compression_ratio > 1, "compression_ratio", "above 1", self.compression_ratio)
-        _require(self.foreign_letters >= 0, "foreign_letters", "0 or more", self.foreign_letters)
-        _require(1 <= self.repair_penalty <= 10, "repair_penalty", "between 1 and 10", self.repair_penalty)
-        _require(1 <= self.repair_length <= 8, "repair_length", "between 1 and 8", self.repair_length)
         unknown = set(re.findall(r"{\w+}", self.repair_instruction)) - {"{instruction}", "{language}"}
         where = "words that hold nothing to be replaced but {instruction} and {language}"
         _require(not unknown, "repair_instruction", where, self.repair_instruction)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from recap.bounds import Count, NotNegative, UpToAMillion
+
 
 @dataclass(frozen=True)
 class OutputSettings:
@@ -16,23 +18,17 @@ class OutputSettings:
     """The output folder: a local path, `file://`, `s3://` or `gs://`. It belongs to one corpus; run again to go on."""
     formats: tuple[Literal["parquet", "webdataset"], ...] = ("parquet", "webdataset")
     """Which shards to write. Quarantined clips are always written as Parquet."""
-    rows_per_shard: int = 10_000
+    rows_per_shard: Count = 10_000
     """Captioned clips in one shard."""
-    commit_every_s: float = 30.0
+    commit_every_s: UpToAMillion = 30.0
     """Seconds of finished captions that a crash may cost; shorter writes more, smaller fragments."""
-    grace_s: float = 25.0
+    grace_s: NotNegative = 25.0
     """Seconds that a run may take, once it is asked to stop, to finish and commit what is in flight."""
     include_video: bool = False
     """Put each clip's own file into the WebDataset shards."""
 
     def __post_init__(self):
-        if self.rows_per_shard < 1:
-            raise ValueError("output.rows_per_shard must be at least 1")
         if not self.formats:
             raise ValueError("output.formats is empty: name parquet, webdataset or both")
-        if not 0 < self.commit_every_s <= 1e6:
-            raise ValueError("output.commit_every_s must be above 0, up to a million")
-        if self.grace_s < 0:
-            raise ValueError("output.grace_s must be 0 or more")
         if self.include_video and "webdataset" not in self.formats:
             raise ValueError("output.include_video needs webdataset among output.formats")

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 import pyarrow as pa
 
-from recap.ledger import Damaged, Shard, read_document
+from recap.ledger import Damaged, Manifest, Shard, find_document
 from recap.shards.cutting import Place, cut
 from recap.shards.notes import NOTES, Note, as_bytes, generation_of, key_of, read_notes, writers
 from recap.shards.settings import OutputSettings
@@ -44,16 +43,17 @@ class _Contents:
     def __init__(self, aside: Location):
         self.aside, self.home = aside, aside.parent
         self.sizes = stored_files(self.home, "**/*", trust_size=True)
-        lines = [(line["sha256"], line["path"].removeprefix("shards/"), line["bytes"]) for line in self._listed()]
+        lines = [(shard.sha256, shard.path.removeprefix("shards/"), shard.bytes) for shard in self._listed()]
         self.names = {sha256: name for sha256, name, size in lines if self.sizes.get(name) == str(size)}
         self.notes = dict(self._noted())
         prefix = f"{aside.name}/"
         self.names |= {name.removeprefix(prefix): name for name in self.sizes if name.startswith(prefix)}
 
-    def _listed(self) -> list[dict[str, Any]]:
+    def _listed(self) -> list[Shard]:
         """The shards of the manifest; none where it is damaged, as it is about to be written anew."""
         with suppress(Damaged):
-            return (read_document(self.home.parent, "manifest.json") or {"shards": []})["shards"]
+            if manifest := find_document(self.home.parent, Manifest):
+                return manifest.shards
         return []
 
     def _noted(self) -> Iterator[tuple[tuple[str, str], Note]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import tarfile
+from base64 import b64encode
 from collections.abc import Iterator
 from itertools import groupby, repeat
 from pathlib import Path
@@ -66,9 +67,14 @@ def _texts(captions: list[dict[str, Any]]) -> Iterator[tuple[str, bytes]]:
 
 def _json(record: dict[str, Any]) -> str:
     try:
-        return json.dumps(record, ensure_ascii=False, default=str, allow_nan=False)
+        return json.dumps(record, ensure_ascii=False, default=_as_text, allow_nan=False)
     except ValueError:
-        return json.dumps(_finite(record), ensure_ascii=False, default=str, allow_nan=False)
+        return json.dumps(_finite(record), ensure_ascii=False, default=_as_text, allow_nan=False)
+
+
+def _as_text(value: Any) -> str:
+    """Of a caller's column, what JSON has no kind for."""
+    return b64encode(value).decode() if isinstance(value, bytes) else str(value)
 
 
 def _finite(value: Any) -> Any:

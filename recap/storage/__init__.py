@@ -5,6 +5,7 @@ from recap.storage.errors import ANSWERS, failure, store_errors
 from recap.storage.fetching import Fetcher
 from recap.storage.listing import StoredVersions, stored_files
 from recap.storage.reading import children, is_cut_off, is_folder, read_bytes, source
+from recap.storage.scratch import abandon_scratch, scratch
 from recap.storage.writing import (
     abort_uploads,
     copy,
@@ -22,6 +23,7 @@ __all__ = [
     "Fetcher",
     "Location",
     "StoredVersions",
+    "abandon_scratch",
     "abort_uploads",
     "below",
     "children",
@@ -36,6 +38,7 @@ __all__ = [
     "remove_tree",
     "rename",
     "resolved",
+    "scratch",
     "source",
     "store_errors",
     "stored_files",

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.request import url2pathname
 
 if TYPE_CHECKING:
     from upath import UPath
 
 Location: TypeAlias = "Path | UPath"
-# What a scheme's library is told. Listings must be fresh: other processes write too.
-SCHEMES: dict[str, dict[str, Any]] = {
-    "s3": {
-        "use_listings_cache": False,
-        "config_kwargs": {"retries": {"mode": "standard", "total_max_attempts": 8}, "connect_timeout": 10},
-    },
-    "gs": {"use_listings_cache": False},
-}
+SILENCE_S = {"connect": 10, "read": 60}  # after which a store is asked again
+
+
+def _s3() -> dict[str, Any]:
+    timeouts = {f"{what}_timeout": seconds for what, seconds in SILENCE_S.items()}
+    return {"config_kwargs": {"retries": {"mode": "standard", "total_max_attempts": 8}} | timeouts}
+
+
+def _gs() -> dict[str, Any]:
+    from aiohttp import ClientTimeout
+
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # what fails is raised to us
+    return {"requests_timeout": ClientTimeout(**{f"sock_{what}": seconds for what, seconds in SILENCE_S.items()})}
+
+
+# What a scheme's library is told.
+SCHEMES: dict[str, Callable[[], dict[str, Any]]] = {"s3": _s3, "gs": _gs}
 
 
 def location(address: str | Path) -> Location:
@@ -38,7 +48,8 @@ def location(address: str | Path) -> Location:
     try:
         from upath import UPath
 
-        path = UPath(text.rstrip("/"), **SCHEMES[scheme])
+        # Listings must be fresh: other processes write too.
+        path = UPath(text.rstrip("/"), use_listings_cache=False, **SCHEMES[scheme]())
         path.fs  # noqa: B018  loads the scheme's own library
     except ImportError as error:
         raise ValueError(
@@ -55,6 +66,8 @@ def _at_home(path: Path) -> Path:
 
 
 def _of_this_host(rest: str, address: str) -> Path:
+    from urllib.request import url2pathname  # it would be most of what `recap --help` takes
+
     path = rest.removeprefix("localhost")
     if not path.startswith("/"):
         raise ValueError(f"{address}: file:// wants the whole path behind it, file:///folder/file")

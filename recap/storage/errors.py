@@ -16,11 +16,19 @@ ANSWERS = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryErr
 
 def failure(error: BaseException) -> OSError | None:
     """`error` as an OSError; None for what is neither that nor a store's. A store that fails is `EIO`."""
+    if _is_refusal(error):
+        return PermissionError(errno.EACCES, str(error))
     if isinstance(error, OSError) and (isinstance(error, ANSWERS) or error.errno is not None):
         return error
     if isinstance(error, OSError) or type(error).__module__.partition(".")[0] in _LIBRARIES:
         return OSError(errno.EIO, str(error) or type(error).__name__)
     return None
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Whether it is gcsfs's word for a status of 401 or 403."""
+    is_forbidden = isinstance(error, OSError) and error.errno is None and str(error).startswith("Forbidden")
+    return is_forbidden or (type(error).__name__ == "HttpError" and str(getattr(error, "code", "")) in ("401", "403"))
 
 
 @contextmanager

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import errno
-import fcntl
-import os
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from recap.records import ClipError
 from recap.storage.address import Location, is_store, location
 from recap.storage.errors import failure
+from recap.storage.scratch import locked_folder, remove_locked
 
 PREFIX = "recap-fetch-"
 TRIES, PAUSE_S = 4, 1.0  # on top of what the store's own library tries
@@ -57,8 +55,7 @@ class Fetcher:
     def close(self) -> None:
         """Delete the folder."""
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            os.close(self._lock)
+            remove_locked(self._folder, self._lock)
             self._folder = None
 
     def _place(self) -> Path:
@@ -66,26 +63,30 @@ class Fetcher:
             self.close()
         if self._folder is None:
             _make(self.parent)
-            _sweep(self.parent)
-            self._folder, self._lock = _locked_folder(self.parent)
+            self._folder, self._lock = locked_folder(self.parent, PREFIX)
         return self._folder
 
     def _fetch(self, path: Location, copy: Path) -> None:
         for attempt in range(TRIES):
             try:
                 return self._attempt(path, copy)
-            except FileNotFoundError:
-                raise ClipError("probe", "missing", "there is no file at the clip's address") from None
-            except PermissionError:
-                raise ClipError("probe", "unreadable", "the file may not be read") from None
             except Exception as error:
-                if isinstance(error, OSError) and error.errno in NO_ROOM:
-                    said = f"decode.fetch_folder ({self.parent}) has no room for copies of clips: {error.strerror}"
-                    raise OSError(error.errno, said) from error
-                if failure(error) is None:
-                    raise
+                self._raise_what_stays(error)
                 time.sleep(PAUSE_S * 2**attempt * (attempt + 1 < TRIES))
         raise ClipError("fetch", "unreachable", "the store did not hand out the object")
+
+    def _raise_what_stays(self, error: Exception) -> None:
+        """Raise what another attempt would not change."""
+        match failure(error):
+            case None:
+                raise error
+            case FileNotFoundError():
+                raise ClipError("probe", "missing", "there is no file at the clip's address") from None
+            case PermissionError():
+                raise ClipError("probe", "unreadable", "the file may not be read") from None
+            case OSError(errno=number, strerror=why) if number in NO_ROOM:
+                said = f"decode.fetch_folder ({self.parent}) has no room for copies of clips: {why}"
+                raise OSError(number, said) from error
 
     def _attempt(self, path: Location, copy: Path) -> None:
         size = path.fs.info(path.path)["size"]
@@ -101,26 +102,3 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"decode.fetch_folder: {folder} cannot be made: {error.strerror}; name another") from None
-
-
-def _locked_folder(parent: Path) -> tuple[Path, int]:
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
-        with suppress(FileNotFoundError):  # somebody's sweep was faster than our lock
-            lock = os.open(folder, os.O_RDONLY)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if folder.exists():
-                return folder, lock
-            os.close(lock)
-
-
-def _sweep(parent: Path) -> None:
-    """Delete the folders whose owners died."""
-    for folder in parent.glob(f"{PREFIX}*"):
-        with suppress(OSError):  # another user's, or gone by now
-            lock = os.open(folder, os.O_RDONLY)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
-            finally:
-                os.close(lock)

@@ -59,6 +59,6 @@ class StoredVersions:
 
 
 def _version(about: Mapping[str, Any], trust_size: bool) -> str:
-    """Size and etag; S3 writes the latter in capitals and quotes it."""
-    tag = str(about.get("ETag") or about.get("etag") or "").strip('"')
+    """Size and what the store has for a digest: Google's etag would change with an object's metadata, too."""
+    tag = str(next((about[name] for name in ("ETag", "md5Hash", "crc32c", "etag") if about.get(name)), "")).strip('"')
     return str(about["size"]) if trust_size or not tag else f"{about['size']}-{tag}"

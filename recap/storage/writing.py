@@ -46,6 +46,10 @@ def written(path: Location) -> Iterator[Path]:
         yield aside
         sync(aside)
         os.replace(aside, path)
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)  # a full disk does not say which
+        raise
     finally:
         aside.unlink(missing_ok=True)
     sync(path.parent)

@@ -16,14 +16,14 @@ from recap.training.bad_log import BadLog
 from recap.training.conversation import FORMATS, IGNORED, encode
 from recap.training.samples import Bad, Sample
 from recap.training.settings import DataSettings
-from recap.video import DecodeSettings, apply_view, open_reader
+from recap.video import DecodeSettings, Reader, apply_view, open_reader
 
 
 class Conversations(Dataset):
     """What a sample's model input is: uint8 `pixels` (pictures, S, S, 3), `input_ids` and `labels`.
 
     In the place of a sample that cannot be used stands the next one that can, so that a resumed training
-    sees the same order; it goes into `log`.
+    sees the same order; it goes into `log`. Close it, or its decoder stays.
     """
 
     def __init__(
@@ -38,7 +38,12 @@ class Conversations(Dataset):
         assert samples
         self._samples, self._tokenizer, self._request, self._log = samples, tokenizer, request, log
         self._data, self._decode = data, decode
-        self._reader = None
+        self._reader: Reader | None = None
+
+    def close(self) -> None:
+        """End this process's decoder; those of DataLoader's workers end with them."""
+        if self._reader:
+            self._reader.close()
 
     def __len__(self) -> int:
         return len(self._samples)

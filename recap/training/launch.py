@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from recap.training.preflight import check
 from recap.training.recipe import Recipe
 from recap.training.run import SUMMARY, Trained, train
 
@@ -23,6 +24,7 @@ def _on_ray(recipe: Recipe) -> Trained:
 
     from recap.training.recipe import absolute
 
+    check(recipe)
     ours = not ray.is_initialized()
     if ours:
         ray.init(address=recipe.ray.address or "local", log_to_driver=False, include_dashboard=False)

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from recap.training.dataset import Conversations, collate
 from recap.training.learner import Learner, trainable_counts
 from recap.training.lock import sole_training
 from recap.training.opening import open_learner
+from recap.training.preflight import check
 from recap.training.recipe import Recipe
 from recap.training.samples import Sample, read_sets
 from recap.training.saving import provenance, rescaled, save_adapter, save_full
@@ -63,6 +64,7 @@ def train(recipe: Recipe) -> Trained:
     samples than `data.max_bad`, an output that another training is writing to or that holds captions.
     """
     output = Path(recipe.output.path).expanduser()
+    check(recipe)
     refuse_captions(output)
     arguments = _arguments(recipe, output)
     with sole_training(output) if arguments.process_index == 0 else nullcontext():
@@ -76,17 +78,17 @@ def _train(recipe: Recipe, output: Path, arguments: TrainingArguments) -> Traine
     _same_training(output / BEGAN, lasting_settings(recipe, base), arguments, state)
     learner, strategy = open_learner(recipe, base)
     learns, size = trainable_counts(learner)  # before ZeRO-3 parts them
-    data = _dataset(recipe, base[0], strategy, samples, learner.pllava.tokenizer, bad_log)
     watch = Watch(output, bad_log, limit=allowed)
     pad = next(iter(learner.pllava.config.pad_token_ids), learner.pllava.config.eos_token_ids[0])
-    trainer = PllavaTrainer(
-        learner,
-        arguments,
-        train_dataset=data,
-        data_collator=partial(collate, pad_token_id=pad),
-        callbacks=[SeededSteps(), watch],
-    )
-    result = trainer.train(resume_from_checkpoint=state)
+    with closing(_dataset(recipe, base[0], strategy, samples, learner.pllava.tokenizer, bad_log)) as data:
+        trainer = PllavaTrainer(
+            learner,
+            arguments,
+            train_dataset=data,
+            data_collator=partial(collate, pad_token_id=pad),
+            callbacks=[SeededSteps(), watch],
+        )
+        result = trainer.train(resume_from_checkpoint=state)
     folders = _save(recipe, output, trainer, learner, base, strategy)
     first = trainer.is_world_process_zero()
     loss = mean_loss(output) if first else result.training_loss  # only the first surely sees all of loss.csv

@@ -16,7 +16,8 @@ from transformers import CLIPVisionModel, LlamaForCausalLM, PreTrainedTokenizerF
 from recap.pllava.config import parse_config
 from recap.pllava.keymap import published_key
 from recap.pllava.model import Projector
-from recap.pllava.prompts import IMAGE, INSTRUCTIONS, SYSTEMS
+from recap.pllava.new_config import new_config
+from recap.pllava.prompts import INSTRUCTIONS, SYSTEMS
 from recap.pllava.random_tokenizer import SPECIALS, caption_words, wrapped
 from recap.training.samples import Sample
 from recap.training.settings import ScratchSettings
@@ -61,46 +62,23 @@ def _texts(samples: Iterable[Sample]) -> Iterator[str]:
 
 
 def _config(sizes: ScratchSettings, pooling: tuple[int, int, int]) -> dict[str, Any]:
-    ids = {token: index for index, token in enumerate(SPECIALS)}
-    grid = sizes.image_size // sizes.patch_size
-    return {
-        "architectures": ["PllavaForConditionalGeneration"],
-        "model_type": "llava",
-        "torch_dtype": "float32",
-        "frame_shape": [grid, grid],
-        "num_frames": pooling[0],
-        "pooling_method": "avg",
-        "pooling_shape": list(pooling),
-        "use_pooling": True,
-        "image_token_index": ids[IMAGE],
-        "pad_token_id": ids["<pad>"],
-        "projector_hidden_act": "gelu",
-        "vision_feature_layer": -2,
-        "vision_feature_select_strategy": "default",
-        "text_config": {
-            "model_type": "llama",
-            "hidden_size": sizes.hidden_size,
-            "intermediate_size": sizes.intermediate_size,
-            "num_hidden_layers": sizes.layers,
-            "num_attention_heads": sizes.heads,
-            "num_key_value_heads": sizes.kv_heads,
-            "max_position_embeddings": sizes.max_positions,
-            "rms_norm_eps": 1e-5,
-            "vocab_size": sizes.vocab_size,
-            "bos_token_id": ids["<s>"],
-            "eos_token_id": ids["</s>"],
-            "pad_token_id": ids["<pad>"],
-        },
-        "vision_config": {
-            "model_type": "clip_vision_model",
-            "hidden_size": sizes.vision_hidden_size,
-            "intermediate_size": 4 * sizes.vision_hidden_size,
-            "num_hidden_layers": sizes.vision_layers,
-            "num_attention_heads": sizes.vision_heads,
-            "image_size": sizes.image_size,
-            "patch_size": sizes.patch_size,
-        },
+    text = {
+        "hidden_size": sizes.hidden_size,
+        "intermediate_size": sizes.intermediate_size,
+        "num_hidden_layers": sizes.layers,
+        "num_attention_heads": sizes.heads,
+        "num_key_value_heads": sizes.kv_heads,
+        "max_position_embeddings": sizes.max_positions,
     }
+    vision = {
+        "hidden_size": sizes.vision_hidden_size,
+        "intermediate_size": 4 * sizes.vision_hidden_size,
+        "num_hidden_layers": sizes.vision_layers,
+        "num_attention_heads": sizes.vision_heads,
+        "image_size": sizes.image_size,
+        "patch_size": sizes.patch_size,
+    }
+    return new_config("PllavaForConditionalGeneration", pooling[0], pooling, sizes.vocab_size, text, vision)
 
 
 def _weights(content: dict[str, Any], seed: int) -> dict[str, Tensor]:

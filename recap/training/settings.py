@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from recap.bounds import Bounds, Count, NotNegative, Positive, Share, Whole
 
 Part = Literal["tower", "projector", "lora", "llm"]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
-ShareBelowOne = Annotated[float, Field(ge=0, lt=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
+ShareBelowOne = Annotated[float, Bounds(ge=0, lt=1)]
+Seed = Annotated[int, Bounds(ge=0, lt=2**32)]
 
 
 @dataclass(frozen=True)
@@ -21,29 +18,29 @@ class ScratchSettings:
 
     __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
 
-    image_size: PositiveInt = 72
+    image_size: Count = 72
     """Side of the square frames in pixels."""
-    patch_size: PositiveInt = 12
+    patch_size: Count = 12
     """Side of a patch in pixels."""
-    vision_hidden_size: PositiveInt = 128
+    vision_hidden_size: Count = 128
     """Features of the vision tower."""
-    vision_layers: PositiveInt = 5
+    vision_layers: Count = 5
     """Blocks of the vision tower; the last but one gives the features, as in the published models."""
-    vision_heads: PositiveInt = 4
+    vision_heads: Count = 4
     """Attention heads of the vision tower."""
-    hidden_size: PositiveInt = 192
+    hidden_size: Count = 192
     """Features of the language model."""
-    layers: PositiveInt = 5
+    layers: Count = 5
     """Blocks of the language model."""
-    heads: PositiveInt = 6
+    heads: Count = 6
     """Attention heads of the language model."""
-    kv_heads: PositiveInt = 2
+    kv_heads: Count = 2
     """Key-value heads of the language model."""
-    intermediate_size: PositiveInt = 512
+    intermediate_size: Count = 512
     """Features between the two halves of its feed-forward blocks."""
-    max_positions: PositiveInt = 2048
+    max_positions: Count = 2048
     """The longest sequence, visual tokens among it."""
-    vocab_size: PositiveInt = 640
+    vocab_size: Count = 640
     """Pieces of the tokenizer, which is made from the training data's own text."""
 
     def __post_init__(self):
@@ -75,13 +72,13 @@ class StartSettings:
     """With which weight a LoRA that `checkpoint` brings is merged before a new one is trained."""
     scratch: ScratchSettings | None = None
     """Instead of a checkpoint: the sizes of a model with random weights."""
-    pooling: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
+    pooling: tuple[Count, Count, Count] | None = None
     """Frames × rows × columns of visual tokens; the checkpoint's own when absent. From scratch that is `frames.count` ×
     12 × 12, or as many rows and columns as there are patches."""
 
     def __post_init__(self):
         if bool(self.checkpoint) == (self.scratch is not None):
-            raise ValueError("model: name either a checkpoint to start from or the sizes of one from scratch")
+            raise ValueError("model.checkpoint or model.scratch: name one of them, and only one, to start from")
 
 
 @dataclass(frozen=True)
@@ -109,11 +106,11 @@ class DataSettings:
     """The files of conversations, each with its weight."""
     conversation: Literal["videochat2", "plain", "llavanext"] = "videochat2"
     """How turns become text: as the published models were trained, or as one of the templates asks them."""
-    max_text_tokens: PositiveInt = 512
+    max_text_tokens: Count = 512
     """A conversation is cut there; visual tokens do not count."""
     max_bad: Share = 0.01
     """The share of samples that may be missing, empty or undecodable before training stops."""
-    workers: NonNegativeInt = 2
+    workers: Whole = 2
     """Processes that decode beside each training process; 0 decodes in it."""
 
     def __post_init__(self):
@@ -127,7 +124,7 @@ class LoraSettings:
 
     __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True, "allow_inf_nan": False}
 
-    rank: PositiveInt = 128
+    rank: Count = 128
     """Columns of its two factors."""
     alpha: Positive = 32
     """It is weighed by `alpha / rank` while it is trained."""
@@ -163,11 +160,11 @@ class TrainSettings:
     """Longer gradients are shortened to this length; 0 leaves them."""
     epochs: Positive = 1.0
     """How often the data is seen."""
-    max_steps: PositiveInt | None = None
+    max_steps: Count | None = None
     """Stop after so many optimizer steps instead."""
-    global_batch: PositiveInt = 128
+    global_batch: Count = 128
     """Samples in one optimizer step, over all processes."""
-    batch_size: PositiveInt = 8
+    batch_size: Count = 8
     """Samples that one process computes together; the rest of `global_batch` is accumulated."""
     precision: Literal["bf16", "fp32"] = "bf16"
     """What is computed in; weights that learn are kept in float32."""
@@ -175,9 +172,9 @@ class TrainSettings:
     """Compute the language model's activations twice instead of keeping them."""
     seed: Seed = 42
     """Where order, dropout and initial weights are drawn from."""
-    log_every_steps: PositiveInt = 10
+    log_every_steps: Count = 10
     """How often loss and rate go into loss.csv, as they do at every save."""
-    save_every_steps: PositiveInt = 500
+    save_every_steps: Count = 500
     """How often a state is saved from which a killed training goes on."""
     deepspeed: str | None = None
     """A DeepSpeed configuration: a JSON file, or the name of one that recap has: `zero2`, `zero3`, `zero3_offload`."""
@@ -204,7 +201,7 @@ class TrainOutputSettings:
     lora_alpha: Positive | None = None
     """At which `model.lora_alpha` of a pipeline the stored LoRA is as strong as it was trained; `train.lora.alpha`
     when absent."""
-    keep_states: PositiveInt = 1
+    keep_states: Count = 1
     """How many states to go on from are kept."""
 
 
@@ -214,7 +211,7 @@ class TrainRaySettings:
 
     __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True, "allow_inf_nan": False}
 
-    workers: NonNegativeInt = 0
+    workers: Whole = 0
     """Training processes on the cluster; 0 trains here (one process, or those that `torchrun` starts)."""
     address: str | None = None
     """A running cluster; without it a local session is started."""

@@ -1,6 +1,6 @@
 """The second language: captions rendered, examined, and linked to what they render. Importing this needs no torch."""
 
-from recap.translation.base import Translation, Translator
+from recap.translation.base import Translation
 from recap.translation.opening import (
     fetch_translator,
     open_translator,
@@ -9,13 +9,11 @@ from recap.translation.opening import (
     translator_problems,
 )
 from recap.translation.settings import TranslationSettings
-from recap.translation.text import typeset
 from recap.translation.translating import source_sha, translate_captions, untranslated
 
 __all__ = [
     "Translation",
     "TranslationSettings",
-    "Translator",
     "fetch_translator",
     "open_translator",
     "source_sha",
@@ -23,6 +21,5 @@ __all__ = [
     "translator_digest",
     "translator_name",
     "translator_problems",
-    "typeset",
     "untranslated",
 ]

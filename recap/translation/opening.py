@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from recap.engines import UNWATCHED, ModelSettings, model_name
-from recap.pllava.hub import resolve_checkpoint
+from recap.pllava.hub import misnamed, named_folder, resolve_checkpoint
 from recap.translation.base import Translator
 from recap.translation.rehearsal import RehearsalTranslator
 from recap.translation.settings import TranslationSettings
@@ -52,8 +52,24 @@ def open_translator(
 
 
 def translator_problems(settings: TranslationSettings, model: ModelSettings) -> list[str]:
-    """What would have a translator compute elsewhere than the settings say, in words for the user."""
-    return [NO_MAP] if settings.languages and settings.engine == "llm" and model.device_map else []
+    """What can be refused of a translator before anything is downloaded, in words for the user."""
+    if settings.languages and settings.engine == "llm" and model.device_map:
+        return [NO_MAP]
+    if not settings.has_model:
+        return []
+    name = _shipped_or(settings.checkpoint)
+    if said := misnamed(name):
+        return [f"translation.checkpoint: {said}"]
+    try:
+        if named_folder(name).is_dir():
+            check_targets(named_folder(name), settings.languages)
+    except ValueError as error:
+        return [str(error)]
+    return []
+
+
+def _shipped_or(checkpoint: str) -> str:
+    return SHIPPED if checkpoint == POCKET else checkpoint
 
 
 def fetch_translator(settings: TranslationSettings, *, weights: bool = True) -> TranslationSettings:
@@ -63,7 +79,7 @@ def fetch_translator(settings: TranslationSettings, *, weights: bool = True) -> 
     """
     if not settings.has_model:
         return settings
-    name = SHIPPED if settings.checkpoint == POCKET else settings.checkpoint
+    name = _shipped_or(settings.checkpoint)
     also = (*PIECES, PICKLES) if weights else PIECES
     folder = resolve_checkpoint(name, settings.revision, weights=weights, also=also).resolve()
     check_targets(folder, settings.languages)

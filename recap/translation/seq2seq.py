@@ -15,6 +15,7 @@ import torch
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from recap.engines import UNWATCHED
+from recap.engines.memory import is_out_of_memory
 from recap.translation.base import Translation
 from recap.translation.names import NLLB, sign_of
 from recap.translation.settings import TranslationSettings
@@ -65,7 +66,9 @@ class Seq2SeqTranslator:
         try:
             with self._watch:
                 return list(self._batch(texts, extra, second))
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             if len(texts) == 1:
                 raise MemoryError(
                     "one text alone does not fit into memory: lower translation.piece_tokens or translation.beams, or "

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from typing import Literal
 
+from recap.bounds import Count, Positive, Share
 from recap.translation.names import language_name
 
 _CODE = re.compile("[a-z]{2,3}")
@@ -34,22 +34,22 @@ class TranslationSettings:
     """What `llm` is asked; `{language}` and `{text}` stand for the language's name and the caption."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """What a `seq2seq` model computes in; `auto` is float32 on a CPU, else what its config.json says."""
-    actors: int = 1
+    actors: Count = 1
     """Copies of the translator, each in a process of its own."""
-    gpus_per_actor: float = 0
+    gpus_per_actor: Share = 0
     """The share of a GPU that each copy takes, one at most; 0 computes on the CPU."""
-    threads: int = 1
+    threads: Count = 1
     """On a CPU, threads that each copy computes with. More are for models of which memory holds no second copy."""
-    batch_size: int = 16
+    batch_size: Count = 16
     """Texts that one copy translates together."""
-    beams: int = 1
+    beams: Count = 1
     """Beams of a `seq2seq` search; 1 is greedy."""
-    piece_tokens: int = 128
+    piece_tokens: Count = 128
     """A longer caption goes to a `seq2seq` model in pieces of whole sentences, up to this many tokens where it can."""
-    stall_s: float = 600.0
+    stall_s: Positive = 600.0
     """Seconds that a batch of texts (`seq2seq`) or a token of each (`llm`) may take; after that the copy's process
     counts as hung, and another takes its place. Without Ray (`runner="loop"`) nobody looks."""
-    max_new_tokens: int = 512
+    max_new_tokens: Count = 512
     """The longest translation of a piece (`seq2seq`) or of a caption (`llm`), in tokens."""
 
     def __post_init__(self):
@@ -60,14 +60,6 @@ class TranslationSettings:
             raise ValueError("translation.languages names a language twice")
         if self.languages and self.engine == "seq2seq" and not self.checkpoint:
             raise ValueError("translation.checkpoint is missing: name a folder or a hub id, or translation.engine: llm")
-        for name in ("actors", "threads", "batch_size", "beams", "piece_tokens", "max_new_tokens"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"translation.{name} must be at least 1, not {getattr(self, name)}")
-        if not 0 <= self.gpus_per_actor <= 1:
-            given = f"{self.gpus_per_actor:g}"
-            raise ValueError(f"translation.gpus_per_actor must be 0 to 1, not {given}: a translator takes one GPU")
-        if not 0 < self.stall_s < math.inf:
-            raise ValueError(f"translation.stall_s must be a number above 0, not {self.stall_s}")
         if "{text}" not in self.instruction:
             raise ValueError("translation.instruction must hold {text}, where the caption goes")
         for word in re.findall(r"{\w+}|<image>", self.instruction):

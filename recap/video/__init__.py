@@ -4,18 +4,16 @@ from recap.video.drawing import apply_view
 from recap.video.nvdec import missing_nvdec
 from recap.video.opening import open_reader
 from recap.video.pictures import blank
-from recap.video.probe import Probe, probe
+from recap.video.probe import probe
 from recap.video.reader import InProcessReader, Reader
 from recap.video.sample import frame_indices
 from recap.video.sandbox import SandboxedReader
-from recap.video.settings import DecodeSettings, FramesSettings
+from recap.video.settings import DecodeSettings
 from recap.video.view import coverage
 
 __all__ = [
     "DecodeSettings",
-    "FramesSettings",
     "InProcessReader",
-    "Probe",
     "Reader",
     "SandboxedReader",
     "apply_view",

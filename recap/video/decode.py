@@ -22,7 +22,7 @@ from recap.video.upright import Size
 
 def decode(
     path: str,
-    facts: Probe,
+    probe: Probe,
     timeline: Timeline,
     indices: Sequence[int],
     settings: DecodeSettings,
@@ -39,10 +39,10 @@ def decode(
     size = pictures.scaling.frame if pictures.scaling else None
     ending = "-fast" if size else ""
     if chip:
-        name, shots = chip.shots(path, facts, timeline, indices, size)
+        name, shots = chip.shots(path, probe, timeline, indices, size)
         with suppress(DecoderFailed):
             return pictures.take(shots), f"{name}{ending}", False
-    name, shots = _first_choice(path, facts, timeline, indices, settings, size)
+    name, shots = _first_choice(path, probe, timeline, indices, settings, size)
     if shots is not None:
         try:
             return pictures.take(shots), f"{name}{ending}", False
@@ -57,16 +57,16 @@ def decode(
 
 def _first_choice(
     path: str,
-    facts: Probe,
+    probe: Probe,
     timeline: Timeline,
     indices: Sequence[int],
     settings: DecodeSettings,
     size: Size | None,
 ) -> tuple[str, Iterator[tuple[float, np.ndarray]] | None]:
-    if sparse_decoder.suits(facts, timeline):
-        return "pyav-sparse", sparse_decoder.sparse_frames(path, facts, timeline, indices, size)
-    if decord_decoder.suits(facts, timeline):
-        width, height = size or (facts.width, facts.height)
+    if sparse_decoder.suits(probe, timeline):
+        return "pyav-sparse", sparse_decoder.sparse_frames(path, probe, timeline, indices, size)
+    if decord_decoder.suits(probe, timeline):
+        width, height = size or (probe.width, probe.height)
         batch = max(1, settings.batch_bytes // (3 * width * height))
         return "decord", decord_decoder.decord_frames(os.path.abspath(path), timeline, indices, batch, size)
     return "pyav", None

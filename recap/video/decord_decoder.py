@@ -23,15 +23,15 @@ CLOCK_S = 0.001
 ROW_PIXELS, NARROW = 64, 190
 
 
-def suits(facts: Probe, timeline: Timeline) -> bool:
+def suits(probe: Probe, timeline: Timeline) -> bool:
     """Whether decord reads this file's frames rightly: none turned, cut away, reordered or of a width it misreads."""
     coded = timeline.coded
-    if facts.container not in CONTAINERS or facts.codec not in CODECS:
+    if probe.container not in CONTAINERS or probe.codec not in CODECS:
         return False
-    if facts.turns or facts.mirrored or timeline.hidden:
+    if probe.turns or probe.mirrored or timeline.hidden:
         return False
     ordered = coded is not None and coded.steady and bool(coded.keys[0] and (np.diff(coded.pts) > 0).all())
-    return ordered and facts.width == readable_width(facts.width)
+    return ordered and probe.width == readable_width(probe.width)
 
 
 def readable_width(width: int) -> int:

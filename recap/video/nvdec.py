@@ -45,11 +45,11 @@ class Nvdec:
         self._context = _prove(self.accelerator)
 
     def shots(
-        self, path: str, facts: Probe, timeline: Timeline, indices: Sequence[int], size: Size | None
+        self, path: str, probe: Probe, timeline: Timeline, indices: Sequence[int], size: Size | None
     ) -> tuple[str, Shots]:
         """How the frames of the ascending `indices` are read, and the frames as from `sparse_frames`."""
-        if sparse_decoder.suits(facts, timeline):
-            frames = sparse_decoder.sparse_frames(path, facts, timeline, indices, size, self.accelerator)
+        if sparse_decoder.suits(probe, timeline):
+            frames = sparse_decoder.sparse_frames(path, probe, timeline, indices, size, self.accelerator)
             return "nvdec-sparse", _or_failed(frames)
         return "nvdec", _or_failed(_undamaged(PyavDecoder(path, timeline, size, self.accelerator), indices))
 

@@ -76,8 +76,8 @@ def probe(path: str) -> Probe:
                 first.look(packet)
                 if first.frame:
                     break
-    facts = _seen(header, first.frame, path)
-    return facts if facts.frames and facts.duration_s else inspect(path)[0]
+    seen = _seen(header, first.frame, path)
+    return seen if seen.frames and seen.duration_s else inspect(path)[0]
 
 
 def inspect(path: str, on_header: OnHeader | None = None) -> tuple[Probe, Timeline]:
@@ -94,9 +94,9 @@ def inspect(path: str, on_header: OnHeader | None = None) -> tuple[Probe, Timeli
         timeline = read_timeline(container, stream, header.fps, first.look)
     if len(timeline) and (first.is_halved or (timeline.counted and first.may_be_halved)):
         header, timeline = _by_frames(path, header, timeline)
-    facts = _seen(header, first.frame, path)
-    length = round(timeline.length_s(facts.fps), 6)
-    return replace(facts, frames=len(timeline), duration_s=facts.duration_s or length), timeline
+    seen = _seen(header, first.frame, path)
+    length = round(timeline.length_s(seen.fps), 6)
+    return replace(seen, frames=len(timeline), duration_s=seen.duration_s or length), timeline
 
 
 def read_header(container: InputContainer, stream: VideoStream) -> Probe:

@@ -104,36 +104,36 @@ class InProcessReader:
             if self.on_facts:
                 self.on_facts(facts)
 
-        facts, timeline = inspect(location, lambda header: learn(**header.stated))
-        flags = self._judge(location, facts, timeline)
+        probe, timeline = inspect(location, lambda header: learn(**header.stated))
+        flags = self._judge(location, probe, timeline)
         if TRUNCATED in flags:
-            facts = replace(facts, duration_s=round(timeline.length_s(facts.fps), 6))
-        learn(**facts.facts, flags=tuple(flags))
-        indices = span_indices(timeline, facts.fps, request.count, span)
+            probe = replace(probe, duration_s=round(timeline.length_s(probe.fps), 6))
+        learn(**probe.facts, flags=tuple(flags))
+        indices = span_indices(timeline, probe.fps, request.count, span)
         shown = sorted(set(indices))
         places = [shown.index(index) for index in indices]
         fast = self.settings.decoder == "fast"
-        scaling = decoder_scaling(facts.width, facts.height, request) if fast else None
+        scaling = decoder_scaling(probe.width, probe.height, request) if fast else None
         pictures = Pictures(places, request, scaling)
-        times, decoder, damaged = decode(location, facts, timeline, shown, self.settings, pictures, self.chip)
+        times, decoder, damaged = decode(location, probe, timeline, shown, self.settings, pictures, self.chip)
         flags += [DAMAGED] * (damaged or timeline.stutters)
         flags += [REPEATED] * (len(shown) < request.count)
         columns, rows = request.tiles
         return Frames(
             pixels=pictures.pixels,
             times_s=tuple(round(times[place], 6) for place in places),
-            coverage=coverage(columns * facts.width, rows * facts.height, request.view, request.size),
+            coverage=coverage(columns * probe.width, rows * probe.height, request.view, request.size),
             decoder=decoder,
             flags=tuple(flags),
-            **facts.facts,
+            **probe.facts,
         )
 
-    def _judge(self, path: str, facts: Probe, timeline: Timeline) -> list[str]:
+    def _judge(self, path: str, probe: Probe, timeline: Timeline) -> list[str]:
         if not len(timeline):
             raise ClipError("decode", "no_frames", "the file's video stream is empty")
-        part = missing(path, facts, timeline)
+        part = missing(path, probe, timeline)
         if part and self.settings.truncated == "quarantine":
             raise ClipError("decode", TRUNCATED, f"the file breaks off: it holds {part}")
         if part:
             return [TRUNCATED]
-        return [VARIABLE_RATE] * is_variable(timeline, facts.fps)
+        return [VARIABLE_RATE] * is_variable(timeline, probe.fps)

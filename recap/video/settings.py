@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from recap.bounds import Count, UpToAMillion
+
 
 @dataclass(frozen=True)
 class FramesSettings:
@@ -12,16 +14,12 @@ class FramesSettings:
 
     __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
 
-    count: int = 16
+    count: Count = 16
     """Moments sampled evenly from each clip; the published checkpoints were trained with 16."""
     view: Literal["crop", "pad", "wide"] = "crop"
     """`crop` keeps the centre square, as PLLaVA does; `pad` shrinks the whole picture into the square;
     `wide` shows two squares, left and right (or top and bottom). With the `pllava` strategy each of the
     two is pooled to half the tokens, so that the prompt keeps its length."""
-
-    def __post_init__(self) -> None:
-        if self.count < 1:
-            raise ValueError(f"frames.count is {self.count}; at least one frame is needed")
 
 
 @dataclass(frozen=True)
@@ -30,13 +28,13 @@ class DecodeSettings:
 
     __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True, "allow_inf_nan": False}
 
-    workers: int | Literal["auto"] = "auto"
+    workers: Count | Literal["auto"] = "auto"
     """Decoding processes. `auto` takes the cores that engines leave, and where engines compute on the CPU one for each
     core; what all of them reserve of Ray's CPUs is worked out from that."""
-    memory_gb: float = 4.0
+    memory_gb: UpToAMillion = 4.0
     """Memory that a clip may take in a decoding process; 4K clips need about 1.2. Full-size frames in flight
     are kept under a thirty-second of it."""
-    timeout_s: float = 300.0
+    timeout_s: UpToAMillion = 300.0
     """How long a clip may take in a decoding process, and a third of it in core-seconds: a loop without
     end is found out by the work it does, on a busy machine too."""
     sandbox: bool = True
@@ -58,15 +56,8 @@ class DecodeSettings:
     fetch_folder: str | None = None
     """Where objects of a store are fetched to be decoded, one a worker at a time; the system's temporary
     folder when absent."""
-    fetch_gb: float = 8.0
+    fetch_gb: UpToAMillion = 8.0
     """The largest object that is fetched; a larger one is quarantined."""
-
-    def __post_init__(self) -> None:
-        if self.workers != "auto" and self.workers < 1:
-            raise ValueError(f"decode.workers is {self.workers}; say 'auto' or a number from 1")
-        for name in ("memory_gb", "timeout_s", "fetch_gb"):
-            if not 0 < getattr(self, name) <= 1e6:  # far above it the system's own limits and clocks overflow
-                raise ValueError(f"decode.{name} is {getattr(self, name)}; it must be above 0, up to a million")
 
     @property
     def fetch_bytes(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -32,13 +33,19 @@ def check_head(path: str) -> bytes:
             head = file.read(HEAD_BYTES)
     except (FileNotFoundError, NotADirectoryError):
         raise ClipError("probe", "missing", "there is no file at the clip's address") from None
-    except OSError:
-        raise ClipError("probe", "unreadable", "the file may not be read") from None
+    except OSError as error:
+        raise ClipError("probe", "unreadable", _why_unreadable(error)) from None
     if not head:
         raise ClipError("probe", "empty_file", "the file is empty")
     if _PLAYLIST.search(_text(head)):
         raise ClipError("probe", "playlist", "the file is a playlist or script that points at other files")
     return head
+
+
+def _why_unreadable(error: OSError) -> str:
+    if error.errno == errno.ELOOP:
+        return "there is a link at the clip's address, or a folder of it, that leads to itself"
+    return "the file may not be read"
 
 
 def is_container(head: bytes) -> bool:

@@ -31,17 +31,17 @@ SEEKABLE = frozenset({"mov", "matroska", "flv"})
 UNFILTERED = 32
 
 
-def suits(facts: Probe, timeline: Timeline) -> bool:
+def suits(probe: Probe, timeline: Timeline) -> bool:
     """Whether the file tells which packet holds which frame, in a codec that can begin at every key frame."""
     coded = timeline.coded
-    if facts.codec not in CODECS or timeline.counted or coded is None or not coded.steady:
+    if probe.codec not in CODECS or timeline.counted or coded is None or not coded.steady:
         return False
     return len(np.unique(coded.pts)) == len(coded.pts)
 
 
 def sparse_frames(
     path: str,
-    facts: Probe,
+    probe: Probe,
     timeline: Timeline,
     indices: Sequence[int],
     size: Size | None,
@@ -54,9 +54,9 @@ def sparse_frames(
     Raises DecoderFailed for whatever is not as it should be, and ClipError like `probe`.
     """
     wanted, at = timeline.pts[list(indices)], 0
-    stretches = _stretches(facts, timeline.coded, wanted)
-    options = _shortcuts(facts, stretches, size) if size and not accelerator else {}
-    source = open_video(path, accelerator, look=bool(accelerator) or not _header_suffices(facts))
+    stretches = _stretches(probe, timeline.coded, wanted)
+    options = _shortcuts(probe, stretches, size) if size and not accelerator else {}
+    source = open_video(path, accelerator, look=bool(accelerator) or not _header_suffices(probe))
     for frame in _decoded(source, timeline.coded, stretches, wanted, options):
         if at < len(wanted) and frame.pts == wanted[at]:
             yield float(timeline.times_s[indices[at]]), upright_pixels(frame, size)
@@ -65,18 +65,18 @@ def sparse_frames(
         raise DecoderFailed(f"{len(wanted) - at} of {len(wanted)} wanted frames did not come out")
 
 
-def _header_suffices(facts: Probe) -> bool:
+def _header_suffices(probe: Probe) -> bool:
     """Not H.264's, which need not say how far frames are reordered: FFmpeg sees that in the first ones."""
-    return facts.container in SEEKABLE and facts.codec != "h264"
+    return probe.container in SEEKABLE and probe.codec != "h264"
 
 
-def _stretches(facts: Probe, coded: Coded, wanted: np.ndarray) -> list[Stretch]:
-    entries = entries_of(coded, facts.codec) if facts.container in SEEKABLE else np.zeros(len(coded.pts), bool)
+def _stretches(probe: Probe, coded: Coded, wanted: np.ndarray) -> list[Stretch]:
+    entries = entries_of(coded, probe.codec) if probe.container in SEEKABLE else np.zeros(len(coded.pts), bool)
     return needed(coded, wanted, entries)
 
 
-def _shortcuts(facts: Probe, stretches: list[Stretch], size: Size) -> dict[str, str]:
-    if facts.codec not in SPARING or facts.width < SHRUNK * size[0]:
+def _shortcuts(probe: Probe, stretches: list[Stretch], size: Size) -> dict[str, str]:
+    if probe.codec not in SPARING or probe.width < SHRUNK * size[0]:
         return {}
     longest = max(len(stretch.numbers) for stretch in stretches)
     # Between others, B-frames pass hardly an error on.

@@ -11,7 +11,7 @@ PART_SPARED = 0.02
 CLOCK_S = 0.001  # the grain of Matroska's and FLV's times
 
 
-def missing(path: str, facts: Probe, timeline: Timeline) -> str:
+def missing(path: str, probe: Probe, timeline: Timeline) -> str:
     """What of the truncated file at `path` is there, in plain words; empty for a file that is whole.
 
     A file is truncated if it misses its declared frame count or length by more than
@@ -19,15 +19,15 @@ def missing(path: str, facts: Probe, timeline: Timeline) -> str:
     that has all of its bytes: its length may count how long the last frame stays.
     """
     found = timeline.slots + timeline.hidden
-    declared = facts.declared_frames
+    declared = probe.declared_frames
     if declared and declared - found > max(FRAMES_SPARED, PART_SPARED * declared):
         return f"{found} of {declared} declared frames"
-    if not facts.declared_s:
+    if not probe.declared_s:
         return ""
-    spared = CLOCK_S + max(FRAMES_SPARED / facts.fps, PART_SPARED * facts.declared_s)
-    length = _length_s(facts.declared_s + spared, timeline)
-    if facts.declared_s - length > spared and not (facts.container == "matroska" and is_whole(path)):
-        return f"{length:.2f} of {facts.declared_s:.2f} declared seconds"
+    spared = CLOCK_S + max(FRAMES_SPARED / probe.fps, PART_SPARED * probe.declared_s)
+    length = _length_s(probe.declared_s + spared, timeline)
+    if probe.declared_s - length > spared and not (probe.container == "matroska" and is_whole(path)):
+        return f"{length:.2f} of {probe.declared_s:.2f} declared seconds"
     return ""
 
 

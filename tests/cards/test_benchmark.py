@@ -10,7 +10,7 @@ import pytest
 
 SMALL = (
     "--json --blocks 2 --hidden 64 --heads 4 --kv-heads 2 --intermediate 96 --vocabulary 128 --prompt 32 "
-    "--new-tokens 6 --clips 6 --batch-size 4 --static-batch 4 --single-clips 2 --matrix-side 64 --copy-mb 1"
+    "--new-tokens 6 --clips 6 --batch-size 4 --static-batch 4 --single-clips 2 --matrix-side 64 --copy-mb 1 --held-s 0"
 ).split()
 
 

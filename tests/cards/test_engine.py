@@ -11,7 +11,15 @@ import torch
 
 from recap.engines import Request
 from recap.engines.base import PROMPTS_PER_SLOT
-from recap.engines.memory import CUDA_SHARE, position_bytes, rows_that_fit, usable_bytes
+from recap.engines.memory import (
+    CUDA_SHARE,
+    PREFILL_POSITIONS,
+    PREFILL_SHARE,
+    position_bytes,
+    prefill_positions,
+    rows_that_fit,
+    usable_bytes,
+)
 from recap.engines.transformers_engine import TransformersEngine
 from recap.pllava import load_pllava
 
@@ -111,6 +119,14 @@ def test_slots_are_as_many_as_the_card_holds_and_never_too_many(chip, on_card, r
     ordered = sorted(requests, key=lambda request: -request.length - request.max_new_tokens)
     assert served(engine_of(on_card, 50), ordered, lambda engine: counts.add(engine.slots)) == expected
     assert counts - {50} == {5}
+
+
+def test_a_nearly_full_card_takes_in_fewer_positions_together(chip, on_card):
+    model = on_card[0]
+    assert prefill_positions(model) == PREFILL_POSITIONS["cuda"]
+    position = (3 * model.config.intermediate_size + 4 * model.config.hidden_size) * model.dtype.itemsize
+    chip.resize(0, chip.used(0) + 100 * round(position / PREFILL_SHARE / (1 - CUDA_SHARE)))
+    assert 98 <= prefill_positions(model) <= 100
 
 
 def test_blocks_that_live_elsewhere_have_their_cache_on_the_card(chip, checkpoint):

@@ -119,6 +119,12 @@ def test_a_card_attends_without_cudnn(cudnn_attention, model, clips, gpus):
     assert torch.backends.cuda.cudnn_sdp_enabled() == (not gpus)
 
 
+def test_a_card_convolves_in_full_float32(monkeypatch, model, clips):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    captions(model, dict([*clips.items()][:1]), replace(ENGINE, gpus_per_actor=1))
+    assert not torch.backends.cudnn.allow_tf32
+
+
 @pytest.mark.parametrize("gpus", (0, 1))
 def test_so_does_a_translator(cudnn_attention, model, gpus):
     open_translator(TranslationSettings(("zh",), "llm", gpus_per_actor=gpus), model, "plain").close()

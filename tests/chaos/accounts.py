@@ -56,12 +56,12 @@ def census(output: Path) -> tuple[int, int]:
     expected = Counter(snapshot.rows(snapshot.present, snapshot.reader(["clip_id"]))["clip_id"].to_pylist())
     manifest = ledger.read_manifest(output)
     found: Counter[str] = Counter()
-    for shard in manifest["shards"]:
-        if shard["kind"] in ("parquet", "quarantine"):
-            found.update(pq.read_table(output / shard["path"], columns=["clip_id"])["clip_id"].to_pylist())
-    books = manifest["reconciliation"]
-    parts = sum(books[name] for name in ("captioned", "quarantined", "filtered", "remaining"))
-    assert books["clips"] == parts == len(expected), books
+    for shard in manifest.shards:
+        if shard.kind in ("parquet", "quarantine"):
+            found.update(pq.read_table(output / shard.path, columns=["clip_id"])["clip_id"].to_pylist())
+    books = manifest.reconciliation
+    parts = books.captioned + books.quarantined + books.filtered + books.remaining
+    assert books.clips == parts == len(expected), books
     return len(expected.keys() - found.keys()), sum(found.values()) - len(found)
 
 

@@ -13,8 +13,8 @@ KILLED = "quarantined, the run goes on"
 pytestmark = [pytest.mark.timeout(280)]
 
 
-def on_ray(*values, marks=()):
-    return pytest.param("ray", *values, marks=[pytest.mark.ray, *marks])
+def on_ray(*values):
+    return pytest.param("ray", *values, marks=[pytest.mark.ray, pytest.mark.long])
 
 
 AGAIN, ROUND, RESTART = "opened again in its process", "the next round goes on", "restarted, the run goes on"
@@ -23,13 +23,15 @@ AGAIN, ROUND, RESTART = "opened again in its process", "the next round goes on",
 @pytest.mark.parametrize(
     ("runner", "fault", "times", "said", "outcome"),
     [
-        ("loop", "out_of_memory", 1, "the engine died and is opened again", AGAIN),
+        pytest.param(
+            "loop", "out_of_memory", 1, "the engine died and is opened again", AGAIN, marks=[pytest.mark.long]
+        ),
         ("loop", "out_of_memory", 2, "the engine died and is opened again", AGAIN),
         ("loop", "out_of_memory", 4, "a worker was lost: CUDA out of memory", ROUND),
         ("loop", "stalls", 1, "a worker was lost: the engine has not moved for 2 s", ROUND),
-        on_ray("out_of_memory", 4, "a worker was lost: CUDA out of memory", ROUND, marks=[pytest.mark.long]),
-        on_ray("stalls", 1, "", RESTART, marks=[pytest.mark.long]),
-        on_ray("dies", 2, "", RESTART, marks=[pytest.mark.long]),
+        on_ray("out_of_memory", 4, "a worker was lost: CUDA out of memory", ROUND),
+        on_ray("stalls", 1, "", RESTART),
+        on_ray("dies", 2, "", RESTART),
     ],
 )
 def test_a_fault_of_the_engine_costs_no_clip(
@@ -58,15 +60,16 @@ def one_of(finish, pipeline_of, tmp_path):
     return one_of
 
 
+@pytest.mark.long
 @pytest.mark.ray
 @pytest.mark.parametrize(
     ("fault", "place", "what"),
     [
         ("crasher", 39, "crashes with one clip"),
-        pytest.param("poisoner", 0, "breaks for good with the first clip", marks=[pytest.mark.long]),
-        pytest.param("blinder", 0, "does not look any more with the first clip", marks=[pytest.mark.long]),
-        pytest.param("poisoner", 39, "breaks for good with the last clip", marks=[pytest.mark.long]),
-        pytest.param("staller", 20, "hangs with one clip", marks=[pytest.mark.long]),
+        ("poisoner", 0, "breaks for good with the first clip"),
+        ("blinder", 0, "does not look any more with the first clip"),
+        ("poisoner", 39, "breaks for good with the last clip"),
+        ("staller", 20, "hangs with one clip"),
     ],
 )
 def test_a_clip_that_ends_its_process_is_found_among_others(

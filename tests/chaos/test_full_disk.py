@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.long, pytest.mark.ray, pytest.mark.timeout(280)]
 FILL = 64 * 1024
 
 
@@ -46,7 +46,6 @@ def test_a_full_disk_ends_the_run_with_a_message_and_the_next_one_goes_on(
     accounts.add("disk full (ENOSPC)", "the run ends with a message, the next one goes on", small_disk / "out")
 
 
-@pytest.mark.long
 def test_and_so_does_a_broken_one(start, finish, pipeline, tmp_path, faulty, whole_of, deliverable, accounts):
     process = start("ray", pipeline, **faulty, RECAP_FAULT=f"breaks@disk:{tmp_path / 'flag'}")
     said = process.communicate(timeout=120)[1]

@@ -7,7 +7,7 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.long, pytest.mark.ray, pytest.mark.timeout(280)]
 KINDS = {"segfault": "crashed", "sleeps": "timeout", "spins": "cpu_limit", "allocates": "memory_limit"}
 DOES = {"segfault": "segfaults", "sleeps": "hangs", "spins": "spins", "allocates": "allocates for ever"}
 

@@ -16,11 +16,10 @@ import pytest
 from .processes import MARKS, processes_of
 
 SUSPICION_S = 3.0  # a clip whose child is killed twice is quarantined: the next kill is for another clip
-LONG = pytest.mark.long
 
 
 @pytest.mark.timeout(1500)
-@pytest.mark.parametrize("kills", [3, pytest.param(60, marks=LONG)])
+@pytest.mark.parametrize("kills", [3, pytest.param(60, marks=pytest.mark.long)])
 def test_the_driver_dies_at_any_moment_from_plan_to_manifest(
     start, finish, pipeline_of, tmp_path, kills, runs, deliverable, accounts
 ):
@@ -52,9 +51,10 @@ MANY = {"decoder child": 14, "caption actor": 10, "decode actor": 10, "driver": 
 OUTCOMES = {"driver": "the next run goes on", "raylet": "the run ends with a hint, the next one goes on"}
 
 
+@pytest.mark.long
 @pytest.mark.ray
 @pytest.mark.timeout(1500)
-@pytest.mark.parametrize("plan", [FEW, pytest.param(MANY, marks=LONG)], ids=["few", "many"])
+@pytest.mark.parametrize("plan", [FEW, MANY], ids=["few", "many"])
 def test_any_process_of_a_run_on_ray_dies(start, pipeline_of, whole_of, tmp_path, plan, runs, deliverable, accounts):
     pipeline, wild = pipeline_of(tmp_path, 300), random.Random(len(plan))
     whole = whole_of(300)

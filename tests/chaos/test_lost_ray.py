@@ -6,14 +6,14 @@ import pytest
 
 from .processes import CHILD_GONE_S, MARKS, processes_of, wait_until_gone
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.long, pytest.mark.ray, pytest.mark.timeout(280)]
 
 
 @pytest.mark.parametrize(
     ("lost", "hint"),
     [
         ("raylet", "Ray's process on this machine died"),
-        pytest.param("head", "the head of the Ray cluster does not answer any more", marks=pytest.mark.long),
+        ("head", "the head of the Ray cluster does not answer any more"),
     ],
 )
 def test_a_lost_process_of_rays_ends_the_run_with_a_hint_and_the_next_one_goes_on(

@@ -8,8 +8,9 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-from recap.corpus import CorpusSettings, caller_columns, manifest, scan
+from recap.corpus import CorpusSettings, manifest, scan
 from recap.corpus.identity import clip_id
+from recap.corpus.scan import BASE
 
 
 def scan_manifest(path, **settings):
@@ -70,7 +71,7 @@ def test_a_manifest_that_makes_no_sense_is_refused(tmp_path, rows, message):
 @pytest.mark.parametrize("name", ["uri", "clip_id", "source_version", "start_s", "end_s"])
 def test_a_callers_column_named_like_ours_is_refused(tmp_path, name):
     write_manifest(tmp_path / "m.csv", [{"path": "a.mp4", name: 1}])
-    with pytest.raises(ValueError, match=f"{name} have names that records use; rename them"):
+    with pytest.raises(ValueError, match=rf"of their own called {name}; set corpus\.rename: {{{name}: old_{name}}}"):
         scan_manifest(tmp_path / "m.csv")
 
 
@@ -80,7 +81,7 @@ def test_the_address_and_the_span_may_be_named_like_ours(tmp_path):
     assert table.select(["uri", "start_s", "end_s", "x"]).to_pylist() == [
         {"uri": "a.mp4", "start_s": 1.0, "end_s": 2.0, "x": 7}
     ]
-    assert caller_columns(table) == ["x"]
+    assert table.column_names == [*BASE, "x"]
 
 
 def test_the_callers_columns_keep_their_types(tmp_path):
@@ -156,7 +157,7 @@ def test_an_address_of_digits_keeps_its_zeros(tmp_path):
 def test_a_folder_named_like_a_partition_adds_no_column(tmp_path):
     (tmp_path / "day=3").mkdir()
     write_manifest(tmp_path / "day=3" / "m.parquet", [{"path": "a.mp4"}])
-    assert caller_columns(scan_manifest(tmp_path / "day=3" / "m.parquet")) == []
+    assert scan_manifest(tmp_path / "day=3" / "m.parquet").column_names == [*BASE]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])

@@ -34,7 +34,7 @@ def test_a_row_whose_link_leaves_the_root_is_named(linked, address):
     manifest.write_text("path\nin.mp4\ninner/a.mp4\n")
     assert scan(CorpusSettings(str(manifest), "manifest"))["uri"].to_pylist() == ["in.mp4", "inner/a.mp4"]
     manifest.write_text(f"path\nin.mp4\n{address}\n")
-    with pytest.raises(ValueError, match=f"row 2 of .*'{address}' leads, by a link, out of the corpus root"):
+    with pytest.raises(ValueError, match=f"line 3 of .*'{address}' leads, by a link, out of the corpus root"):
         scan(CorpusSettings(str(manifest), "manifest"))
 
 
@@ -63,5 +63,5 @@ def test_devices_and_pipes_are_neither_reached_nor_waited_for(linked):
     manifest = linked / "m.csv"
     for address in ("/dev/zero", "/dev/stdin", "/proc/self/environ", "zero.mp4", "../../dev/zero"):
         manifest.write_text(f"path\n{address}\n")
-        with pytest.raises(ValueError, match=r"row 1 of .* the corpus root"):
+        with pytest.raises(ValueError, match=r"line 2 of .* the corpus root"):
             scan(CorpusSettings(str(manifest), "manifest"))

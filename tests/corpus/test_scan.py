@@ -36,7 +36,7 @@ def test_a_folder_that_may_not_be_read_is_told(tmp_path, monkeypatch, caplog):
 
     monkeypatch.setattr(os, "scandir", scandir)
     assert scan(CorpusSettings(str(tmp_path)))["uri"].to_pylist() == ["a.mp4"]
-    assert "cannot be read, nor their clips be seen: 1; the first: " in caplog.text and "closed" in caplog.text
+    assert "1 folder that cannot be read, nor their clips be seen (the first: closed: Permission denied)" in caplog.text
 
 
 def test_an_id_knows_the_address_and_the_span_and_nothing_else():
@@ -71,13 +71,30 @@ def test_the_identity_is_the_same_however_the_folder_is_written(tmp_path):
     )
 
 
-def test_a_file_name_that_is_not_utf8_is_named(tmp_path):
+def test_file_names_that_are_not_utf8_are_counted_and_named(tmp_path):
     touch(tmp_path / "notes\udcff.txt")
     touch(tmp_path / "a.mp4")
     assert scan(CorpusSettings(str(tmp_path)))["uri"].to_pylist() == ["a.mp4"]
     touch(tmp_path / "b\udcff.mp4")
-    with pytest.raises(ValueError, match=r"b\\xff\.mp4 is not UTF-8; rename it"):
+    touch(tmp_path / "c\udce9" / "d.mp4")
+    with pytest.raises(ValueError, match=r"2 files below .* not UTF-8: b\\xff\.mp4, c\\xe9/d\.mp4; rename them"):
         scan(CorpusSettings(str(tmp_path)))
+    for number in range(10):
+        touch(tmp_path / f"{number}\udcff.mp4")
+    with pytest.raises(ValueError, match=r"12 files .*: 0\\xff.*4\\xff\.mp4, …; rename them"):
+        scan(CorpusSettings(str(tmp_path)))
+
+
+def test_names_that_only_look_alike_are_told_apart(tmp_path):
+    names = [unicodedata.normalize(form, "café.mp4") for form in ("NFC", "NFD")]
+    for name in names:
+        touch(tmp_path / name)
+    alike = r"1 pair of addresses .* Unicode normalisation only, .*: 'cafe\\u0301\.mp4' and 'caf\\xe9\.mp4'; rename"
+    with pytest.raises(ValueError, match=alike):
+        scan(CorpusSettings(str(tmp_path)))
+    (tmp_path / "m.csv").write_text("\n".join(["path", "a.mp4", "a.mp4", *names, ""]))
+    with pytest.raises(ValueError, match=alike):
+        scan(CorpusSettings(str(tmp_path / "m.csv"), "manifest"))
 
 
 @pytest.mark.parametrize("pattern", ["../*", "a/../../*", "/etc/*", "", "."])

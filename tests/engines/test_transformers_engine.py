@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from recap.engines import Request, complete
+from recap.engines import Request, complete, memory
 from recap.engines import transformers_engine as module
 from recap.engines.packing import packed
 from recap.engines.slots import Slots, round_up
@@ -155,7 +155,7 @@ def test_a_finished_texts_place_goes_to_the_next_prompt(engine):
     assert [sorted(names) for names in order if names] == [["r0"], ["r3"], ["r1", "r2"]]
 
 
-def test_prompts_of_one_length_are_taken_in_together(engine, monkeypatch):
+def test_prompts_of_one_length_are_taken_in_together(engine, make_engine, monkeypatch):
     taken = []
     prefill = Slots.prefill
     monkeypatch.setattr(
@@ -167,8 +167,8 @@ def test_prompts_of_one_length_are_taken_in_together(engine, monkeypatch):
         engine.step()
     assert taken == [["r0", "r2", "r4"], ["r1", "r3", "r5"]]
     taken.clear()
-    monkeypatch.setitem(module.PREFILL_POSITIONS, "cpu", 10)
-    texts(engine, [Request(f"r{place}", 2, token_ids=(11,) * 5) for place in range(3)])
+    monkeypatch.setitem(memory.PREFILL_POSITIONS, "cpu", 10)
+    texts(make_engine(4), [Request(f"r{place}", 2, token_ids=(11,) * 5) for place in range(3)])
     assert taken == [["r0", "r1"], ["r2"]]
 
 
@@ -229,18 +229,22 @@ def test_a_cache_is_given_back_at_once(engine):
         gc.enable()
 
 
+ALIKE = [Request(f"r{place}", 9, token_ids=(11, 12, 13 + place)) for place in range(8)]  # taken in together
+TORCHS_OWN = torch.OutOfMemoryError("CUDA out of memory: tried to allocate")
+
+
 class Cramped(torch.nn.Module):
     """A model whose memory holds `rows` texts: it fails half-way through a forward with more."""
 
-    def __init__(self, model, rows: int):
+    def __init__(self, model, rows: int, error: RuntimeError):
         super().__init__()
-        self.inner, self.rows, self.failures = model, rows, 0
+        self.inner, self.rows, self.error, self.failures = model, rows, error, 0
         self.handle = model.model.layers[1].register_forward_pre_hook(self._check)
 
     def _check(self, _, arguments):
         if len(arguments[0]) > self.rows:
             self.failures += 1
-            raise torch.OutOfMemoryError("CUDA out of memory: tried to allocate")
+            raise self.error
 
     def __getattr__(self, name):
         try:
@@ -256,8 +260,8 @@ class Cramped(torch.nn.Module):
 def cramped(language_model, monkeypatch):
     made = []
 
-    def make(rows):
-        made.append(Cramped(language_model, rows))
+    def make(rows, error=TORCHS_OWN):
+        made.append(Cramped(language_model, rows, error))
         return made[-1]
 
     monkeypatch.setattr("recap.engines.slots.CPU_ROWS_PER_THREAD", 1)
@@ -292,6 +296,39 @@ def test_slots_that_cannot_even_be_made_are_halved(make_engine, monkeypatch, cap
     monkeypatch.setattr(module, "Slots", no_room_for_eight)
     assert texts(make_engine(8), token_requests(12)) == expected
     assert made == [8, 4] and "out of memory with 8 clips" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "error",
+    (torch.AcceleratorError("CUDA error: out of memory"), RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED")),
+    ids=("driver", "cublas"),
+)
+def test_so_does_memory_that_the_driver_or_a_library_lacks(make_engine, cramped, error):
+    expected, model = texts(make_engine(8), ALIKE), cramped(4, error)
+    assert texts(make_engine(8, model), ALIKE) == expected and model.failures == 1
+
+
+def test_what_is_no_lack_of_memory_is_raised(make_engine, cramped):
+    engine = make_engine(8, cramped(0, RuntimeError("CUDA error: an illegal memory access was encountered")))
+    engine.submit(token_requests(1)[0])
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        engine.step()
+
+
+def test_a_card_that_cannot_even_be_emptied_ends_nothing(make_engine, cramped, monkeypatch):
+    def refuses():
+        raise RuntimeError("captures_underway.empty() INTERNAL ASSERT FAILED")
+
+    expected, model = texts(make_engine(8), ALIKE), cramped(4)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", refuses)
+    assert texts(make_engine(8, model), ALIKE) == expected and model.failures == 1
+
+
+def test_its_models_norms_are_fused(make_engine, language_model):
+    model = deepcopy(language_model)
+    make_engine(1, model)
+    assert type(model.model.norm) is nn.RMSNorm
 
 
 def test_one_clip_that_does_not_fit_is_said(make_engine, cramped):

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import threading
 import time
+from types import SimpleNamespace
 
+from recap.engines import watchdog as home
 from recap.engines.watchdog import Watchdog
 
 
@@ -27,3 +29,11 @@ def test_pauses_and_short_blocks_are_no_stalls():
     with watchdog:
         time.sleep(0.4)
     assert not stalls
+
+
+def test_a_long_patience_is_overdrawn_by_a_second_at_most(monkeypatch):
+    noticed = threading.Event()
+    watchdog = Watchdog(60, noticed.set)
+    with watchdog:
+        monkeypatch.setattr(home, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + 61))
+        assert noticed.wait(5)

@@ -19,7 +19,7 @@ def listening(monkeypatch):
 
 def watch(address: str) -> tuple[threading.Thread, threading.Event, threading.Event]:
     over, lost = threading.Event(), threading.Event()
-    thread = threading.Thread(target=head._knock, args=(address, over, lost.set))
+    thread = threading.Thread(target=head._watch, args=(address, over, lost.set))
     thread.start()
     return thread, over, lost
 

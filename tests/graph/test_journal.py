@@ -39,21 +39,21 @@ def test_who_had_nothing_else_tells_what_it_died_of():
 
 
 def test_what_is_known_of_the_dead_goes_on_to_the_next_graph():
-    journal, counters = Journal(), Journal()
-    counters.begin("a", ["1", "2", "3"])
-    counters.alone("a", "2")
-    counters.crashed("a")
-    counters.begin("living", ["4"])
-    counters.end(["1", "4"])
-    journal.follow(pickle.loads(pickle.dumps(counters)))
+    journal, coordinators = Journal(), Journal()
+    coordinators.begin("a", ["1", "2", "3"])
+    coordinators.alone("a", "2")
+    coordinators.crashed("a")
+    coordinators.begin("living", ["4"])
+    coordinators.end(["1", "4"])
+    journal.follow(pickle.loads(pickle.dumps(coordinators)))
     assert journal.begin("b", ["1", "2", "3", "4"]) == {"2": Past(1, 1), "3": Past()}
     journal.end(["2", "3"])
     assert journal.begin("c", ["2"])["2"].alone == 1
 
 
 def test_last_words_are_handed_on():
-    counters, ours = Journal(), Journal()
-    counters.crashed("w1", "CUDA error")
-    counters.crashed("w2")
-    ours.follow(counters)
+    coordinators, ours = Journal(), Journal()
+    coordinators.crashed("w1", "CUDA error")
+    coordinators.crashed("w2")
+    ours.follow(coordinators)
     assert ours.last_words == "CUDA error"

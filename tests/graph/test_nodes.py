@@ -84,7 +84,7 @@ def test_a_cluster_that_the_process_was_in_before_is_looked_at_too(monkeypatch):
         ray=SimpleNamespace(address=None), model=model, engine=no, decode=no, translations=(), fragments=Path("a/b/c")
     )
     for number, machine in enumerate((Machine(4, 0, node_gpus=(0,)), Machine(8, 0, node_gpus=(0, 0)))):
-        monkeypatch.setattr("recap.graph.ray_graph.joined_machine", lambda machine=machine: machine)
+        monkeypatch.setattr("recap.graph.joined.joined_machine", lambda machine=machine: machine)
         with _graphs("ray", plan, SimpleNamespace(location="clip")):
             assert len(looked) == number
 
@@ -104,6 +104,7 @@ def test_a_node_that_misses_something_says_what(landmarks, change, message):
     assert "n1" in problem and message in problem
 
 
+@pytest.mark.long
 @pytest.mark.ray
 @pytest.mark.timeout(240)
 def test_two_nodes_with_gpus_and_tokens_deliver_the_shards_of_one(tmp_path, home):

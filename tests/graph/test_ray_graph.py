@@ -24,12 +24,13 @@ import pyarrow as pa
 import pytest
 import ray
 from ray.data import DataContext
-from ray.exceptions import ActorDiedError, RayError
+from ray.exceptions import ActorDiedError, RayActorError, RayError
 
 from recap import jobs
-from recap.graph import ray_graph
+from recap.graph import ray_graph, ray_translation
 from recap.graph.opened import NotOpened, Opened, Refused
-from recap.graph.ray_graph import block_clips, blocks_of, dataset_of, raise_what_ended
+from recap.graph.ray_data import Workers, blocks_of, dataset_of, raise_what_ended
+from recap.graph.ray_graph import block_clips
 from recap.graph.stages import WorkerLost
 from recap.pipeline import load_pipeline
 from recap.report.progress import Progress
@@ -90,6 +91,10 @@ class KillsOnce(Progress):
         _, self.orphans = psutil.wait_procs(orphans, timeout=5)
 
 
+def no_worker_is_left() -> bool:
+    return not worker_pids("_Caption") and not worker_pids("_Decode")
+
+
 def worker_pids(title: str) -> list[int]:
     """This session's Ray workers whose process title holds `title`."""
     return [child.pid for child in children(os.getpid(), recursive=True) if title in command_line(child)]
@@ -123,7 +128,7 @@ def test_the_graph_delivers_the_bytes_of_the_loop(ray_session, rehearsal, whole,
 
 
 @pytest.mark.parametrize("title", ["MapBatches(_Caption)", "MapBatches(_Decode)"])
-def test_a_killed_worker_changes_nothing(ray_session, rehearsal, whole, tmp_path, title, deliverable, caplog):
+def test_a_killed_worker_changes_nothing(ray_session, rehearsal, whole, tmp_path, title, deliverable, caplog, wait_for):
     progress = KillsOnce(title)
     summary = jobs.run(rehearsal("killed"), runner="ray", progress=progress)
     assert progress.killed, "no worker was found to kill"
@@ -131,6 +136,7 @@ def test_a_killed_worker_changes_nothing(ray_session, rehearsal, whole, tmp_path
     assert summary.complete
     assert deliverable(tmp_path / "killed") == whole
     assert "a worker: a process died, and this one took its place" in caplog.messages
+    wait_for(no_worker_is_left)
 
 
 class Priorities(Progress):
@@ -142,15 +148,16 @@ class Priorities(Progress):
 
     def add(self, status: str) -> None:
         super().add(status)
-        for title in () if self.of else ("Counter", "_Caption"):  # decoders may be gone
+        for title in () if self.of else ("Coordinator", "_Caption"):  # decoders may be gone
             threads = [thread for pid in worker_pids(title) for thread in os.listdir(f"/proc/{pid}/task")]
             self.of[title] = {os.getpriority(os.PRIO_PROCESS, int(thread)) for thread in threads}
 
 
-def test_a_model_steps_back_behind_other_workers_on_the_cores_that_it_shares_with_them(ray_session, rehearsal, home):
+def test_a_model_steps_back_behind_other_workers_on_the_cores_that_it_shares_with_them(
+    ray_session, rehearsal, home, wait_for
+):
     random = f"model.checkpoint={home / 'pipelines/demo/random-pllava'}"
-    while worker_pids("_Caption"):  # the tests before had some, which Ray ends in its own time
-        time.sleep(0.1)
+    wait_for(no_worker_is_left)
     progress = Priorities()
     jobs.run(rehearsal("shared", "engine.kind=transformers", random), limit=8, progress=progress)
     usual, stepped_back = progress.of.values()
@@ -174,10 +181,35 @@ def test_a_session_keeps_what_it_set_for_graphs_of_its_own(ray_session, rehearsa
     assert not ours.context.enable_progress_bars
 
 
-def test_why_no_worker_can_start_is_said_and_the_run_ends(ray_session, rehearsal, monkeypatch):
+def test_why_no_worker_can_start_is_said_and_the_run_ends(ray_session, rehearsal, monkeypatch, wait_for):
     monkeypatch.setattr("recap.planning._local_problems", lambda _: [])  # as on a cluster
     with pytest.raises(ValueError, match=r"^decode\.hardware: NVDEC .* setting out \(.*\)$"):
         jobs.run(rehearsal("chip", "decode.hardware=nvdec", "decode.sandbox=false"))
+    wait_for(no_worker_is_left)
+
+
+class Stays:
+    def answer(self):
+        return "here"
+
+
+@pytest.mark.parametrize(("error", "patience_s"), [(None, 0.2), (RayError("lost"), 100)])
+def test_actors_that_something_still_refers_to_end_with_their_graph(
+    ray_session, monkeypatch, wait_for, error, patience_s
+):
+    monkeypatch.setattr("recap.graph.ray_data.LEAVING_S", patience_s)
+    with suppress(RayError), Workers() as workers:
+        actor = ray_session.remote(num_cpus=0, **workers.options())(Stays).remote()
+        assert answers(actor)
+        if error:
+            raise error
+    wait_for(lambda: not answers(actor))
+
+
+def answers(actor: ray.actor.ActorHandle) -> bool:
+    with suppress(RayActorError):
+        return ray.get(actor.answer.remote(), timeout=30) == "here"
+    return False
 
 
 def test_the_innermost_words_are_a_lost_workers():
@@ -192,6 +224,17 @@ def test_the_innermost_words_are_a_lost_workers():
 def test_a_worker_that_could_not_answer_any_more_has_its_last_words_told():
     with pytest.raises(WorkerLost, match=r"^CUDA error$"):
         raise_what_ended(ActorDiedError(), "CUDA error")
+
+
+def test_a_coordinator_that_does_not_answer_holds_up_no_end(ray_session, monkeypatch):
+    class Silent:
+        def what_is_known(self):
+            time.sleep(60)
+
+    monkeypatch.setattr("recap.graph.ray_data.ANSWER_S", 0.5)
+    silent, began = ray.remote(num_cpus=0)(Silent).remote(), time.monotonic()
+    assert ray_translation._last_words(silent) == "" and time.monotonic() - began < 30
+    ray.kill(silent)
 
 
 def test_what_fails_at_its_start_is_kept_for_the_first_call():
@@ -241,10 +284,10 @@ def test_a_cluster_that_does_not_answer_is_refused_before_anything_is_written(tm
 def test_a_block_that_is_being_read_breaks_off_when_the_run_is_to_stop(monkeypatch):
     decoder, read, written = object.__new__(ray_graph._Decode), [], SimpleNamespace(remote=lambda _: None)
     closed = SimpleNamespace(remote=lambda: len(read) > 1)
-    decoder.counter, decoder.reporter = SimpleNamespace(is_closed=closed, add=written), MagicMock()
+    decoder.coordinator, decoder.reporter = SimpleNamespace(is_closed=closed, add=written), MagicMock()
     decoder.opened, decoder.looked = SimpleNamespace(stage=SimpleNamespace(decode=read.append, spent=dict)), 0.0
     monkeypatch.setattr(ray_graph.ray, "get", lambda answer: answer)
-    monkeypatch.setattr(ray_graph, "COUNT_EVERY_S", 0)
+    monkeypatch.setattr(ray_graph, "ASK_EVERY_S", 0)
     clips = [pickle.dumps(SimpleNamespace(clip_id=str(number))) for number in range(8)]
     (block,) = decoder(pa.table({"clip": pa.array(clips, pa.binary())}))
     assert (len(block), len(read)) == (8, 2)

@@ -49,6 +49,6 @@ def test_the_cluster_that_the_environment_names_is_knocked_at_too(monkeypatch):
 
 def test_a_cluster_may_have_an_ipv6_address(monkeypatch):
     knocked = []
-    monkeypatch.setattr(session.socket, "create_connection", lambda at, timeout: knocked.append(at) or socket.socket())
+    monkeypatch.setattr(socket, "create_connection", lambda at, timeout: knocked.append(at) or socket.socket())
     _require_cluster("[fd00::7]:6379")
     assert knocked == [("fd00::7", 6379)]

@@ -43,6 +43,18 @@ def test_a_lost_ray_reaches_everything():
         time.sleep(20)
 
 
+@pytest.mark.ray
+@pytest.mark.parametrize("error", [GraceOver(), RayLost()], ids=lambda error: type(error).__name__)
+def test_calls_of_rays_are_ended_too(ray_session, error):
+    asleep = ray_session.remote(num_cpus=0)(lambda: time.sleep(60)).remote()
+    began = time.monotonic()
+    with stopping(grace_s=60) as stop, pytest.raises(type(error)), stop.interruptible():
+        threading.Timer(0.5, stop.end, (error,)).start()
+        ray_session.get(asleep)
+    assert time.monotonic() - began < 30
+    ray_session.cancel(asleep, force=True)
+
+
 def test_another_thread_than_the_main_one_is_never_interrupted():
     found = []
 
@@ -55,6 +67,18 @@ def test_another_thread_than_the_main_one_is_never_interrupted():
     thread.start()
     thread.join(20)
     assert found == [True]
+
+
+def test_the_echo_of_a_signal_is_none_of_its_own(monkeypatch):
+    ended = []
+    monkeypatch.setattr("recap.graph.stopping.os._exit", ended.append)
+    with stopping(grace_s=60) as stop:
+        ask()
+        ask()
+        assert stop and not ended
+        monkeypatch.setattr("recap.graph.stopping.ECHO_S", 0)
+        ask()
+        assert ended == [128 + signal.SIGTERM]
 
 
 def test_a_grace_without_an_end_is_one():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import time
 
 import pytest
@@ -74,12 +75,23 @@ def write_for_ever(path):
         time.sleep(0.05)
 
 
-def test_what_still_runs_at_the_end_is_cancelled(ray_session, tmp_path, caplog):
+def write_deaf_for_ever(path):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as workers have it where a script starts recap with `&`
+    write_for_ever(path)
+
+
+def write_hearing_for_ever(path):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    write_for_ever(path)
+
+
+@pytest.mark.parametrize("write", [write_hearing_for_ever, write_deaf_for_ever])
+def test_what_still_runs_at_the_end_is_cancelled(ray_session, tmp_path, caplog, monkeypatch, wait_for, write):
+    monkeypatch.setattr("recap.graph.tasks.CANCELLED_S", 2.0)
     with ClusterTasks() as tasks:
-        future = tasks.submit(write_for_ever, tmp_path / "shard")
-        while not (tmp_path / "shard").exists():
-            time.sleep(0.05)
-    time.sleep(1)
+        future = tasks.submit(write, tmp_path / "shard")
+        wait_for((tmp_path / "shard").exists)
+    wait_for(future.done)
     (tmp_path / "shard").unlink()
     time.sleep(0.5)
     assert not (tmp_path / "shard").exists() and future.cancelled() and not caplog.records
@@ -105,7 +117,9 @@ def test_a_cluster_without_a_free_core_answers_too(ray_session):
             return "held"
 
     holder = ray_session.remote(Holder).options(num_cpus=ray_session.cluster_resources()["CPU"]).remote()
-    assert ray_session.get(holder.hold.remote()) == "held"
-    with ClusterTasks() as tasks:
-        assert tasks.submit(divide, 4, 2).result(timeout=30) == 2
-    ray_session.kill(holder)
+    try:
+        assert ray_session.get(holder.hold.remote(), timeout=50) == "held"
+        with ClusterTasks() as tasks:
+            assert tasks.submit(divide, 4, 2).result(timeout=30) == 2
+    finally:
+        ray_session.kill(holder)

@@ -23,16 +23,17 @@ EXPECTED = {name: f"text of {name}" for name in NAMES}
 
 
 def test_many_small_fragments_become_few_with_the_same_records(many):
-    assert ledger.compact(many.fragments, many=8, merged_rows=10) == 25 - 3
+    ledger.compact(many.fragments, many=8, merged_rows=10)
     assert [len(list_fragments(many.fragments)), many.captions()] == [3, EXPECTED]
 
 
 def test_few_fragments_and_large_ones_stay(many):
     before = list_fragments(many.fragments)
-    assert ledger.compact(many.fragments) == 0 and list_fragments(many.fragments) == before
+    ledger.compact(many.fragments)
+    assert list_fragments(many.fragments) == before
     ledger.compact(many.fragments, many=8, merged_rows=10)
     merged = list_fragments(many.fragments)
-    assert ledger.compact(many.fragments, many=1, merged_rows=10) == 0
+    ledger.compact(many.fragments, many=1, merged_rows=10)
     assert list_fragments(many.fragments) == merged
 
 

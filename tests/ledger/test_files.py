@@ -25,6 +25,15 @@ def test_a_disk_that_is_full_broken_or_out_of_reach_ends_a_run_in_words(name):
         raise OSError(getattr(errno, name), os.strerror(getattr(errno, name)))
 
 
+def test_a_full_disk_says_which(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(ledger.OutputFailed, match=r"to .*/x\.json: No space"), ledger.output_errors():
+        write_atomically(tmp_path / "x.json", b"half")
+
+
 @pytest.mark.parametrize("name", ["EACCES", "EPERM", "ENOENT", "EMFILE"])
 def test_what_may_be_the_error_of_another_file_is_not_the_outputs(name):
     with pytest.raises(OSError, match=os.strerror(getattr(errno, name))), ledger.output_errors():

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import time
-
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -107,14 +105,7 @@ def test_a_newer_recaps_fragment_is_refused_and_stays(output, fragment):
     assert newer.exists()
 
 
-def wait_for(condition, seconds=5.0):
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert condition()
-
-
-def test_the_writer_commits_by_count_and_by_time(output):
+def test_the_writer_commits_by_count_and_by_time(output, wait_for):
     output.see("a", "b", "c")
     out = ledger.FragmentWriter(output.fragments, 1, "x", flush_s=0.2, flush_rows=2)
     for name in "abc":
@@ -124,7 +115,7 @@ def test_the_writer_commits_by_count_and_by_time(output):
     assert out.pending == 0
 
 
-def test_a_commit_that_failed_in_the_background_is_raised_at_the_next_record(output, monkeypatch):
+def test_a_commit_that_failed_in_the_background_is_raised_at_the_next_record(output, monkeypatch, wait_for):
     output.see("a", "b")
     out = ledger.FragmentWriter(output.fragments, 1, "x", flush_s=0.05)
     failed = []

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -58,3 +59,8 @@ def test_a_second_image_token_is_refused():
 
 def test_braces_in_texts_are_plain_text():
     assert render_prompt("plain", "", "{query} {system}") == "USER:<image> {query} {system} ASSISTANT:"
+
+
+def test_every_template_stands_in_the_docs():
+    page = (Path(__file__).parents[2] / "docs" / "model.md").read_text(encoding="utf-8")
+    assert [name for name in TEMPLATES if f"`{name}`" not in page] == []

@@ -60,6 +60,11 @@ def test_reasons_stand_below_what_was_quarantined():
         assert names[names.index("probe/empty_file") - 1] == "quarantined", lines
 
 
+def test_what_is_passed_over_is_shown_and_not_obeyed():
+    plan = Plan("out", 1, 1, 0, 0, 0, {}, {}, 1, {}, {}, {}, {}, ("passed over: a\x1b[2J.y4m",))
+    assert "passed over: a\\x1b[2J.y4m" in "".join(shown(print_plan, plan))
+
+
 def test_flags_have_a_heading_of_their_own():
     lines = shown(print_summary, SUMMARY)
     names = [line.split()[0] for line in lines]

@@ -97,8 +97,8 @@ def test_translations_stand_beside_their_caption(tmp_path, filmed):
 
 
 def test_nothing_that_it_shows_is_html(tmp_path, filmed):
-    extra = [pa.field("note", pa.string()), pa.field("boxes", pa.list_(pa.float64()))]
-    callers = {"note": EVIL, "boxes": [1.0, float("nan")]}
+    extra = [pa.field("note", pa.string()), pa.field("boxes", pa.list_(pa.float64())), pa.field("thumb", pa.binary())]
+    callers = {"note": EVIL, "boxes": [1.0, float("nan")], "thumb": b"<\xff"}
     rows = [
         row(0, (caption(EVIL), translation(EVIL, EVIL)), uri=EVIL, **callers),
         row(1, (), status=QUARANTINED, error_stage="probe", error_kind=EVIL, error_message=EVIL, **callers),
@@ -111,6 +111,7 @@ def test_nothing_that_it_shows_is_html(tmp_path, filmed):
     quarantined, captioned = entries(parsed)
     assert captioned["uri"] == captioned["texts"][0][1]["text"] == captioned["columns"]["note"] == EVIL
     assert quarantined["error_message"] == EVIL and captioned["columns"]["boxes"] == "[1.0, NaN]"
+    assert captioned["columns"]["thumb"] == '"2 bytes"'
 
 
 def test_it_asks_nothing_of_a_network(tmp_path, filmed):
@@ -170,7 +171,7 @@ def test_a_clip_that_is_gone_says_so_and_a_broken_one_is_not_tried_again(tmp_pat
 
 def test_the_speed_of_another_generations_run_is_not_shown(tmp_path, filmed):
     account = json.loads(paged(tmp_path, [row(0, (caption("good"),))]).data)
-    assert account["speed"]["ceiling"]["bound_by"] == "engine" and account["seconds"] == 27.7
+    assert account["speed"]["ceiling"]["bound_by"] == "engine"
     output = tmp_path / "out"
     (output / "report/report.json").write_text(json.dumps({"generation": "before", "speed": account["speed"]}))
     again = write_page(output, tmp_path, output / "p.html", rows=1, strips=1)

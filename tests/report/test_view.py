@@ -1,19 +1,19 @@
 from __future__ import annotations
 
 import io
-import json
 import logging
 import re
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from recap.ledger import read_manifest
+from recap.ledger import read_manifest, write_manifest
 from recap.records import QUARANTINED
 from recap.report.log_file import log_file
 from recap.report.rows import read_rows
@@ -114,6 +114,6 @@ def test_shards_that_a_run_replaces_meanwhile_are_not_called_damaged(tmp_path):
     rows = read_rows(output, manifest := read_manifest(output))
     next(rows)
     shutil.rmtree(output / "shards")
-    (output / "manifest.json").write_text(json.dumps(manifest | {"generation": "def"}))
+    write_manifest(output, replace(manifest, generation="def"))
     with pytest.raises(ValueError, match="other shards in place meanwhile; run this again"):
         list(rows)

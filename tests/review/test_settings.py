@@ -30,10 +30,14 @@ def test_they_can_be_written_in_yaml():
         ("foreign_letters", -1),
         ("repair_penalty", 0),
         ("repair_length", 0.5),
-        ("length_ratio", (2.0, 1.0)),
-        ("repair_instruction", "{instuction} Answer."),
     ],
 )
+def test_what_lies_beyond_its_bounds_is_refused(name, value):
+    with pytest.raises(ValidationError, match=name):
+        ADAPTER.validate_python({name: value})
+
+
+@pytest.mark.parametrize("name, value", [("length_ratio", (2.0, 1.0)), ("repair_instruction", "{instuction} Answer.")])
 def test_what_makes_no_sense_is_refused_by_name(name, value):
     with pytest.raises(ValueError, match=f"review.{name} must be"):
         ReviewSettings(**{name: value})

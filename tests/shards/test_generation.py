@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import errno
 import io
 import json
@@ -425,6 +426,19 @@ def test_nan_in_a_callers_column_is_null_in_json(tmp_path):
     _, shards = write_generation(tmp_path, [rows], settings(tmp_path, formats=("webdataset",)))
     (sample,) = webdataset.WebDataset([str(tmp_path / shards[0].path)], shardshuffle=False)
     assert json.loads(sample["json"])["score"] is None
+
+
+def test_bytes_in_a_callers_column_are_base64_in_json_and_themselves_in_parquet(tmp_path):
+    values = {"thumb": pa.array([b"\xff\x00"]), "parts": pa.array([[b"a"]]), "nan": pa.array([float("nan")])}
+    rows = records(1)
+    for name, value in values.items():
+        rows = rows.append_column(name, value)
+    _, shards = write_generation(tmp_path, [rows], settings(tmp_path, formats=("parquet", "webdataset")))
+    table, tar = (tmp_path / shard.path for shard in shards)
+    (sample,) = webdataset.WebDataset([str(tar)], shardshuffle=False)
+    found = json.loads(sample["json"])
+    assert [base64.b64decode(text) for text in (found["thumb"], *found["parts"])] == [b"\xff\x00", b"a"]
+    assert pq.read_table(table)["thumb"].to_pylist() == [b"\xff\x00"]
 
 
 def test_no_records_give_no_shards(tmp_path):

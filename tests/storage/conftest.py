@@ -1,4 +1,4 @@
-"""An S3 server on this machine, and a troublesome proxy before it."""
+"""A server of either store on this machine, and a troublesome proxy before it."""
 
 from __future__ import annotations
 
@@ -9,24 +9,41 @@ import sys
 import time
 import urllib.request
 from itertools import count
+from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import pytest
 
 from recap.pipeline import load_pipeline
-from recap.storage import location
-from recap.storage.address import SCHEMES
+from recap.storage import address, location
 
 from .proxy import Proxy
 
 _BUCKETS = count()
 
 
-@pytest.fixture(scope="session")
-def moto():
-    """The port of a server that lives as long as the tests."""
+def _free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return free.getsockname()[1]
+
+
+# Ray's workers keep the environment that their session began with.
+os.environ["STORAGE_EMULATOR_HOST"] = f"http://127.0.0.1:{_free_port()}"
+# Else it asks another service, which has no emulator, what sort of bucket it is.
+os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
+
+
+@pytest.fixture(scope="session", params=["s3", pytest.param("gs", marks=pytest.mark.gs)])
+def scheme(request) -> str:
+    """Of the store."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def moto():
+    """The port of an S3 server that lives as long as the tests."""
+    port = _free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -48,31 +65,48 @@ def _wait_for(url: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def proxy(moto):
-    """One proxy for all tests: the workers of Ray are told of it when their session begins."""
-    with Proxy(moto) as proxy:
+def google():
+    """The port of a server of Google's store that lives as long as the tests."""
+    from .google import Google
+
+    with Google(_free_port()) as google:
+        yield google.server_port
+
+
+@pytest.fixture(scope="session")
+def proxy(request, scheme):
+    """One proxy for all tests of a store: the workers of Ray are told of it when their session begins."""
+    if scheme == "gs":
+        with Proxy(request.getfixturevalue("google"), urlsplit(os.environ["STORAGE_EMULATOR_HOST"]).port) as proxy:
+            yield proxy
+        return
+    with Proxy(request.getfixturevalue("moto")) as proxy:
         proxy.point_here(os.environ["AWS_CONFIG_FILE"])
         yield proxy
     os.unlink(os.environ["AWS_CONFIG_FILE"])
 
 
 @pytest.fixture
-def bucket(proxy):
+def bucket(proxy, scheme):
     """An empty bucket, as a location."""
     proxy.behave()
-    home = location(f"s3://bucket-{os.getpid()}-{next(_BUCKETS)}")
+    home = location(f"{scheme}://bucket-{os.getpid()}-{next(_BUCKETS)}")
     home.fs.mkdir(home.path.rstrip("/"))
     yield home
     proxy.behave()
 
 
 @pytest.fixture
-def hasty(monkeypatch):
-    """A store is asked twice, not for minutes."""
-    options = SCHEMES["s3"] | {"config_kwargs": {"retries": {"mode": "standard", "total_max_attempts": 2}}}
-    monkeypatch.setitem(SCHEMES, "s3", options)
-    monkeypatch.setattr("s3fs.S3FileSystem.retries", 1)
+def hasty(monkeypatch, scheme):
+    """A store is asked for seconds, not for minutes."""
     monkeypatch.setattr("recap.storage.fetching.PAUSE_S", 0.01)
+    monkeypatch.setitem(address.SILENCE_S, "read", 1)
+    if scheme == "gs":
+        monkeypatch.setattr("gcsfs.retry.random", SimpleNamespace(random=lambda: -100.0))  # what its pauses begin with
+        return
+    config = {"retries": {"mode": "standard", "total_max_attempts": 2}, "read_timeout": 1}
+    monkeypatch.setitem(address.SCHEMES, "s3", lambda: {"config_kwargs": config})
+    monkeypatch.setattr("s3fs.S3FileSystem.retries", 1)
 
 
 @pytest.fixture

@@ -1,31 +1,49 @@
-"""A proxy that makes the trouble that stores make."""
+"""A proxy that makes the trouble that stores make, S3 or Google's."""
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
+import time
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingMixIn
 
+from .serving import Serving
+
+SILENCE_S = 10
+NAMED = re.compile(rb'"name": "([^"]+)"')
 SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 
 
-class Proxy(ThreadingHTTPServer):
+class Proxy(ThreadingMixIn, Serving):
     """Passes requests on to a port of this machine, unless told otherwise by `behave`."""
 
     daemon_threads = True
 
-    def __init__(self, port: int):
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, port: int, own_port: int = 0):
+        super().__init__(("127.0.0.1", own_port), _Handler)
         self.port = port
         self.lock = threading.Lock()
         self.behave()
 
-    def behave(self, *, busy: int = 0, drop_puts: int = 0, drop_answers: int = 0, refused: str = "\0") -> None:
-        """The next `busy` requests get a 503; of the next `drop_puts` uploads half is read, of the next
-        `drop_answers` uploads the answer is lost; every upload whose path has `refused` gets a 503."""
+    def behave(
+        self,
+        *,
+        busy: int = 0,
+        drop_puts: int = 0,
+        drop_answers: int = 0,
+        refused: str = "\0",
+        silent: int = 0,
+        says: int = 0,
+    ) -> None:
+        """The next `busy` requests get a 503 and the next `silent` ones no answer; of the next `drop_puts` uploads
+        half is read, of the next `drop_answers` uploads the answer is lost; every upload whose path has `refused`
+        gets a 503; all requests get the status `says`."""
         with self.lock:
             self.busy, self.drop_puts, self.drop_answers, self.refused = busy, drop_puts, drop_answers, refused
+            self.silent, self.says = silent, says
             self.seen: list[str] = []
 
     def takes(self, trouble: str) -> bool:
@@ -40,14 +58,6 @@ class Proxy(ThreadingHTTPServer):
         with open(config_file, "w") as file:
             file.write(f"[default]\nregion = us-east-1\nendpoint_url = http://127.0.0.1:{self.server_port}\n")
 
-    def __enter__(self) -> Proxy:
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.shutdown()
-        self.server_close()
-
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -58,19 +68,31 @@ class _Handler(BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         proxy: Proxy = self.server
-        proxy.seen.append(f"{self.command} {self.path}")
-        if self.command == "PUT" and proxy.takes("drop_puts"):
+        uploads = self.command == "PUT" or self.path.startswith("/upload/")
+        if uploads and proxy.takes("drop_puts"):
             self.rfile.read(int(self.headers["Content-Length"]) // 2)
             return self._hang_up()
         body = self._body()
-        if proxy.takes("busy") or (self.command == "PUT" and proxy.refused in self.path):
+        what = f"PUT {self._uploaded(body)}" if uploads else f"{self.command} {self.path}"
+        proxy.seen.append(what)
+        if proxy.takes("silent"):
+            time.sleep(SILENCE_S)
+            return self._hang_up()
+        if proxy.says:
+            return self._reply(proxy.says, {}, b"")
+        if proxy.takes("busy") or (uploads and proxy.refused in what):
             return self._reply(503, {}, SLOW_DOWN)
         status, headers, content = self._pass_on(body)
-        if self.command == "PUT" and proxy.takes("drop_answers"):
+        if uploads and proxy.takes("drop_answers"):
             return self._hang_up()
         return self._reply(status, headers, content)
 
-    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = answer
+    do_DELETE = do_GET = do_HEAD = do_PATCH = do_POST = do_PUT = answer
+
+    def _uploaded(self, body: bytes) -> str:
+        """The path; Google is told an object's name in the body."""
+        named = NAMED.search(body)
+        return f"{self.path} /{named[1].decode()}" if named and self.command == "POST" else self.path
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding") != "chunked":

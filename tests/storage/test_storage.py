@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import builtins
 import errno
+import logging
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -25,14 +27,17 @@ from recap.storage import (
     is_cut_off,
     is_store,
     location,
+    read_bytes,
     remove_tree,
     rename,
     stored_files,
+    upload,
     write_atomically,
 )
 from recap.verification import verify
 
 from .conftest import put
+from .proxy import SILENCE_S
 
 
 def test_addresses():
@@ -100,6 +105,16 @@ def test_a_pattern_means_the_same_on_a_disk_and_in_a_store(bucket, tmp_path, pat
     assert disk == store != []
 
 
+def test_objects_that_may_be_videos_are_told_as_files_are(bucket):
+    for name in ("v/a.mp4", "v/b.h264", "c.y4m", "d.txt"):
+        put(bucket / name, b"1")
+    told = []
+    assert scan(CorpusSettings(str(bucket)), told.append)["uri"].to_pylist() == ["v/a.mp4", "v/b.h264"]
+    assert len(told) == 1 and "1 file whose ending is not listed as a video's (.y4m 1; " in told[0]
+    assert scan(CorpusSettings(str(bucket), pattern="*.y4m"), told.append)["uri"].to_pylist() == ["c.y4m"]
+    assert len(told) == 1
+
+
 def test_a_store_that_is_gone_is_out_of_sight(hasty, bucket, proxy):
     put(bucket / "v/a.mp4", b"1")
     assert not is_cut_off(bucket / "v") and is_cut_off(bucket / "w")
@@ -135,7 +150,23 @@ def test_an_upload_that_breaks_off_leaves_what_was_there(hasty, bucket, proxy):
     assert (bucket / "x").read_bytes() == b"old"
 
 
-def test_open_multipart_uploads_below_the_output_are_ended(bucket):
+def test_a_large_file_comes_whole_or_not_at_all(hasty, bucket, proxy, tmp_path):
+    path = bucket / "large"
+    (tmp_path / "large").write_bytes(os.urandom(6 * 2**20))
+    upload(tmp_path / "large", path)
+    before = read_bytes(path)
+    assert before == (tmp_path / "large").read_bytes()
+    (tmp_path / "large").write_bytes(bytes(7 * 2**20))
+    proxy.behave(drop_puts=100)
+    with pytest.raises(OSError, match="large"):
+        upload(tmp_path / "large", path)
+    proxy.behave()
+    assert read_bytes(path) == before
+
+
+def test_open_multipart_uploads_below_the_output_are_ended(bucket, scheme):
+    if scheme == "gs":
+        return abort_uploads(bucket)  # Google lists none, and ends them itself after a week
     fs, name = bucket.fs, bucket.path.rstrip("/")
     for key in ("out/shards/x", "others/y"):
         fs.call_s3("create_multipart_upload", Bucket=name, Key=key)
@@ -150,6 +181,15 @@ def test_a_version_is_size_and_etag(bucket):
     (second,) = stored_files(bucket / "c", "**/*").values()
     assert first.startswith("3-") and first != second
     assert stored_files(bucket / "c", "**/*", trust_size=True) == {"a.mp4": "3"}
+
+
+@pytest.mark.parametrize("scheme", [pytest.param("gs", marks=pytest.mark.gs)], scope="session", indirect=True)
+def test_what_is_noted_of_an_object_changes_no_version(bucket):
+    clip = bucket / "c/a.mp4"
+    put(clip, b"123")
+    before = stored_files(bucket / "c", "**/*")
+    bucket.fs.setxattrs(clip.path, reviewed="yes")
+    assert stored_files(bucket / "c", "**/*") == before
 
 
 def test_a_copy_is_there_while_it_is_read_and_then_gone(bucket, tmp_path):
@@ -191,6 +231,31 @@ def test_what_cannot_be_fetched_is_an_error_of_the_clip(hasty, bucket, tmp_path,
     assert reason(max_bytes=4) == ("fetch", "too_large")
     proxy.behave(busy=1000)
     assert reason() == ("fetch", "unreachable")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_what_may_not_be_read_is_unreadable(hasty, bucket, scheme, tmp_path, proxy, status):
+    put(bucket / "a.mp4", b"12345")
+    proxy.behave(says=403 if scheme == "s3" else status)
+    with pytest.raises(PermissionError, match=f"{bucket}a.mp4"):
+        read_bytes(bucket / "a.mp4")
+    with pytest.raises(ClipError) as error, Fetcher(str(tmp_path)).local(str(bucket / "a.mp4")):
+        pass
+    assert (error.value.stage, error.value.kind) == ("probe", "unreadable")
+
+
+def test_a_stores_library_says_nothing_of_its_own_about_what_is_raised(hasty, bucket, proxy, caplog):
+    proxy.behave(busy=1000)
+    with pytest.raises(OSError, match=f"{bucket}a.mp4"):
+        read_bytes(bucket / "a.mp4")
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_a_store_that_falls_silent_is_asked_again(hasty, bucket, proxy):
+    put(bucket / "a.mp4", b"12345")
+    proxy.behave(silent=1)
+    began = time.monotonic()
+    assert read_bytes(bucket / "a.mp4") == b"12345" and time.monotonic() - began < SILENCE_S
 
 
 def test_a_full_disk_is_not_the_clips_fault(bucket, tmp_path, monkeypatch):
@@ -244,7 +309,7 @@ def test_a_node_sees_a_token_in_the_store_or_says_that_it_does_not(hasty, bucket
 
 def test_another_store_of_the_same_interface_does_as_well(rehearsal, corpus, tmp_path, monkeypatch, deliverable):
     """Memory in the place of Google's store, whose requests are not made here."""
-    monkeypatch.setitem(address.SCHEMES, "memory", {})
+    monkeypatch.setitem(address.SCHEMES, "memory", dict)
     for clip in corpus.iterdir():
         put(location(f"memory://recap-test/clips/{clip.name}"), clip.read_bytes())
     jobs.run(rehearsal(), runner="loop")

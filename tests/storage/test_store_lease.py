@@ -105,7 +105,7 @@ def test_a_claim_whose_answer_was_lost_is_ours_all_the_same(output, proxy):
         assert epoch == 1 and not proxy.drop_answers
 
 
-def test_an_output_that_cannot_be_written_says_so(hasty, bucket):
-    nowhere = location("s3://no-such-bucket-here/x")
+def test_an_output_that_cannot_be_written_says_so(hasty, bucket, scheme):
+    nowhere = location(f"{scheme}://no-such-bucket-here/x")
     with pytest.raises(ValueError, match=f"cannot write to {nowhere}"), ledger.lease(nowhere):
         pass

@@ -11,6 +11,7 @@ import torch
 from recap.pocket import make_clips, make_pictures
 from recap.training.recipe import Recipe, load_recipe
 from recap.training.run import train
+from tests.decoders import children
 
 torch.set_num_threads(1)
 
@@ -46,6 +47,13 @@ train:
   save_every_steps: 2
 output: {path: OUT, dtype: float32, save: [full, adapter], keep_states: 9}
 """
+
+
+@pytest.fixture(autouse=True)
+def ends_its_decoder():
+    """A training that is over, well or not, leaves no decoder behind."""
+    yield
+    assert not children()
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ def on_cluster(monkeypatch, recipe, tmp_path):
                 raise WorkerGroupError("two workers failed", failures)
 
         monkeypatch.setattr(ray.train.torch, "TorchTrainer", Failing)
+        (tmp_path / "train.json").write_text("[]")
         launch(recipe(LORA, ("ray.workers=2", *overrides), BASE=tmp_path, DATA=tmp_path, OUT=tmp_path))
 
     nodes = [{"Alive": True, "Resources": {"CPU": 3.0, "GPU": 1.0}}, {"Alive": True, "Resources": {"CPU": 2.0}}]

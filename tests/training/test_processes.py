@@ -65,6 +65,7 @@ def test_losses_are_those_of_one_process(processes, deepspeed, alone, base, clip
     assert load_pllava(tmp_path / "out" / "full", lora_alpha=8).config.num_frames == 4
 
 
+@pytest.mark.long
 @pytest.mark.ray
 @pytest.mark.timeout(180)
 def test_ray_train_gives_the_same_losses(ray_session, alone, recipe, base, clips, tmp_path):

@@ -236,7 +236,7 @@ def test_mistakes_are_said_before_anything_is_loaded(tmp_path, recipe, pictures)
     assert "there is no" in CliRunner().invoke(main, command).output
     with pytest.raises(ValueError, match=r"global_batch 6 is no multiple of train\.batch_size 4"):
         train(recipe(SCRATCH, ("train.global_batch=6",), DATA=pictures, OUT=tmp_path))
-    with pytest.raises(ValueError, match="either a checkpoint to start from or the sizes"):
+    with pytest.raises(ValueError, match="name one of them, and only one, to start from"):
         recipe(SCRATCH, ("model.checkpoint=x",), DATA=pictures, OUT=tmp_path)
     with pytest.raises(ValueError, match=r"there is no file zero9, and recap itself has zero2, zero3, zero3_offload"):
         train(recipe(SCRATCH, ("train.deepspeed=zero9",), DATA=pictures, OUT=tmp_path))

@@ -16,19 +16,19 @@ DECODE = json_schema()["$defs"]["DecodeSettings"]["properties"]
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("train.learning_rate=0", "greater than 0, not 0"),
-        ("train.learning_rate=.nan", "finite number, not nan"),
-        ("train.lora.alpha=.inf", "finite number, not inf"),
-        ("train.lora.dropout=1", "less than 1, not 1"),
-        ("train.warmup_ratio=2", "less than 1, not 2"),
-        ("train.max_steps=0", "greater than 0, not 0"),
-        ("train.seed=-1", "greater than or equal to 0, not -1"),
-        ("data.max_text_tokens=0", "greater than 0, not 0"),
-        ("data.max_bad=1.5", "less than or equal to 1, not 1.5"),
-        ("model.pooling=[4,0,1]", "greater than 0, not 0"),
-        ("model.lora_alpha=.inf", "finite number, not inf"),
-        ("output.lora_alpha=0", "greater than 0, not 0"),
-        ("ray.workers=-1", "greater than or equal to 0, not -1"),
+        ("train.learning_rate=0", r"above 0\), not 0"),
+        ("train.learning_rate=.nan", r"above 0\), not nan"),
+        ("train.lora.alpha=.inf", r"above 0\), not inf"),
+        ("train.lora.dropout=1", r"below 1\), not 1"),
+        ("train.warmup_ratio=2", r"below 1\), not 2"),
+        ("train.max_steps=0", r"at least 1\), not 0"),
+        ("train.seed=-1", r"at least 0 and below 4294967296\), not -1"),
+        ("data.max_text_tokens=0", r"at least 1\), not 0"),
+        ("data.max_bad=1.5", r"at most 1\), not 1.5"),
+        ("model.pooling=[4,0,1]", r"at least 1\), not 0"),
+        ("model.lora_alpha=.inf", r"at least 0\), not inf"),
+        ("output.lora_alpha=0", r"above 0\), not 0"),
+        ("ray.workers=-1", r"at least 0\), not -1"),
     ],
 )
 def test_numbers_that_make_no_sense_are_named(recipe, override, message):
@@ -56,7 +56,7 @@ def test_settings_at_any_depth_have_a_nearest_one(recipe, override, message):
         ("vision_heads=3", "vision_hidden_size must be a multiple of model.scratch.vision_heads"),
         ("image_size=25", "image_size must be a multiple of model.scratch.patch_size"),
         ("heads=32", "hidden_size / heads must be even"),
-        ("layers=0", "greater than 0, not 0"),
+        ("layers=0", r"at least 1\), not 0"),
     ],
 )
 def test_sizes_of_which_no_model_can_be_made_are_refused(recipe, size, message):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
 from recap.translation import TranslationSettings
 
@@ -17,5 +18,5 @@ def test_braces_that_are_no_place_are_left_alone():
 
 @pytest.mark.parametrize("gpus", [-0.5, 1.5, 2])
 def test_a_copy_takes_one_gpu_at_most(gpus):
-    with pytest.raises(ValueError, match=rf"gpus_per_actor must be 0 to 1, not {gpus}: a translator takes one GPU"):
-        TranslationSettings(gpus_per_actor=gpus)
+    with pytest.raises(ValidationError, match="gpus_per_actor"):
+        TypeAdapter(TranslationSettings).validate_python({"gpus_per_actor": gpus})

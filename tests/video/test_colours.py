@@ -32,3 +32,20 @@ def test_what_cannot_become_rgb_is_refused_in_plain_words():
     frame.color_range = 3  # there are three, from 0
     with pytest.raises(ClipError, match="cannot turn the video's pixels into RGB"):
         upright_pixels(frame, None)
+
+
+def says(path):
+    """The transfer curve, and the shape of a pixel, that a file names."""
+    with av.open(str(path)) as container:
+        return next(container.decode(video=0)).color_trc, container.streams.video[0].sample_aspect_ratio
+
+
+@pytest.mark.parametrize("decoder", ["exact", "fast"])
+@pytest.mark.parametrize("named", ["transfer=smpte2084", "transfer=arib-std-b67", "sar=4/3"])
+def test_hdr_is_not_tone_mapped_nor_is_an_anamorphic_picture_stretched(read, tmp_path, named, decoder):
+    paths = tmp_path / "plain.mp4", tmp_path / "named.mp4"
+    for path, more in zip(paths, ("", f":{named}"), strict=True):
+        encode(path, 20, options={"preset": "ultrafast", "x264-params": f"colormatrix=bt2020nc:log-level=error{more}"})
+    plain, other = (read(path, size=48, decoder=decoder) for path in paths)
+    assert says(paths[0]) != says(paths[1])
+    assert np.array_equal(other.pixels, plain.pixels) and other.width / other.height == plain.width / plain.height

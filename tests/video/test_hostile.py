@@ -77,6 +77,15 @@ def test_a_pipe_a_device_and_a_folder_are_refused_and_not_waited_for(tmp_path):
             assert refused(tmp_path / path).kind == "not_a_file"
 
 
+def test_a_link_that_leads_to_itself_is_called_so(tmp_path):
+    (tmp_path / "a.mp4").symlink_to("b.mp4")
+    (tmp_path / "b.mp4").symlink_to("a.mp4")
+    (tmp_path / "ring").symlink_to("ring")
+    for path in ("a.mp4", "ring/c.mp4"):
+        error = refused(tmp_path / path)
+        assert error.kind == "unreadable" and "leads to itself" in error.message
+
+
 def test_a_frame_that_claims_gigabytes_is_refused_before_they_are_taken(tmp_path):
     picture = bytearray(encode(tmp_path / "clip.gif", codec="gif", pix_fmt="rgb8").read_bytes())
     picture[6:10] = struct.pack("<HH", 65535, 65535)

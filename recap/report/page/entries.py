@@ -28,4 +28,8 @@ def _beside(captions: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str,
 
 
 def _words(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=_word)
+
+
+def _word(value: Any) -> str:
+    return f"{len(value)} bytes" if isinstance(value, bytes) else str(value)

@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import asdict
 from typing import Any
 
-from recap.ledger import read_manifest
+from recap.ledger import Manifest, read_manifest
 from recap.report.last import last_report
 from recap.report.page.assembly import assemble
 from recap.report.page.entries import entry
@@ -47,14 +47,14 @@ def _entries(rows: Iterable[Mapping[str, Any]], strips: Strips, on_row: Callable
         on_row()
 
 
-def _account(output: Location, manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _account(output: Location, manifest: Manifest) -> dict[str, Any]:
     """The books of the manifest, and the speed of the run that wrote it."""
     report = last_report(output)
-    is_current = report.generation == manifest["generation"]
+    is_current = report.generation == manifest.generation
     named = ("generation", "caption_key", "review_key", "flags", "reasons")
-    return {name: manifest[name] for name in named} | {
-        "books": manifest["reconciliation"],
-        "translated": {language: each["clips"] for language, each in manifest["translations"].items()},
-        "seconds": report.seconds if is_current else None,
+    told = asdict(manifest)
+    return {name: told[name] for name in named} | {
+        "books": told["reconciliation"],
+        "translated": {language: line.clips for language, line in manifest.translations.items()},
         "speed": asdict(report.speed) if is_current and report.speed else None,
     }

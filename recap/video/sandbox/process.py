@@ -42,17 +42,12 @@ class DecoderProcess:
     def __init__(self, settings: DecodeSettings, command: Sequence[str]):
         self.settings, self.clips, self._core_s = settings, 0, 0.0
         with ExitStack() as theirs, ExitStack() as ours:
-            end, channel = (
-                stack.enter_context(it) for stack, it in zip((ours, theirs), socket.socketpair(), strict=True)
-            )
-            lifeline, held = os.pipe()
+            end, channel = map(ExitStack.enter_context, (ours, theirs), socket.socketpair())
+            lifeline, _held = _pipe(theirs, ours)
             # Nonblocking, so that a decoder which says too much loses words and does not wait.
-            self._printed, printed = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+            self._printed, printed = _pipe(ours, theirs, os.O_NONBLOCK)
             # Without a name, so that nothing is left behind whoever is killed.
-            self._memory = os.memfd_create("recap-pixels")
-            for stack, descriptors in ((ours, (held, self._printed, self._memory)), (theirs, (lifeline, printed))):
-                for descriptor in descriptors:
-                    stack.callback(os.close, descriptor)
+            self._memory = _owned(ours, os.memfd_create("recap-pixels"))
             self._channel = Channel(end)
             shared = {"channel": channel.fileno(), "lifeline": lifeline, "memory": self._memory}
             self._process = _start(command, shared, settings, printed)
@@ -121,6 +116,17 @@ class DecoderProcess:
         with suppress(subprocess.TimeoutExpired):
             return self._process.wait(END_S)
         return -signal.SIGKILL  # it hung up without ending; closing will kill it
+
+
+def _pipe(reader: ExitStack, writer: ExitStack, flags: int = 0) -> tuple[int, int]:
+    """The end to read from and the end to write to, each closed with its owner."""
+    read, write = os.pipe2(flags | os.O_CLOEXEC)
+    return _owned(reader, read), _owned(writer, write)
+
+
+def _owned(owner: ExitStack, descriptor: int) -> int:
+    owner.callback(os.close, descriptor)
+    return descriptor
 
 
 def _start(command: Sequence[str], shared: dict[str, int], settings: DecodeSettings, printed: int) -> subprocess.Popen:

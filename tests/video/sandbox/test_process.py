@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -20,8 +19,9 @@ import pytest
 from recap.records import FrameRequest, Frames
 from recap.video import DecodeSettings, SandboxedReader
 from recap.video.sandbox import child
+from tests.decoders import children
 
-from .test_reader import SABOTEUR, children
+from .test_reader import SABOTEUR
 
 OWNER = """
 import json, sys, time
@@ -63,15 +63,8 @@ def is_alive(pid: int) -> bool:
     return False
 
 
-def wait_for(happened) -> None:
-    deadline = time.monotonic() + 5
-    while not happened() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert happened()
-
-
 @pytest.mark.parametrize("names", [["healthy"], ["healthy", "decode-hang"]], ids=["idle", "hanging"])
-def test_a_child_dies_with_its_parent(clips, tmp_path, names):
+def test_a_child_dies_with_its_parent(clips, tmp_path, wait_for, names):
     paths = [shutil.copy(clips / "h264.mp4", tmp_path / f"{name}.mp4") for name in names]
     command = [sys.executable, "-c", OWNER, json.dumps(SABOTEUR), *paths]
     owner = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

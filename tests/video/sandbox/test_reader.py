@@ -6,16 +6,15 @@ import os
 import shutil
 import signal
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 
 from recap.records import ClipError, FrameRequest
 from recap.video import DecodeSettings, InProcessReader, SandboxedReader
 from recap.video.sandbox import reader as module
+from tests.decoders import children
 
 SABOTEUR = (sys.executable, "-P", str(Path(__file__).with_name("saboteur.py")))
 REQUEST = FrameRequest(size=96)
@@ -35,15 +34,6 @@ def sandbox():
     for reader in readers:
         reader.close()
     assert not children()
-
-
-def children() -> list[psutil.Process]:
-    """This process's decoders that live."""
-    found = []
-    for child in psutil.Process().children():
-        with suppress(psutil.Error):  # it may end while it is looked at
-            found += [child] if "memory_gb" in " ".join(child.cmdline()) else []
-    return found
 
 
 @pytest.fixture

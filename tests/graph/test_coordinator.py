@@ -2,15 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from recap.graph import counter
+from recap.graph import coordinator
 from recap.graph.telling import Warned
 from recap.timing import Spent
 
 
 @pytest.fixture
 def counting(monkeypatch):
-    monkeypatch.setattr(counter, "end_with_raylet", lambda: None)
-    return counter.Counter(4)
+    monkeypatch.setattr(coordinator, "end_surely", lambda: None)
+    return coordinator.Coordinator(4)
 
 
 def test_a_block_that_a_worker_does_twice_counts_once(counting):
@@ -25,7 +25,7 @@ def test_a_block_that_a_worker_does_twice_counts_once(counting):
 
 def test_who_lives_has_waited_until_the_last_block_was_over(counting, monkeypatch):
     now = iter((5.0, 10.0, 20.0, 30.0, 50.0, 60.0))
-    monkeypatch.setattr(counter.time, "monotonic", lambda: next(now))
+    monkeypatch.setattr(coordinator.time, "monotonic", lambda: next(now))
     busy = Spent("decode", 1, 9.0, {"decoding": 9.0}, {}, {})
     counting.report("idle", "dies, and nothing is left for the next", {}, busy)
     counting.report("idle", "has no books yet", {})

@@ -6,17 +6,17 @@ import time
 from collections.abc import Sequence
 
 from recap.graph.journal import Journal, Past
-from recap.graph.lifeline import end_with_raylet
+from recap.graph.lifeline import end_surely
 from recap.graph.telling import Warned, Warnings, together
 from recap.timing import Spent
 
 
-class Counter:
+class Coordinator:
     """How many of a graph's clips have been decoded and are done, who has which, what its workers did, and whether it
     is to stop. Blocks of clips are known by their first one, as Ray may have a worker do one twice."""
 
     def __init__(self, clips: int, journal: Journal | None = None):
-        end_with_raylet()
+        end_surely()
         self.clips, self.count, self.done, self.closed = clips, 0, 0, False
         self.decoded: set[str] = set()
         self.over: set[str] = set()

@@ -1,0 +1,33 @@
+"""One clip is listed once."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recap.corpus.wording import number_of, some_of
+
+
+def refuse_duplicates(clips: pa.Table) -> None:
+    """Raise ValueError that tells clips of one address from those of two that only look alike."""
+    counts = clips["clip_id"].value_counts()
+    twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
+    if not len(twice):
+        return
+    again = clips.select(["clip_id", "uri"]).filter(pc.is_in(clips["clip_id"], twice))
+    spellings = (
+        again.group_by("clip_id", use_threads=False).aggregate([("uri", "distinct")])["uri_distinct"].to_pylist()
+    )
+    _refuse_lookalikes([sorted(uris) for uris in spellings if len(uris) > 1])
+    raise ValueError(
+        f"corpus: {len(twice)} clips are named more than once, the first {again['uri'][0].as_py()!r}; "
+        "give each address (or span of it) one row"
+    )
+
+
+def _refuse_lookalikes(pairs: list[list[str]]) -> None:
+    if pairs:
+        raise ValueError(
+            f"corpus: {number_of(len(pairs), 'pair', 'pairs')} of addresses that differ in Unicode normalisation only, "
+            f"and so are one clip: {some_of(' and '.join(map(ascii, uris)) for uris in pairs)}; rename or remove one"
+        )
