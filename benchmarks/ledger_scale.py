@@ -117,9 +117,9 @@ def commit(folder: Path) -> None:
 
 def derived(settings):
     """The keys of a pipeline."""
-    from recap import planning
+    from recap.prepared import glance
 
-    return planning.derive_keys(settings, settings.model, planning.check_view(settings), settings.translation)
+    return glance(settings).keys
 
 
 def made_up(clip, keys: dict[str, str]):

@@ -145,14 +145,14 @@ def loop(path: Path) -> dict:
     import torch
     from decord import VideoReader, cpu
 
-    from recap import load_pipeline, planning, preprocess
+    from recap import load_pipeline, prepared, preprocess
     from recap.corpus import corpus_root, scan
     from recap.engines import fetch, prompt_texts
     from recap.pllava import load_pllava
     from recap.video import frame_indices
 
     pipeline = load_pipeline(path)
-    request = planning.check_view(pipeline)
+    request = prepared.check_view(pipeline)
     source = fetch(pipeline.model, pipeline.engine)
     model = load_pllava(source.checkpoint, base=source.base, lora_alpha=source.lora_alpha, dtype=source.dtype)
     (text,) = prompt_texts(pipeline.prompt).values()

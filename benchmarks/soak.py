@@ -33,7 +33,7 @@ KINDS = {
     "MapBatches(_Decode)": "decode actor",
     "MapBatches(_Caption)": "caption actor",
     "recap.video.sandbox.child": "decoder child",
-    "ray::Counter": "counter actor",
+    "ray::Coordinator": "coordinator",
     "ray::_StatsActor": "Ray Data's statistics actor",
     "raylet/raylet": "raylet",
     "gcs_server": "GCS server",
