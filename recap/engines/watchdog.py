@@ -31,7 +31,7 @@ class Watchdog:
 
     def _watch(self) -> None:
         while not self._done.wait(min(1.0, self._stall_s / 4)):
-            since = self._since
-            if since is not None and time.monotonic() - since > self._stall_s:
+            now, since = time.monotonic(), self._since  # in this order: a block may end in between
+            if since is not None and now - since > self._stall_s:
                 self._on_stall()
                 return
