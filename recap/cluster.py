@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 
 from recap.graph.sizing import Machine, local_machine
-from recap.graph.stopping import GO_ON
+from recap.graph.stopping import endable
 from recap.pipeline import Pipeline
-
-HEADLESS = f"the head of the Ray cluster does not answer any more, and Ray will end this process; {GO_ON}"
-log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -41,12 +37,12 @@ def machine_of(pipeline: Pipeline) -> Machine:
 
 @contextmanager
 def executor_of(pipeline: Pipeline) -> Iterator[Executor | None]:
-    """The joined cluster; None where none is named."""
+    """The joined cluster; None where none is named. Ends with RayLost when Ray is lost inside."""
     if pipeline.ray.address is None:
         yield None
         return
-    from recap.graph.head import watched_head
     from recap.graph.tasks import ClusterTasks
+    from recap.graph.watched import watched_ray
 
-    with watched_head(lambda: log.error(HEADLESS)), ClusterTasks() as tasks:
+    with ClusterTasks() as tasks, endable() as end, watched_ray(end):
         yield tasks

@@ -16,7 +16,7 @@ from recap import ledger
 from recap.graph.plan import WorkPlan
 from recap.graph.sizing import Machine
 from recap.graph.stages import WITHHELD, Receipt, WorkerLost
-from recap.graph.stopping import GO_ON, GraceOver, RayLost, Stop, stopping
+from recap.graph.stopping import GraceOver, Stop, stopping
 from recap.graph.translating import Captioned, TranslationPlan
 from recap.records import CAPTIONED, Clip
 from recap.report.progress import Progress
@@ -206,21 +206,13 @@ class _Watcher:
 
 @contextmanager
 def _watched(runner: Runner, stop: Stop) -> Iterator[None]:
-    """Ends the run with RayLost when Ray's process on this machine, or the head of the cluster, dies under it."""
+    """Ends the run with RayLost when Ray is lost under it."""
     if runner == "loop" or not stop.is_heard:
         yield
         return
-    from recap.graph.head import watched_head
-    from recap.graph.raylet import watched_raylet
+    from recap.graph.watched import watched_ray
 
-    def on_lost(what: str) -> None:
-        log.error("%s; %s", what, GO_ON)
-        stop.end(RayLost())
-
-    with (
-        watched_raylet(partial(on_lost, "Ray's process on this machine died")),
-        watched_head(partial(on_lost, "the head of the Ray cluster does not answer any more")),
-    ):
+    with watched_ray(stop.end):
         yield
 
 

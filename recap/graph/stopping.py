@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -103,7 +103,7 @@ class Stop:
     def end(self, error: KeyboardInterrupt) -> None:
         """Raise `error` in the main thread, whatever that is doing. For any other thread."""
         self._end_with = error
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        _interrupt_main()
 
 
 @contextmanager
@@ -127,6 +127,30 @@ def stopping(grace_s: float, budget_s: float | None = None) -> Iterator[Stop]:
         stop.close()
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def endable() -> Iterator[Callable[[KeyboardInterrupt], None]]:
+    """What it gives raises an error inside, in the main thread, when another thread calls it.
+
+    It does nothing where inside is another thread, or where SIGINT is ignored or not Python's.
+    """
+    is_heard = threading.current_thread() is threading.main_thread() and callable(signal.getsignal(signal.SIGINT))
+    ended: list[KeyboardInterrupt] = []
+
+    def end(error: KeyboardInterrupt) -> None:
+        if is_heard and not ended:
+            ended.append(error)
+            _interrupt_main()
+
+    try:
+        yield end
+    except KeyboardInterrupt as error:
+        raise (ended or [error])[0] from None
+
+
+def _interrupt_main() -> None:
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
 
 @contextmanager

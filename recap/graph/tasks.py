@@ -12,6 +12,7 @@ import ray
 from ray.exceptions import TaskCancelledError
 
 from recap.graph.lifeline import end_surely
+from recap.graph.stopping import RayLost
 from recap.graph.telling import Retelling, Telling, Warnings, together
 
 AT_ONCE = 16  # what they are given waits in Ray's memory
@@ -40,6 +41,11 @@ class ClusterTasks(Executor):
         future: Future[Any] = Future()
         reference.future().add_done_callback(lambda done: self._hand_over(done, future))
         return future
+
+    def __exit__(self, kind: type[BaseException] | None, *what: Any) -> bool | None:
+        if kind is RayLost:
+            self._running = []  # nobody would hear that it is cancelled
+        return super().__exit__(kind, *what)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """What still runs is nobody's any more."""

@@ -1,7 +1,8 @@
 """`recap` on a runner of choice, as a process that may die at a moment of choice.
 
 python command.py RUNNER ARGUMENTS. RECAP_DIES_AT=N kills it before the N-th time that it opens, renames
-or removes something below RECAP_OUTPUT; at its end it says how many times there were.
+or removes something below RECAP_OUTPUT; at its end it says how many times there were. A head of Ray may
+be silent for RECAP_PATIENCE_S.
 """
 
 from __future__ import annotations
@@ -39,4 +40,8 @@ if __name__ == "__main__":
     if "RECAP_OUTPUT" in os.environ:
         ledger.compact = partial(ledger.compact, many=4)
         die_at(int(os.environ.get("RECAP_DIES_AT", 0)), os.environ["RECAP_OUTPUT"])
+    if "RECAP_PATIENCE_S" in os.environ:
+        from recap.graph import head
+
+        head.PATIENCE_S = float(os.environ["RECAP_PATIENCE_S"])
     cli.main(sys.argv[2:])

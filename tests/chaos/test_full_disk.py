@@ -47,7 +47,7 @@ def test_a_full_disk_ends_the_run_with_a_message_and_the_next_one_goes_on(
 
 
 def test_and_so_does_a_broken_one(start, finish, pipeline, tmp_path, faulty, whole_of, deliverable, accounts):
-    process = start("ray", pipeline, **faulty, RECAP_FAULT=f"breaks@disk:{tmp_path / 'flag'}")
+    process = start("ray", pipeline, **faulty, RECAP_FAULT=f"breaks@fragments:{tmp_path / 'flag'}")
     said = process.communicate(timeout=120)[1]
     assert process.returncode == 3 and "Input/output error; make room" in said and "Traceback" not in said, said
     finish("loop", pipeline)

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from recap.graph.stopping import GraceOver, RayLost, Stop, stopping
+from recap.graph.stopping import GraceOver, RayLost, Stop, endable, stopping
 
 
 def ask() -> None:
@@ -55,11 +55,40 @@ def test_calls_of_rays_are_ended_too(ray_session, error):
     ray_session.cancel(asleep, force=True)
 
 
+@pytest.mark.ray
+@pytest.mark.parametrize("call", [time.sleep, "ray.get"], ids=["of Python", "of Ray"])
+def test_what_is_endable_ends_with_the_first_error_that_it_is_given(ray_session, call):
+    asleep = ray_session.remote(num_cpus=0)(lambda: time.sleep(60)).remote()
+    with pytest.raises(RayLost, match="first"), endable() as end:
+        for delay, said in ((0.3, "first"), (0.4, "second")):
+            threading.Timer(delay, end, (RayLost(said),)).start()
+        ray_session.get(asleep) if call == "ray.get" else call(60)
+    time.sleep(0.3)  # the second comes to nobody
+    ray_session.cancel(asleep, force=True)
+
+
+def test_a_key_still_interrupts_what_is_endable():
+    with pytest.raises(KeyboardInterrupt) as interrupted, endable():
+        signal.raise_signal(signal.SIGINT)
+    assert interrupted.type is KeyboardInterrupt
+
+
+def test_where_sigint_is_ignored_nothing_can_be_ended():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with endable() as end:
+            end(RayLost())
+            time.sleep(0.1)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_another_thread_than_the_main_one_is_never_interrupted():
     found = []
 
     def work():
-        with stopping(grace_s=0.01, budget_s=0.01) as stop, stop.interruptible():
+        with stopping(grace_s=0.01, budget_s=0.01) as stop, stop.interruptible(), endable() as end:
+            end(RayLost())
             wait(stop)
             found.append(stop.is_over_budget)
 

@@ -11,6 +11,7 @@ import pytest
 
 from recap.cluster import executor_of
 from recap.graph import head
+from recap.graph.stopping import RayLost
 from recap.graph.tasks import ClusterTasks
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(60)]
@@ -35,14 +36,16 @@ def test_a_cluster_that_is_named_writes_the_shards(ray_session, rehearsal):
         assert executor is None
 
 
-def test_a_head_that_goes_meanwhile_is_said(ray_session, rehearsal, monkeypatch, caplog):
+def test_a_head_that_goes_meanwhile_is_said_and_ends_it(ray_session, rehearsal, monkeypatch, caplog):
     answers = iter([True])
     monkeypatch.setattr(head, "answers", lambda address: next(answers, False))
     monkeypatch.setattr(head, "EVERY_S", 0.05)
     monkeypatch.setattr(head, "PATIENCE_S", 0.1)
-    with executor_of(rehearsal("ray.address=auto")):
-        time.sleep(1)
+    with pytest.raises(RayLost), executor_of(rehearsal("ray.address=auto")) as executor:
+        asleep = executor.submit(time.sleep, 60)
+        asleep.result()
     assert "the head of the Ray cluster does not answer any more" in caplog.text
+    assert not asleep.done(), "it was cancelled, for which nobody may be there"
 
 
 def test_submit_waits_while_all_cores_have_a_call(ray_session, monkeypatch):

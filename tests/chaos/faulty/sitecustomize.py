@@ -12,6 +12,7 @@ import errno
 import os
 import sys
 import time
+from functools import partial
 from importlib import import_module
 
 
@@ -135,18 +136,20 @@ def break_translator(fault, flag: str, times: int) -> None:
     RehearsalTranslator._one = broken
 
 
-def break_disk(fault, flag: str, times: int) -> None:
+def break_disk(folder: str, fault, flag: str, times: int) -> None:
     fsync = os.fsync
 
     def broken(descriptor):
-        if "fragments" in os.readlink(f"/proc/self/fd/{descriptor}") and first_come(flag, times):
+        if folder in os.readlink(f"/proc/self/fd/{descriptor}") and first_come(flag, times):
             fault()
         return fsync(descriptor)
 
     os.fsync = broken
 
 
-BREAKS = {"": break_engine, "disk": break_disk, "translator": break_translator}
+BREAKS = {"": break_engine, "translator": break_translator} | {
+    folder: partial(break_disk, folder) for folder in ("fragments", "shards")
+}
 
 
 def break_decoder() -> None:
