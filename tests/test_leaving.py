@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from threading import Timer
 
 import pytest
 
@@ -37,6 +38,16 @@ def test_a_signal_ends_what_is_held_up_and_leaves_nothing(number, held_up_s, tmp
     process.send_signal(number)
     assert process.wait(30) == 128 + number and time.monotonic() - began < 15
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.ray
+def test_a_call_of_rays_changes_nothing_of_the_status(ray_session):
+    asleep = ray_session.remote(num_cpus=0)(lambda: time.sleep(60)).remote()
+    Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    with pytest.raises(SystemExit) as left, leaving_soon():
+        ray_session.get(asleep)
+    assert left.value.code == 128 + signal.SIGTERM
+    ray_session.cancel(asleep, force=True)
 
 
 def test_afterwards_signals_are_what_they_were():
