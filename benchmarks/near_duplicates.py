@@ -38,7 +38,7 @@ def measure(engine: str, count: int) -> dict[str, float]:
     """CPU seconds, peak memory above the captions themselves, and how many of the planted duplicates were found."""
     texts, truth = make_captions(count)
     memory, started = peak_mb(), time.process_time()
-    found = list(near_duplicates(texts, SIMILARITY) >= 0) if engine == "recap" else by_datasketch(texts)
+    found = list(near_duplicates(texts, SIMILARITY, len(texts)) >= 0) if engine == "recap" else by_datasketch(texts)
     seconds = time.process_time() - started
     hits = sum(a and b for a, b in zip(found, truth, strict=True))
     return {

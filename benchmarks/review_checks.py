@@ -62,7 +62,7 @@ def accuracy(examples: Iterable[Example]) -> dict[str, dict[str, float]]:
 def duplicates(half: str) -> dict[str, float]:
     """The same for near-duplicates, over a corpus in which one caption comes 4,000 times."""
     texts, truth = duplicate_corpus(half)
-    found = near_duplicates(texts, ReviewSettings().duplicate_similarity) >= 0
+    found = near_duplicates(texts, ReviewSettings().duplicate_similarity, len(texts)) >= 0
     return _figures(list(zip(truth, found.tolist(), strict=True)))
 
 
@@ -99,7 +99,7 @@ def cost(examples: list[Example]) -> dict[str, float]:
     return {
         "review_ms": _milliseconds(examples, lambda example: review(example.caption, plain)),
         "identify_ms": _milliseconds(examples, lambda example: identify_language(example.caption.text)),
-        "near_duplicates_ms": round(_seconds(lambda: near_duplicates(texts, 0.8)) / len(texts) * 1000, 4),
+        "near_duplicates_ms": round(_seconds(lambda: near_duplicates(texts, 0.8, len(texts))) / len(texts) * 1000, 4),
     }
 
 

@@ -132,7 +132,8 @@ class Delivery:
         is_double = np.zeros(len(self.committed.where), bool)
         if self.settings.duplicate_similarity:
             ordinals: list[np.ndarray] = [np.zeros(0, np.int64)]
-            earlier = near_duplicates(self._texts(ordinals), self.settings.duplicate_similarity)
+            most = len(self.committed.done)
+            earlier = near_duplicates(self._texts(ordinals), self.settings.duplicate_similarity, most)
             is_double[np.concatenate(ordinals)[earlier >= 0]] = True
         return is_double
 

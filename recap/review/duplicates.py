@@ -11,7 +11,7 @@ import numpy as np
 from recap.review.draft import words
 
 _HASHES = 64
-_BANDS = 16  # of four hashes each: captions with similarity 0.8 agree on one with probability 0.9998
+_BAND = np.uint64  # four hashes: captions with similarity 0.8 agree on one of the sixteen with probability 0.9998
 _PIECE = 3  # words
 _BATCH = 512
 _RANDOM = np.random.Generator(np.random.PCG64(20240425))
@@ -20,16 +20,16 @@ _TERMS = _RANDOM.integers(0, 2**63, _HASHES, dtype=np.uint64)
 _PLACES = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)
 
 
-def near_duplicates(texts: Iterable[str], similarity: float) -> np.ndarray:
-    """For each text the place of an earlier one that reads nearly the same, or -1. int64 `(texts,)`.
+def near_duplicates(texts: Iterable[str], similarity: float, most: int) -> np.ndarray:
+    """For each of up to `most` texts the place of an earlier one that reads nearly the same, or -1. int64 `(texts,)`.
 
     Give the texts in ordinal order: the first of its kind gets -1. Similarity is the estimated share of
-    three-word pieces in common, 0 to 1, give or take 0.05. Texts without a word are nobody's duplicate. Holds 256
-    bytes a text, and about twice that for a moment.
+    three-word pieces in common, 0 to 1, give or take 0.05. Texts without a word are nobody's duplicate. Holds 128
+    bytes a text, and 60 more at the end.
     """
-    signatures, bands = _signatures(texts)
+    signatures = _signatures(texts, most)
     earlier = np.full(len(signatures), -1, np.int64)
-    for band in bands.T:
+    for band in signatures.view(_BAND).T:
         _match_band(band, signatures, similarity, earlier)
     return earlier
 
@@ -49,16 +49,14 @@ def _match_band(band: np.ndarray, signatures: np.ndarray, similarity: float, ear
             earlier[here[alike]] = there[alike]
 
 
-def _signatures(texts: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Sixteen bits of each hash `(texts, 64)`, and a 64-bit key of each band `(texts, 16)`, 0 for no words."""
-    numbers = _Numbers()
-    short, keys = [np.empty((0, _HASHES), np.uint16)], [np.empty((0, _BANDS), np.uint64)]
-    source = iter(texts)
+def _signatures(texts: Iterable[str], most: int) -> np.ndarray:
+    """The least of each hash, uint16 `(texts, 64)`; zeros for no words."""
+    numbers, source, end = _Numbers(), iter(texts), 0
+    signatures = np.empty((most, _HASHES), np.uint16)
     while batch := [[numbers[word] for word in words(text)] for text in islice(source, _BATCH)]:
-        signatures = _minima(batch)
-        short.append(signatures.astype(np.uint16))
-        keys.append(_band_keys(signatures))
-    return np.concatenate(short), np.concatenate(keys)
+        start, end = end, end + len(batch)
+        signatures[start:end] = _minima(batch)
+    return signatures[:end]
 
 
 class _Numbers(dict[str, int]):
@@ -70,10 +68,10 @@ class _Numbers(dict[str, int]):
 
 
 def _minima(texts: Sequence[Sequence[int]]) -> np.ndarray:
-    """The least of each hash over a text's pieces, uint32 `(texts, 64)`; zeros for no words."""
+    """Sixteen bits of the least of each hash over a text's pieces, uint16 `(texts, 64)`; zeros for no words."""
     pieces, starts = _pieces(texts)
     least = (np.minimum.reduceat(pieces * factor + term, starts) for factor, term in zip(_FACTORS, _TERMS, strict=True))
-    minima = (np.stack(list(least), axis=1) >> np.uint64(32)).astype(np.uint32)
+    minima = (np.stack(list(least), axis=1) >> np.uint64(32)).astype(np.uint16)
     minima[[not text for text in texts]] = 0
     return minima
 
@@ -88,11 +86,3 @@ def _pieces(texts: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
     reach_over = (ends[:, None] - np.arange(1, _PIECE)).ravel()  # from one text into the next
     starts = np.concatenate([[0], ends[:-1]]) - (_PIECE - 1) * np.arange(len(texts))
     return np.delete(pieces, reach_over), starts
-
-
-def _band_keys(signatures: np.ndarray) -> np.ndarray:
-    rows = signatures.reshape(len(signatures), _BANDS, -1).astype(np.uint64)
-    keys = rows[..., 0]
-    for column in range(1, rows.shape[-1]):
-        keys = (keys ^ (keys >> np.uint64(31))) * _PLACES[0] + rows[..., column]
-    return np.where(signatures.any(axis=1)[:, None], keys | np.uint64(1), np.uint64(0))
