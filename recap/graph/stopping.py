@@ -133,13 +133,13 @@ def stopping(grace_s: float, budget_s: float | None = None) -> Iterator[Stop]:
 def endable() -> Iterator[Callable[[KeyboardInterrupt], None]]:
     """What it gives raises an error inside, in the main thread, when another thread calls it.
 
-    It does nothing where inside is another thread, or where SIGINT is ignored or not Python's.
+    Where inside is no main thread, or SIGINT is ignored, that does nothing.
     """
-    is_heard = threading.current_thread() is threading.main_thread() and callable(signal.getsignal(signal.SIGINT))
+    is_main = threading.current_thread() is threading.main_thread()
     ended: list[KeyboardInterrupt] = []
 
     def end(error: KeyboardInterrupt) -> None:
-        if is_heard and not ended:
+        if is_main and not ended:
             ended.append(error)
             _interrupt_main()
 

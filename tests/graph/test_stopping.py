@@ -73,16 +73,6 @@ def test_a_key_still_interrupts_what_is_endable():
     assert interrupted.type is KeyboardInterrupt
 
 
-def test_where_sigint_is_ignored_nothing_can_be_ended():
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with endable() as end:
-            end(RayLost())
-            time.sleep(0.1)
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 def test_another_thread_than_the_main_one_is_never_interrupted():
     found = []
 
