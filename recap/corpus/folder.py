@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from recap.corpus.endings import VIDEOS, ending, names_ending
 from recap.corpus.entry import Entry
+from recap.corpus.looking import looked_at
 from recap.corpus.manifest import READERS
 from recap.corpus.passed_over import PassedOver
 from recap.corpus.root import Root
@@ -31,8 +32,8 @@ def folder_entries(settings: CorpusSettings, passed: PassedOver) -> Iterator[Ent
         return
     root, names = Root(folder), sorted(_videos(Walk(folder, pattern, passed), pattern, passed))
     _refuse_no_text(names, folder)
-    for uri in names:
-        if root.holds(uri):
+    for uri, holds in zip(names, looked_at(root.holds, names), strict=True):
+        if holds:
             yield Entry(uri)
         else:
             passed.links.add(uri)

@@ -16,6 +16,7 @@ from recap.corpus.columns import callers_columns
 from recap.corpus.csv_text import other_separator
 from recap.corpus.entry import Entry
 from recap.corpus.faults import place_of, why_unreadable
+from recap.corpus.looking import looked_at
 from recap.corpus.root import Root, StoreRoot, root_of
 from recap.corpus.settings import CorpusSettings
 from recap.storage import Location, is_folder, location, source
@@ -106,14 +107,17 @@ def callers_part(table: pa.Table, settings: CorpusSettings) -> pa.Table:
 def manifest_entries(table: pa.Table, settings: CorpusSettings) -> Iterator[Entry]:
     """Every row of the manifest, in its order. Raises ValueError that names the line of the first row without sense."""
     root = root_of(manifest_root(settings))
-    for number, (address, start, end) in enumerate(_rows(table, settings)):
-        try:
-            start_s, end_s = _seconds(start, settings.start_column), _seconds(end, settings.end_column)
-            entry = Entry(_uri(address, root, settings.column), *_ordered(start_s, end_s))
-        except ValueError as error:
-            place = place_of(location(settings.path), number)
-            raise ValueError(f"{place} of {settings.path}: {error}") from error
-        yield entry
+    return looked_at(lambda row: _entry(*row, root, settings), enumerate(_rows(table, settings)))
+
+
+def _entry(number: int, row: tuple[Any, Any, Any], root: Root | StoreRoot, settings: CorpusSettings) -> Entry:
+    address, start, end = row
+    try:
+        start_s, end_s = _seconds(start, settings.start_column), _seconds(end, settings.end_column)
+        return Entry(_uri(address, root, settings.column), *_ordered(start_s, end_s))
+    except ValueError as error:
+        place = place_of(location(settings.path), number)
+        raise ValueError(f"{place} of {settings.path}: {error}") from error
 
 
 def _rows(table: pa.Table, settings: CorpusSettings) -> Iterator[tuple[Any, Any, Any]]:

@@ -12,6 +12,7 @@ from recap.corpus.duplicates import refuse_duplicates
 from recap.corpus.entry import Entry
 from recap.corpus.folder import folder_entries
 from recap.corpus.identity import clip_id, source_version
+from recap.corpus.looking import looked_at
 from recap.corpus.manifest import callers_part, manifest_entries, manifest_root, read_manifest
 from recap.corpus.naming import named
 from recap.corpus.passed_over import PassedOver
@@ -105,7 +106,7 @@ def _tables(entries: Iterator[Entry], root: Location, trust_size: bool) -> Itera
 def _versions(root: Location, trust_size: bool) -> Callable[[list[Entry]], list[str]]:
     """What tells the source versions of some entries."""
     if not is_store(root):
-        return lambda entries: [source_version(below(root, entry.uri), trust_size) for entry in entries]
+        return lambda entries: [*looked_at(lambda entry: source_version(below(root, entry.uri), trust_size), entries)]
     stored = StoredVersions(root, trust_size)
 
     def versions(entries: list[Entry]) -> list[str]:
