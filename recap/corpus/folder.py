@@ -8,10 +8,10 @@ from pathlib import Path, PurePosixPath
 from recap.corpus.endings import VIDEOS, ending, names_ending
 from recap.corpus.entry import Entry
 from recap.corpus.looking import looked_at
-from recap.corpus.manifest import READERS
 from recap.corpus.passed_over import PassedOver
 from recap.corpus.root import Root
 from recap.corpus.settings import CorpusSettings
+from recap.corpus.tables import READERS
 from recap.corpus.walk import Walk
 from recap.corpus.wording import number_of, shown, some_of
 from recap.storage import Location, is_folder, is_store, location, stored_files

@@ -8,9 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.json
-import pyarrow.parquet
 
 from recap.corpus.columns import callers_columns
 from recap.corpus.csv_text import other_separator
@@ -19,33 +16,11 @@ from recap.corpus.faults import place_of, why_unreadable
 from recap.corpus.looking import looked_at
 from recap.corpus.root import Root, StoreRoot, root_of
 from recap.corpus.settings import CorpusSettings
-from recap.storage import Location, is_folder, location, source
+from recap.corpus.tables import READERS
+from recap.storage import Location, is_folder, location
 
 _STEP = 4096
-_BLOCK_BYTES = 2**26  # no row may be longer
 _FURTHEST_S = 1e9
-
-
-def _read_csv(path: Location, address_column: str) -> pa.Table:
-    as_text = pa.csv.ConvertOptions(column_types={address_column: pa.string()})  # else 0012 is the number 12
-    in_quotes = pa.csv.ParseOptions(newlines_in_values=True)
-    blocks = pa.csv.ReadOptions(block_size=_BLOCK_BYTES)
-    table = pa.csv.read_csv(source(path), blocks, in_quotes, as_text)
-    if any(map(pa.types.is_binary, table.schema.types)):  # what the reader makes of text that is not UTF-8
-        raise pa.ArrowInvalid("it is not UTF-8")
-    return table
-
-
-def _read_json(path: Location, address_column: str) -> pa.Table:
-    return pa.json.read_json(source(path), pa.json.ReadOptions(block_size=_BLOCK_BYTES))
-
-
-def _read_parquet(path: Location, address_column: str) -> pa.Table:
-    with pa.parquet.ParquetFile(source(path)) as file:  # read_table would add columns for folders named `key=value`
-        return file.read()
-
-
-READERS = {".csv": _read_csv, ".json": _read_json, ".jsonl": _read_json, ".parquet": _read_parquet}
 
 
 def manifest_root(settings: CorpusSettings) -> Location:

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recap.corpus import CorpusSettings, manifest, scan
+from recap.corpus import CorpusSettings, scan, tables
 
 
 def refusal(path, data, **settings):
@@ -48,7 +48,7 @@ def test_the_line_is_named_and_what_is_to_be_done(tmp_path, name, data, says):
 
 
 def test_lines_are_those_of_the_file_whatever_the_reader_cuts(tmp_path, monkeypatch):
-    monkeypatch.setattr(manifest, "_BLOCK_BYTES", 128)
+    monkeypatch.setattr(tables, "_BLOCK_BYTES", 128)
     rows = '{"path": "a.mp4"}\n' * 100
     assert "line 101: 'path' holds a number, and a text before" in refusal(tmp_path / "m.jsonl", rows + '{"path": 3}\n')
     assert "line 101: " in refusal(tmp_path / "m.jsonl", rows + '{"path": "b",}\n')

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import date, datetime
 
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-from recap.corpus import CorpusSettings, manifest, scan
+from recap.corpus import CorpusSettings, scan, tables
 from recap.corpus.identity import clip_id
 from recap.corpus.scan import BASE
 
@@ -135,7 +135,7 @@ def test_a_time_that_no_row_can_hold_is_refused(tmp_path, column):
 
 
 def test_quoted_text_may_hold_line_breaks_wherever_the_reader_cuts(tmp_path, monkeypatch):
-    monkeypatch.setattr(manifest, "_BLOCK_BYTES", 256)
+    monkeypatch.setattr(tables, "_BLOCK_BYTES", 256)
     rows = [f'v/{number}.mp4,"first,\nsecond.mp4,\n"' for number in range(50)]
     (tmp_path / "m.csv").write_text("\n".join(["path,text", *rows, ""]))
     table = scan_manifest(tmp_path / "m.csv")
@@ -150,8 +150,35 @@ def test_a_row_may_be_long(tmp_path, suffix):
 
 
 def test_an_address_of_digits_keeps_its_zeros(tmp_path):
-    (tmp_path / "m.csv").write_text("path,n\n0012,0012\n")
+    (tmp_path / "m.csv").write_text("path,n\n0012,12\n")
     assert scan_manifest(tmp_path / "m.csv").select(["uri", "n"]).to_pylist() == [{"uri": "0012", "n": 12}]
+
+
+@pytest.mark.parametrize(
+    ("texts", "values"),
+    [
+        (["0012", "13"], ["0012", "13"]),
+        (["12345678901234567890", "1"], ["12345678901234567890", "1"]),
+        (["00.5", "1.5"], ["00.5", "1.5"]),
+        (["2024-05-01T10:00:00Z", ""], ["2024-05-01T10:00:00Z", ""]),
+        (["12", " -13"], [12, -13]),
+        (["1.50", ""], [1.5, None]),
+        (["0", "0.5"], [0, 0.5]),
+        (["2024-05-01", ""], [date(2024, 5, 1), None]),
+        (["true", "FALSE"], [True, False]),
+    ],
+)
+def test_a_column_of_a_csv_is_text_where_another_type_would_lose_some_of_it(tmp_path, texts, values):
+    (tmp_path / "m.csv").write_text("path,x,n\n" + "".join(f"{n}.mp4,{text},{n}\n" for n, text in enumerate(texts)))
+    table = scan_manifest(tmp_path / "m.csv")
+    assert table["x"].to_pylist() == values
+    assert table["n"].to_pylist() == [0, 1]
+
+
+def test_what_looks_like_a_time_in_a_jsonl_stays_the_text_that_it_is(tmp_path):
+    rows = [{"path": f"2024-05-0{n}", "x": "2024-05-01 10:00:00", "y": [{"z": {"t": "2024-05-01"}}]} for n in (1, 2)]
+    write_manifest(tmp_path / "m.jsonl", rows)
+    assert scan_manifest(tmp_path / "m.jsonl").rename_columns({"uri": "path"}).select([*rows[0]]).to_pylist() == rows
 
 
 def test_a_folder_named_like_a_partition_adds_no_column(tmp_path):

@@ -1,0 +1,73 @@
+"""Manifests as tables whose columns say what the file says: a type is only guessed where its text comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.json
+import pyarrow.parquet
+
+from recap.storage import Location, source
+
+_BLOCK_BYTES = 2**26  # no row may be longer
+# 0012 is a name, and so are more digits than a number keeps.
+_NO_NUMBER = r"^[+-]?(0\d|\d{16,}$)"
+
+
+def _csv(path: Location, address_column: str) -> pa.Table:
+    table = _csv_with(path, [address_column])
+    if any(map(pa.types.is_binary, table.schema.types)):  # what the reader makes of text that is not UTF-8
+        raise pa.ArrowInvalid("it is not UTF-8")
+    if all(map(pa.types.is_string, table.schema.types)):
+        return table
+    columns = zip(table.column_names, table.columns, _csv_with(path, table.column_names).columns, strict=True)
+    otherwise = [name for name, values, texts in columns if not _says(values, texts)]
+    return _csv_with(path, [address_column, *otherwise]) if otherwise else table
+
+
+def _csv_with(path: Location, as_text: Iterable[str]) -> pa.Table:
+    in_quotes = pa.csv.ParseOptions(newlines_in_values=True)
+    blocks = pa.csv.ReadOptions(block_size=_BLOCK_BYTES)
+    types = pa.csv.ConvertOptions(column_types=dict.fromkeys(as_text, pa.string()))
+    return pa.csv.read_csv(source(path), blocks, in_quotes, types)
+
+
+def _says(values: pa.ChunkedArray, texts: pa.ChunkedArray) -> bool:
+    """Whether the values, written out, are what stood in the file; a number may be written in another way."""
+    texts = pc.utf8_trim_whitespace(texts.filter(pc.is_valid(values)))
+    if pa.types.is_floating(values.type):
+        return not pc.any(pc.match_substring_regex(texts, _NO_NUMBER)).as_py()
+    if pa.types.is_integer(values.type) or pa.types.is_temporal(values.type):
+        return pc.all(pc.equal(values.drop_null().cast(pa.string()), texts)).as_py() is not False
+    return True
+
+
+def _json(path: Location, address_column: str) -> pa.Table:
+    table = _json_with(path, [])
+    timed = [field for field in table.schema if _in_text(field.type) != field.type]
+    return _json_with(path, [field.with_type(_in_text(field.type)) for field in timed]) if timed else table
+
+
+def _json_with(path: Location, fields: list[pa.Field]) -> pa.Table:
+    blocks = pa.json.ReadOptions(block_size=_BLOCK_BYTES)
+    return pa.json.read_json(source(path), blocks, pa.json.ParseOptions(explicit_schema=pa.schema(fields)))
+
+
+def _in_text(kind: pa.DataType) -> pa.DataType:
+    """`kind` with texts, at any depth, where the reader made times of them."""
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_in_text(field.type)) for field in kind])
+    if pa.types.is_list(kind):
+        return pa.list_(_in_text(kind.value_type))
+    return pa.string() if pa.types.is_temporal(kind) else kind
+
+
+def _parquet(path: Location, address_column: str) -> pa.Table:
+    with pa.parquet.ParquetFile(source(path)) as file:  # read_table would add columns for folders named `key=value`
+        return file.read()
+
+
+READERS = {".csv": _csv, ".json": _json, ".jsonl": _json, ".parquet": _parquet}
