@@ -17,15 +17,14 @@ import click
 
 from recap import __version__
 from recap.report.printable import PrintableFormatter, printable
-from recap.storage import Location, location
+from recap.storage import Location, is_store, location
 
 if TYPE_CHECKING:
     from recap.jobs import Summary
     from recap.pocket.recipes import LearnSettings
 
-AGAIN = "what was committed is safe, run the same command to go on"
-MARKED = "what was committed is safe; recap run goes on with what is marked by now, or run the same command again"
 MEND = "the same pipeline, run again, mends damaged shards and does again what damaged fragments held"
+FIRST = "; delete damaged shards first, for of those in a store a run compares the size alone"
 OVERRIDES = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 _OUTPUT = click.argument("output", callback=lambda _context, _parameter, value: location(value))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
@@ -38,7 +37,7 @@ def _on_output(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def reached(output: Location, **options) -> None:
-        from recap.storage import is_store, store_errors
+        from recap.storage import store_errors
 
         try:
             with store_errors(output):
@@ -53,8 +52,6 @@ def _on_output(command: Callable[..., None]) -> Callable[..., None]:
 
 def _file(name: str) -> Location:
     """The file to write, in a folder that is there: of a slip of the pen, folders would be made."""
-    from recap.storage import is_store
-
     file = location(name)
     if not is_store(file) and not file.parent.is_dir():
         raise click.UsageError(f"there is no folder {file.parent} to write {file.name} into: make it, or name another")
@@ -126,11 +123,11 @@ def run(
     _finish(lambda: jobs.run(settings, limit=limit, budget=budget), as_json)
 
 
-def _finish(run: Callable[[], Summary], as_json: bool, again: str = AGAIN) -> None:
-    """Caption, print the summary, and exit with what docs/operation.md says; `again` tells what goes on."""
+def _finish(run: Callable[[], Summary], as_json: bool) -> None:
+    """Caption, print the summary, and exit with what docs/operation.md says."""
     from rich.console import Console
 
-    from recap.jobs import RayLost
+    from recap.jobs import GO_ON, RayLost
     from recap.ledger import OutputFailed
     from recap.report.summary import print_summary
 
@@ -141,21 +138,21 @@ def _finish(run: Callable[[], Summary], as_json: bool, again: str = AGAIN) -> No
     except RayLost:
         sys.exit(1)
     except OutputFailed as error:
-        _leave(f"{error}; make room, or bring the storage back: {again}", 3)
+        _leave(f"{error}; make room, or bring the storage back: {GO_ON}", 3)
     except KeyboardInterrupt:
-        _leave(f"interrupted; {again}", 130)
+        _leave(f"interrupted; {GO_ON}", 130)
     except SystemExit:
-        _leave(f"terminated; {again}", 143)
+        _leave(f"terminated; {GO_ON}", 143)
     if as_json:
         click.echo(json.dumps(asdict(summary)))
     else:
         print_summary(summary, Console())
     if not summary.complete and summary.stopped_by:
-        _leave(f"stopped with {_left(summary)}; {again}", 128 + summary.stopped_by)
+        _leave(f"stopped with {_left(summary)}; {GO_ON}", 128 + summary.stopped_by)
     if not summary.complete and summary.is_over_budget:
-        _leave(f"the budget is used up with {_left(summary)}; {again}", 4)
+        _leave(f"the budget is used up with {_left(summary)}; {GO_ON}", 4)
     if not summary.complete:
-        _leave(f"ended with {_left(summary)}; {again}", 1)
+        _leave(f"ended with {_left(summary)}; {GO_ON}", 1)
 
 
 def _left(summary: Summary) -> str:
@@ -184,7 +181,7 @@ def retry(output: Location, reason: str | None, clips: tuple[str, ...], as_json:
 
     if reason is None and not clips:
         raise click.UsageError("say what to do again: --reason decode, or --clip ID")
-    _finish(lambda: jobs.retry(output, reason=reason, clip_ids=clips), as_json, MARKED)
+    _finish(lambda: jobs.retry(output, reason=reason, clip_ids=clips), as_json)
 
 
 @main.command()
@@ -217,7 +214,8 @@ def verify(output: Location, as_json: bool) -> None:
     else:
         for difference in found:
             click.echo(f"{difference.where}: {difference.what}")
-        click.echo(f"{len(found)} differences: {MEND}" if found else "all is as it must be")
+        mend = MEND + FIRST * is_store(output)
+        click.echo(f"{len(found)} differences: {mend}" if found else "all is as it must be")
     sys.exit(1 if found else 0)
 
 

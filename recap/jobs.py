@@ -20,7 +20,7 @@ from recap.cluster import executor_of, joined, machine_of
 from recap.corpus import corpus_identity, corpus_root
 from recap.delivery import Delivery, Layer, verdict_key
 from recap.graph.reviewing import contexts
-from recap.graph.stopping import RayLost
+from recap.graph.stopping import GO_ON, RayLost
 from recap.pipeline import Pipeline, absolute, from_recipe
 from recap.planning import check, check_corpus, check_recipe, output_reached, untold
 from recap.prepared import Prepared, prepare
@@ -33,7 +33,7 @@ from recap.rereview import judge_captions, judge_translations, review_again
 from recap.storage import Location, location, resolved
 from recap.work import Runner, Stops, Work
 
-__all__ = ["RayLost", "Summary", "retry", "root_of", "run"]
+__all__ = ["GO_ON", "RayLost", "Summary", "retry", "root_of", "run"]
 NO_BUDGET = Budget()
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from recap import ledger
 from recap.records import CAPTIONED, Caption, Record
-from recap.review import Context, review, review_translation
+from recap.review import Context, review, review_translation, scores_again
 from recap.storage import Location
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,4 @@ def judge_translations(sources: ledger.Committed, context: Context) -> Judge:
 
 
 def _rescored(before: Caption, now: Caption) -> Caption:
-    """Of several attempts' scores it is the kept one's that changes."""
-    scores = list(before.scores) or [0.0]
-    scores[scores.index(max(scores))] = now.scores[0]
-    return replace(now, scores=tuple(scores))
+    return replace(now, scores=scores_again(before.scores, now.scores[0]))

@@ -12,7 +12,7 @@ from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 ECHO_S = 0.5  # `timeout`, for one, signals its child and then the group that the child is in
-GO_ON = "what was committed is safe, run the same command to go on"
+GO_ON = "what was committed is safe; recap run goes on with the rest"
 
 
 class GraceOver(KeyboardInterrupt):  # calls of Ray's end early for nothing else

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import signal
 import threading
 import time
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 BEAT_S = 5.0
 WATCH_S = 3 * BEAT_S  # how long `status` looks for a sign of life
 EXPIRY_S = 60.0
+_CLAIM = re.compile(r"(\d{6,})\.json")
 MENDED_BY = "delete it, once no run is at this output"
 
 
@@ -121,7 +123,8 @@ def _lost(output: Location) -> str:
 
 
 def _latest_epoch(output: Location) -> int:
-    return max((int(path.stem) for path in children(output / "lease") if path.suffix == ".json"), default=0)
+    claims = filter(None, (_CLAIM.fullmatch(path.name) for path in children(output / "lease")))
+    return max((int(claim[1]) for claim in claims), default=0)
 
 
 def _path(output: Location, epoch: int) -> Location:
@@ -146,6 +149,8 @@ class _Heart(threading.Thread):
                 self._beat()
             except OSError as error:  # the next one may pass
                 log.info("a beat of the lease was not written: %s", error)
+            except Exception:  # nor may any other one end the heart: another run would take over
+                log.exception("a beat of the lease was not written")
 
     def _beat(self) -> None:
         self.claim = replace(self.claim, beat=self.claim.beat + 1)

@@ -9,7 +9,7 @@ from recap.review.openings import delivered_text
 from recap.review.repair import Repair, repair_for
 from recap.review.settings import ReviewSettings
 from recap.review.translated import review_translation
-from recap.review.verdict import FAIL, keep_better, mark_near_duplicate, review, score
+from recap.review.verdict import FAIL, keep_better, mark_near_duplicate, review, score, scores_again
 
 __all__ = [
     "FAIL",
@@ -28,5 +28,6 @@ __all__ = [
     "review",
     "review_translation",
     "score",
+    "scores_again",
     "sentences",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from recap.records import Caption
@@ -48,9 +48,17 @@ def keep_better(first: Caption, second: Caption) -> Caption:
 
 
 def mark_near_duplicate(caption: Caption, settings: ReviewSettings) -> Caption:
-    """A reviewed caption with that flag too, and the verdict that follows."""
+    """A reviewed caption with that flag too, and the verdict and score that follow."""
     flags = tuple(sorted({*caption.flags, NEAR_DUPLICATE}))
-    return replace(caption, flags=flags, verdict=verdict_of(flags, settings))
+    marked = replace(caption, flags=flags, verdict=verdict_of(flags, settings))
+    return replace(marked, scores=scores_again(caption.scores, score(marked, settings)))
+
+
+def scores_again(scores: Sequence[float], kept: float) -> tuple[float, ...]:
+    """The attempts' `scores` where the kept one's, the highest, has become `kept`: that of no other is higher."""
+    place = scores.index(max(scores)) if scores else 0
+    others = [min(score, kept) for score in scores]
+    return (*others[:place], kept, *others[place + 1 :])
 
 
 def verdict_of(flags: Iterable[str], settings: ReviewSettings) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future
 from functools import partial
@@ -87,7 +86,7 @@ class Cutter:
         self.rows_per_shard, self.completed = rows_per_shard, completed
         self.rows: list[pa.Table] = []
         self.notes: list[Note | None] = []  # of all shards
-        self._made: deque[tuple[int, Callable[[], Note], Future[Note]]] = deque()  # of those that are under way
+        self._made: dict[int, tuple[Callable[[], Note], Future[Note]]] = {}  # of those that are under way
 
     def add(self, rows: pa.Table) -> None:
         """Take the next rows."""
@@ -101,8 +100,8 @@ class Cutter:
         """Cut what is left; what there is to say of all shards, without a source where it does not decide all."""
         if any(map(len, self.rows)):
             self._cut(pa.concat_tables(self.rows))
-        while self._made:
-            self._keep()
+        for number in list(self._made):
+            self._keep(number)
         return self.notes
 
     def _cut(self, rows: pa.Table) -> None:
@@ -111,16 +110,18 @@ class Cutter:
         self.notes.append(self.place.find(name, source))
         if self.notes[-1] is None:
             make = partial(self.place.make, name, rows, source, self.write)
-            self._made.append((len(self.notes) - 1, make, self.executor.submit(make)))
-        while self._made and self._made[0][-1].done():
-            self._keep()
+            self._made[len(self.notes) - 1] = make, self.executor.submit(make)
+        # In any order: each holds its rows until then, and one node may be slow.
+        for number in [number for number, (_, made) in self._made.items() if made.done()]:
+            self._keep(number)
 
-    def _keep(self) -> None:
-        number, make, made = self._made.popleft()
+    def _keep(self, number: int) -> None:
+        make, made = self._made.pop(number)
         note = _outcome(made)
         if note is None or not self.place.keep(note):
             note = make()
-            assert self.place.keep(note), f"{note.shard.path} went as soon as it was written"
+            is_kept = self.place.keep(note)
+            assert is_kept, f"{note.shard.path} went as soon as it was written"
         self.notes[number] = note
 
 

@@ -105,15 +105,23 @@ def _delete_others(folder: Path, shards: list[Shard]) -> None:
 
 
 def _install(aside: Path, final: Path, shards: list[Shard]) -> None:
-    for folder in (*(path for path in aside.iterdir() if path.is_dir()), aside):
-        sync(folder)
-    if final.is_dir() and all(_is_there(final, aside, shard) for shard in shards):
-        os.replace(aside / NOTES, final / NOTES)
-        shutil.rmtree(aside)  # readers may have the files open: leave them as they are
-    else:
-        shutil.rmtree(final, ignore_errors=True)
+    _sync_all(aside)
+    if not final.is_dir():
         os.replace(aside, final)
         sync(final.parent)
+        return
+    for shard in shards:  # readers may have the files open: those that are sound are left as they are
+        if not _is_there(final, aside, shard):
+            (final / shard.path).parent.mkdir(exist_ok=True)
+            os.replace(aside / shard.path, final / shard.path)
+    os.replace(aside / NOTES, final / NOTES)
+    _sync_all(final)
+    shutil.rmtree(aside)
+
+
+def _sync_all(folder: Path) -> None:
+    for each in (*(path for path in folder.iterdir() if path.is_dir()), folder):
+        sync(each)
 
 
 def _is_there(final: Path, aside: Path, shard: Shard) -> bool:

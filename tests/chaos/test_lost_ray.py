@@ -45,7 +45,7 @@ def test_a_lost_process_of_rays_ends_the_run_with_a_hint_and_the_next_one_goes_o
         victim.kill()
     said = process.communicate(timeout=100)[1]
     assert process.returncode == 1, said
-    assert f"{HINT[lost]}; what was committed is safe, run the same command to go on" in said
+    assert f"{HINT[lost]}; what was committed is safe; recap run goes on with the rest" in said
     assert "Traceback" not in said
     wait_until_gone(process.pid, MARKS["decoder child"], CHILD_GONE_S)
     assert not (tmp_path / "out/lease.json").exists() and not (tmp_path / "out/manifest.json").exists()

@@ -7,7 +7,7 @@ from itertools import combinations
 import pytest
 
 from recap.records import Caption
-from recap.review import WEIGHTS, Context, ReviewSettings, keep_better, mark_near_duplicate, review, score
+from recap.review import WEIGHTS, Context, ReviewSettings, keep_better, mark_near_duplicate, review, score, scores_again
 
 GOOD = (
     "A woman in a red coat crosses a wooden bridge with a small dog, stops in the middle of it, looks down at the"
@@ -94,6 +94,22 @@ def test_near_duplicates_are_marked_afterwards(context):
     clean = mark_near_duplicate(review(Caption("dense", GOOD), context), context.settings)
     assert clean.verdict == "pass"
     assert mark_near_duplicate(clean, ReviewSettings(tolerate=())).verdict == "fail"
+    assert marked.scores == (score(marked, context.settings),) < reviewed.scores
+
+
+@pytest.mark.parametrize(
+    ("before", "kept", "after"),
+    [
+        ((), 0.5, (0.5,)),
+        ((0.9,), 0.5, (0.5,)),
+        ((0.7, 0.6), 0.65, (0.65, 0.6)),
+        ((0.7, 0.6), 0.1, (0.1, 0.1)),
+        ((0.6, 0.7), 0.5, (0.5, 0.5)),
+        ((0.7, 0.7), 0.9, (0.9, 0.7)),
+    ],
+)
+def test_a_score_given_again_leaves_the_kept_attempt_the_highest(before, kept, after):
+    assert scores_again(before, kept) == after
 
 
 @pytest.mark.parametrize("piece", ["(", "\n", "😀", '"', "“a ", "a '", "video ", "*_", "I ", "reads 猫 ", "ab"])

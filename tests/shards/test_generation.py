@@ -4,7 +4,9 @@ import base64
 import errno
 import io
 import json
+import os
 import tarfile
+import weakref
 from concurrent.futures import Future
 from hashlib import sha256
 from threading import Barrier
@@ -112,11 +114,24 @@ def test_writing_it_again_changes_nothing_and_the_old_one_goes_last(tmp_path):
     assert [path.name for path in (tmp_path / "shards").iterdir()] == [second]
 
 
-def test_a_damaged_generation_is_written_anew(tmp_path):
+@pytest.mark.parametrize("gone", [False, True])
+def test_what_is_damaged_of_a_generation_is_written_anew_and_the_rest_stays_readable(tmp_path, monkeypatch, gone):
     _, shards = write_generation(tmp_path, [records(5)], settings(tmp_path))
-    (tmp_path / shards[0].path).write_bytes(b"")
+    whole, damaged, sound = contents(tmp_path), tmp_path / shards[0].path, [tmp_path / each.path for each in shards[1:]]
+    damaged.write_bytes(b"")
+    if gone:
+        damaged.unlink()
+        damaged.parent.rename(tmp_path / "elsewhere")
+    before, real = {path: path.stat().st_ino for path in sound if path.exists()}, os.replace
+
+    def replace(path, target):
+        assert {path: path.stat().st_ino for path in before} == before, "a reader found nothing"
+        real(path, target)
+
+    monkeypatch.setattr(os, "replace", replace)
     write_generation(tmp_path, [records(5)], settings(tmp_path))
-    assert sha256((tmp_path / shards[0].path).read_bytes()).hexdigest() == shards[0].sha256
+    assert {path: path.stat().st_ino for path in before} == before
+    assert {name: digest for name, digest in contents(tmp_path).items() if "elsewhere" not in name} == whole
 
 
 def test_webdataset_reads_the_tars(tmp_path):
@@ -377,6 +392,33 @@ def test_videos_are_read_some_at_a_time_and_stay_in_order(tmp_path, monkeypatch)
     samples = list(webdataset.WebDataset(str(tmp_path / "a.tar"), shardshuffle=False))
     assert [sample["__key__"] for sample in samples] == [f"{n:032x}" for n in range(20)]
     assert [n for n, sample in enumerate(samples) if sample["mp4"] == b"the third"] == [3]
+
+
+class OneSlow(Here):
+    """Does all at once but the first, which `end` does."""
+
+    def __init__(self):
+        self.end, self.rows, self.most = None, [], 0
+
+    def submit(self, make):
+        future = super().submit(make) if self.end else Future()
+        self.end = self.end or (lambda: future.set_result(make()))
+        self.rows.append(weakref.ref(make.args[3]))
+        self.most = max(self.most, sum(rows() is not None for rows in self.rows))
+        return future
+
+
+def test_behind_a_slow_shard_no_others_rows_are_held(tmp_path):
+    slow = OneSlow()
+
+    def batches():
+        for start in range(0, 80, 4):
+            yield records(80).slice(start, 4)
+        slow.end()
+
+    found = write_generation(tmp_path / "out", batches(), settings(tmp_path), None, slow)
+    assert found == write_generation(tmp_path / "whole", [records(80)], settings(tmp_path))
+    assert len(slow.rows) == 40 and slow.most <= 4
 
 
 @pytest.mark.parametrize("include_video", [False, True])

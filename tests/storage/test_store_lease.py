@@ -82,6 +82,28 @@ def test_clocks_do_not_matter(output, monkeypatch):
         assert epoch == 3
 
 
+def test_a_strangers_file_is_no_claim(output):
+    with ledger.lease(output) as epoch:
+        create(output / "lease/000007 copy.json", b"{}")
+        create(output / "lease/readme.json", b"{}")
+        assert store_lease.latest(output).epoch == epoch == 1
+        assert store_lease.lives(output, store_lease.latest(output), 60)
+
+
+def test_a_heart_outlives_whatever_goes_wrong_with_a_beat(output, monkeypatch):
+    real, failures = store_lease.write_atomically, iter([RuntimeError("odd"), OSError("away")])
+
+    def write(path, data):
+        for failure in failures:
+            raise failure
+        real(path, data)
+
+    monkeypatch.setattr(store_lease, "write_atomically", write)
+    with ledger.lease(output):
+        assert store_lease.lives(output, store_lease.latest(output), 60)
+    assert next(failures, None) is None
+
+
 @pytest.fixture
 def hears_interrupts():
     """Also where the tests run in a script's background, which ignores them."""
