@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -67,9 +68,8 @@ class Delivery:
     def batches(self) -> Iterator[pa.Table]:
         """The rows in order of ordinal, some thousand at a time."""
         self._reset()
-        is_double = self._doubles()
         for batch in self.committed.batches():
-            rows = self._edited(batch, is_double)
+            rows = self._edited(batch)
             rows = self._filtered(rows) if self.settings.on_fail == "filter" else rows
             self._count(rows)
             yield rows
@@ -81,10 +81,10 @@ class Delivery:
         assert books["clips"] == sum(books[name] for name in (*STATUSES, "remaining")), (books, committed)
         return books
 
-    def _edited(self, batch: pa.Table, is_double: np.ndarray) -> pa.Table:
+    def _edited(self, batch: pa.Table) -> pa.Table:
         batch = _with(batch, "review_key", [self.review_key] * len(batch))
         ordinals = batch["ordinal"].to_numpy()
-        is_touched = (self.layer.verdicts.where[ordinals] >= 0) | is_double[ordinals]
+        is_touched = (self.layer.verdicts.where[ordinals] >= 0) | self._is_double[ordinals]
         for layer in self.translations.values():
             is_touched |= layer.committed.where[ordinals] >= 0
         if self.settings.trim_openings:
@@ -92,7 +92,7 @@ class Delivery:
         if not is_touched.any():
             return batch
         captions = batch["captions"].to_pylist()
-        edited = self._captions(ordinals[is_touched], is_double)
+        edited = self._captions(ordinals[is_touched])
         for place, now in zip(np.flatnonzero(is_touched), edited, strict=True):
             captions[place] = now
         texts = [
@@ -100,12 +100,12 @@ class Delivery:
         ]
         return _with(_with(batch, "caption", texts), "captions", captions)
 
-    def _captions(self, ordinals: np.ndarray, is_double: np.ndarray) -> Iterator[Captions]:
+    def _captions(self, ordinals: np.ndarray) -> Iterator[Captions]:
         own = self.layer.captions(ordinals)
         others = [layer.captions(ordinals) for layer in self.translations.values()]
         for ordinal in ordinals.tolist():
             captions = own[ordinal]
-            if is_double[ordinal]:
+            if self._is_double[ordinal]:
                 (primary,) = ledger.captions_of(captions[:1])
                 captions = [asdict(mark_near_duplicate(primary, self.settings)), *captions[1:]]
             yield self._linked(captions, [each for other in others for each in other.get(ordinal, ())])
@@ -127,7 +127,8 @@ class Delivery:
         status[fails] = FILTERED
         return _with(batch, "status", status)
 
-    def _doubles(self) -> np.ndarray:
+    @cached_property
+    def _is_double(self) -> np.ndarray:
         """By ordinal, whether an earlier clip has the clip's caption, nearly."""
         is_double = np.zeros(len(self.committed.where), bool)
         if self.settings.duplicate_similarity:

@@ -167,7 +167,7 @@ def retry(
     pipeline = from_recipe(recipe.settings, output)
     check(pipeline, untold)
     check_recipe(recipe, pipeline)
-    with ledger.output_errors(), ledger.lease(output) as epoch:
+    with ledger.output_errors(), ledger.lease(output) as epoch, log_file(output / "run.log"):
         marked = _mark(output, epoch, reason, clip_ids)
     return run(pipeline, runner=runner, progress=progress, only=marked)
 
@@ -180,6 +180,9 @@ def _mark(output: Location, epoch: int, reason: str | None, clip_ids: Sequence[s
         raise ValueError(f"{output} has no snapshot: no run has begun there")
     committed = ledger.Committed(snapshot, folder, ledger.set_aside)
     ordinals = snapshot.find(clip_ids)
+    gone = [clip_id for clip_id, is_there in zip(clip_ids, snapshot.is_present[ordinals], strict=True) if not is_there]
+    if gone:
+        raise ValueError(f"the corpus has no clip {', '.join(gone)} any more")
     if reason is not None:
         failed = committed.quarantined(reason)
         if not len(failed):

@@ -75,7 +75,7 @@ class Prepared:
     def actors(self, machine: Machine, clips: int) -> int:
         """How many copies of the model `machine` is to have for `clips`."""
         model_bytes = engines.fetched_bytes(self.model, self.pipeline.engine)
-        return caption_actors(self.pipeline.engine, machine, model_bytes, self.request.frame_bytes, clips)
+        return caption_actors(self.pipeline.engine, machine, model_bytes, self.request.picture_bytes, clips)
 
     def _caption(self) -> dict[str, Any]:
         pipeline, model = self.pipeline, self.model
@@ -162,9 +162,9 @@ def _request(pipeline: Pipeline, model: engines.ModelSettings) -> FrameRequest:
     """What a fetched model wants to see of a clip; ValueError for more than `decode.memory_gb` has room for."""
     count, decode = pipeline.frames.count, pipeline.decode
     request = engines.frame_request(model, pipeline.engine, count, pipeline.frames.view)
-    if request.frame_bytes > PICTURES_SHARE * decode.memory_bytes:
+    if request.picture_bytes > PICTURES_SHARE * decode.memory_bytes:
         raise ValueError(
-            f"frames.count {count}: a clip's pictures take {request.frame_bytes / 2**30:.1f} GB, more than "
+            f"frames.count {count}: a clip's pictures take {request.picture_bytes / 2**30:.1f} GB, more than "
             f"{PICTURES_SHARE:.0%} of decode.memory_gb {decode.memory_gb:g}: lower the one or raise the other"
         )
     return request

@@ -52,16 +52,22 @@ class FrameRequest:
     tiles: tuple[int, int] = (1, 1)
 
     @property
-    def frame_bytes(self) -> int:
-        """What the frames of one clip take."""
-        return WINDOWS[self.view] * self.count * 3 * self.size**2
+    def pictures(self) -> int:
+        """How many pictures of all windows the model sees of a clip."""
+        columns, rows = self.tiles
+        return WINDOWS[self.view] * (self.count // (columns * rows))
+
+    @property
+    def picture_bytes(self) -> int:
+        """What the pictures of one clip take."""
+        return self.pictures * 3 * self.size**2
 
 
 @dataclass(slots=True)
 class Frames:
     """Model-size frames of one clip and what was learnt about its file.
 
-    `pixels` is uint8 `(windows·count, size, size, 3)` RGB, window-major; `times_s` holds the
+    `pixels` is uint8 `(pictures, size, size, 3)` RGB, window-major; `times_s` holds the
     presentation time of each of the `count` frames in seconds of the file; `coverage` is the
     fraction of the picture's area that the view kept.
     """

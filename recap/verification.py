@@ -34,7 +34,8 @@ def verify(output: Location) -> list[Difference]:
     """Every difference that a read of every byte finds; none for a sound output.
 
     Takes no lease, so that a run that is at work, or was stopped before its end, differs too. Memory
-    holds the rows of one shard. Raises ValueError where no run has finished.
+    holds the rows of one shard, and 0.2 KB a caption to look for near-duplicates. Raises ValueError where
+    no run has finished.
     """
     try:
         return _differences(output)

@@ -57,6 +57,21 @@ def test_a_retry_takes_a_single_clip_by_its_id(run, tmp_path):
     assert watches.seen == ["captioned"] and summary.captioned == 6
 
 
+def test_a_retry_says_what_the_corpus_has_no_more(run, corpus, tmp_path):
+    run()
+    row = captioned(tmp_path / "out")[0]
+    (corpus / row["uri"]).unlink()
+    run()
+    with pytest.raises(ValueError, match=f"the corpus has no clip {row['clip_id']} any more"):
+        jobs.retry(tmp_path / "out", clip_ids=[row["clip_id"]], runner="loop")
+
+
+def test_what_a_retry_marks_is_in_the_log(run, tmp_path):
+    run()
+    jobs.retry(tmp_path / "out", reason="probe", runner="loop")
+    assert "retry 2: 1 clips count as missing" in (tmp_path / "out/run.log").read_text()
+
+
 def test_a_retry_passes_over_a_stray_file_among_the_overlays(run, tmp_path):
     run()
     (tmp_path / "out/overlays").mkdir()

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recap import jobs, ledger
+from recap import delivery, jobs, ledger
 from recap.ledger import fragments
 from recap.shards import generation_of
 from recap.status import status
@@ -68,8 +68,11 @@ def rewrite_manifest(output, change):
     (output / "manifest.json").write_text(json.dumps(document))
 
 
-def test_a_sound_output_has_no_difference(output):
+def test_a_sound_output_has_no_difference_and_is_searched_for_near_duplicates_once(output, monkeypatch):
+    searches, real = [], delivery.near_duplicates
+    monkeypatch.setattr(delivery, "near_duplicates", lambda *what: searches.append(what) or real(*what))
     assert differences(output) == []
+    assert len(searches) == 1
 
 
 @pytest.mark.parametrize("pattern", ["shards/*/parquet/*", "shards/*/quarantine/*", "shards/*/webdataset/*"])

@@ -99,7 +99,7 @@ def translator_cpus(machine: Machine, settings: TranslationSettings) -> float:
     return share
 
 
-def caption_actors(engine: EngineSettings, machine: Machine, model_bytes: int, frame_bytes: int, clips: int) -> int:
+def caption_actors(engine: EngineSettings, machine: Machine, model_bytes: int, picture_bytes: int, clips: int) -> int:
     """How many copies `engine.actors` means on `machine`, for a model and the frames of a clip of those sizes.
 
     `clips` are to do.
@@ -112,7 +112,7 @@ def caption_actors(engine: EngineSettings, machine: Machine, model_bytes: int, f
         most = 1
     else:
         in_hand = engine.clips_in_flight + engine.batch_size  # the latter are kept, to measure the engine with
-        copy_bytes = model_bytes + COPY_BYTES + in_hand * frame_bytes
+        copy_bytes = model_bytes + COPY_BYTES + in_hand * picture_bytes
         most = min(machine.cpus // engine.threads, MEMORY_SHARE * machine.memory_bytes // copy_bytes)
     return max(1, int(min(most, clips // (BATCHES * engine.batch_size))))
 

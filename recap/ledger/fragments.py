@@ -46,7 +46,7 @@ class FragmentWriter:
         self.flush_s, self.flush_rows = flush_s, flush_rows
         self._timing = timing or Timing("caption")
         self._records: list[Record] = []
-        self._failure: OSError | None = None
+        self._failure: Exception | None = None
         self._timer = Timer(0, self.flush)
         self._seq = 0
         self._lock = Lock()
@@ -54,7 +54,7 @@ class FragmentWriter:
     def append(self, record: Record) -> None:
         """Take a record; commits when enough records or seconds have gathered.
 
-        Raises OSError when this or an earlier commit failed: nothing is lost silently.
+        Raises what an earlier commit, or this one, failed with: nothing is lost silently.
         """
         with self._lock:
             self._raise_failure()
@@ -65,7 +65,7 @@ class FragmentWriter:
                 self._commit()
 
     def flush(self) -> None:
-        """Commit what was appended. Raises OSError as `append` does."""
+        """Commit what was appended. Raises as `append` does."""
         with self._lock:
             self._raise_failure()
             if self._records:
@@ -73,7 +73,7 @@ class FragmentWriter:
 
     @property
     def pending(self) -> int:
-        """How many records a crash would cost now. Raises OSError as `append` does."""
+        """How many records a crash would cost now. Raises as `append` does."""
         with self._lock:
             self._raise_failure()
             return len(self._records)
@@ -90,7 +90,7 @@ class FragmentWriter:
     def _flush_in_time(self) -> None:
         try:
             self.flush()
-        except OSError:  # kept for whoever appends next
+        except Exception:  # kept for whoever appends next
             log.exception("a commit failed")
 
     def _commit(self) -> None:
@@ -99,7 +99,7 @@ class FragmentWriter:
         try:
             with self._timing.phase("commit"):
                 write_sealed(path, fragment_table(self._records))
-        except OSError as error:
+        except Exception as error:
             self._failure = error
             raise
         self._seq += 1

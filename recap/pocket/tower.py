@@ -61,7 +61,7 @@ def train_tower(
 
 def _prepare(folder: Path, pictures: Path, seed: int) -> tuple[Tensor, list[Path]]:
     """Write the untrained model; the right answers (pictures, heads) and the files."""
-    samples, _ = read_sets([DataSet(str(pictures / "train.json"))])
+    samples, _, _ = read_sets([DataSet(str(pictures / "train.json"))])
     write_untrained(folder, MODEL, POOLING, samples, seed)
     rows = [json.loads(line) for line in (pictures / "manifest.jsonl").read_text(encoding="utf-8").splitlines()]
     targets = torch.tensor([target(Facts.of(row["facts"])) for row in rows])

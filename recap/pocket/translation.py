@@ -35,18 +35,18 @@ def train_translator(
     holds a state of others. `on_step` is told the step and its loss; the mean loss of the last hundredth of the
     steps taken is returned. The same settings give the same weights on the same machine.
     """
+    state = _State(folder / "state.pt", asdict(learn))
     facts = list(_facts(f"{learn.seed}/tokenizer", TOKENIZER_SENTENCES))
     tokenizer = write_tokenizer(folder, map(english, facts), map(chinese, facts))
     model = untrained(tokenizer, learn.seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=learn.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
-    state = _State(folder / "state.pt", model, optimizer, asdict(learn))
     losses = []
-    for step in range(state.restore(), learn.steps):
+    for step in range(state.restore(model, optimizer), learn.steps):
         optimizer.param_groups[0]["lr"] = learn.learning_rate * pace(step, learn.steps)
         losses.append(_learn(model, optimizer, _batch(tokenizer, f"{learn.seed}/{step}", learn.batch_size)))
         on_step(step + 1, losses[-1])
         if (step + 1) % SAVE_EVERY == 0:
-            state.save(step + 1)
+            state.save(step + 1, model, optimizer)
     model.save_pretrained(folder)
     state.path.unlink(missing_ok=True)
     last = losses[-max(1, learn.steps // 100) :]
@@ -54,24 +54,25 @@ def train_translator(
 
 
 class _State:
-    """What a killed training goes on from."""
+    """What a killed training goes on from. Raises ValueError where that asked for something else."""
 
-    def __init__(self, path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, asked: dict[str, float]):
-        self.path, self._model, self._optimizer, self._asked = path, model, optimizer, asked
+    def __init__(self, path: Path, asked: dict[str, float]):
+        self.path, self._asked = path, asked
+        self._found = torch.load(path) if path.exists() else None
+        if self._found:
+            check_same(path.parent, self._found["asked"], asked)
 
-    def restore(self) -> int:
+    def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
         """How many steps are done."""
-        if not self.path.exists():
+        if self._found is None:
             return 0
-        found = torch.load(self.path)
-        check_same(self.path.parent, found["asked"], self._asked)
-        self._model.load_state_dict(found["model"])
-        self._optimizer.load_state_dict(found["optimizer"])
-        return found["done"]
+        model.load_state_dict(self._found["model"])
+        optimizer.load_state_dict(self._found["optimizer"])
+        return self._found["done"]
 
-    def save(self, done: int) -> None:
+    def save(self, done: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Replace what was saved before."""
-        parts = {"model": self._model.state_dict(), "optimizer": self._optimizer.state_dict()}
+        parts = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
         aside = self.path.with_suffix(".new")
         torch.save({"asked": self._asked, "done": done} | parts, aside)
         os.replace(aside, self.path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ class Curve:
         self.folder = folder
         rows = [row for row in _read(folder / "loss.csv") if int(row["step"]) <= from_step]
         self._before_s = float(rows[-1]["seconds"]) if rows else 0.0
-        with (folder / "loss.csv").open("w", newline="", encoding="utf-8") as file:
+        aside = folder / "loss.new"
+        with aside.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
             writer.writerows(rows)
+        os.replace(aside, folder / "loss.csv")
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Append a row; `seconds` are those of this run, to which those of earlier ones are added."""

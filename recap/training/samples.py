@@ -35,13 +35,14 @@ class Bad:
     damaged: bool = False
 
 
-def read_sets(sets: Sequence[DataSet]) -> tuple[list[Sample], list[Bad]]:
-    """Every sample of every set, as often as its weight says, and those that are missing or empty.
+def read_sets(sets: Sequence[DataSet]) -> tuple[list[Sample], list[Bad], int]:
+    """Every sample of every set, as often as its weight says, those that are missing or empty, and how many were read.
 
     Raises ValueError for a file that is missing or not in the form, with the entry that is not.
     """
     samples: list[Sample] = []
     bad: list[Bad] = []
+    good_ones = 0
     for number, data_set in enumerate(sets):
         good = []
         for sample in _read(data_set):
@@ -51,7 +52,8 @@ def read_sets(sets: Sequence[DataSet]) -> tuple[list[Sample], list[Bad]]:
             else:
                 good.append(sample)
         samples += _weighted(good, data_set.weight, number)
-    return samples, bad
+        good_ones += len(good)
+    return samples, bad, good_ones + len(bad)
 
 
 def _read(data_set: DataSet) -> Iterator[Sample]:

@@ -15,9 +15,8 @@ from recap.video.view import first_size, window_count
 
 
 def pixels_shape(request: FrameRequest) -> tuple[int, ...]:
-    """(windows·pictures, size, size, 3): what `request` makes of any clip."""
-    pictures = request.count // (request.tiles[0] * request.tiles[1])
-    return window_count(request.view) * pictures, request.size, request.size, 3
+    """(pictures, size, size, 3): what `request` makes of any clip."""
+    return request.pictures, request.size, request.size, 3
 
 
 def blank(request: FrameRequest) -> Frames:

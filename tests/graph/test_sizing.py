@@ -89,7 +89,9 @@ def test_copies_of_the_model_follow_from_cores_memory_gpus_and_work(machine, eng
 
 
 def test_clips_in_hand_take_memory_too():
-    copies = [caption_actors(AUTO, Machine(16, 0, 16 * GB), 0, frame_bytes, 10_000) for frame_bytes in (1, 30_000_000)]
+    copies = [
+        caption_actors(AUTO, Machine(16, 0, 16 * GB), 0, picture_bytes, 10_000) for picture_bytes in (1, 30_000_000)
+    ]
     assert copies == [15, 4]
 
 

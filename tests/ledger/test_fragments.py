@@ -115,18 +115,19 @@ def test_the_writer_commits_by_count_and_by_time(output, wait_for):
     assert out.pending == 0
 
 
-def test_a_commit_that_failed_in_the_background_is_raised_at_the_next_record(output, monkeypatch, wait_for):
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), UnicodeEncodeError("utf-8", "", 0, 1, "?")])
+def test_a_commit_that_failed_in_the_background_is_raised_at_the_next_record(output, monkeypatch, wait_for, error):
     output.see("a", "b")
     out = ledger.FragmentWriter(output.fragments, 1, "x", flush_s=0.05)
     failed = []
 
     def full(path, table):
         failed.append(path)
-        raise OSError(28, "No space left on device")
+        raise error
 
     monkeypatch.setattr("recap.ledger.fragments.write_sealed", full)
     out.append(output.caption("a"))
     wait_for(lambda: failed)
     for action in (lambda: out.append(output.caption("b")), out.flush, lambda: out.pending):
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(type(error)):
             action()

@@ -126,8 +126,10 @@ def test_a_killed_training_goes_on_where_it_was(tmp_path, monkeypatch, small_tok
 
     with pytest.raises(KeyboardInterrupt):
         train_translator(tmp_path / "killed", learn(4, 3), on_step=kill)
+    words = (tmp_path / "killed/vocab.json").read_bytes()
     with pytest.raises(ValueError, match="training with seed 3, not 5"):
         train_translator(tmp_path / "killed", learn(4, 5))
+    assert (tmp_path / "killed/vocab.json").read_bytes() == words
     train_translator(tmp_path / "killed", learn(4, 3), on_step=lambda step, _: taken.append(step))
     assert taken == [1, 2, 3, 3, 4]
     assert not (tmp_path / "killed/state.pt").exists()

@@ -226,6 +226,14 @@ def test_too_many_bad_clips_stop_the_training(recipe, base, spoilt, tmp_path):
         train(recipe(LORA, BASE=base, DATA=data, OUT=tmp_path / "out"))
 
 
+@pytest.mark.parametrize("weight", [0.1, 10])
+def test_bad_samples_weigh_as_they_are_read(recipe, base, spoilt, tmp_path, weight):
+    data = spoilt(gone=1)
+    weigh = f"data.sets=[{{path: {data}/train.json, weight: {weight}}}]"
+    with pytest.raises(ValueError, match="1 of 8 samples are bad"):
+        train(recipe(LORA, ("data.max_bad=0.12", weigh), BASE=base, DATA=data, OUT=tmp_path / "out"))
+
+
 def test_too_many_missing_files_stop_it_before_it_starts(recipe, base, spoilt, tmp_path):
     with pytest.raises(ValueError, match=r"3 of 8 samples are bad, more than .*the file is missing"):
         train(recipe(LORA, BASE=base, DATA=spoilt(gone=3), OUT=tmp_path / "out"))

@@ -24,7 +24,7 @@ def entry(name, answer="yes", **more):
 
 def test_spans_images_and_instructions_are_read(tmp_path):
     path = write(tmp_path, [entry("a.mp4", start=1, end=2.5), {"image": "b.jpg", "QA": [{"q": "?", "a": "!"}]}])
-    (clip, picture), bad = read_sets([DataSet(path)])
+    (clip, picture), bad, _ = read_sets([DataSet(path)])
     assert (clip.kind, clip.start_s, clip.end_s, clip.turns[0].answer) == ("video", 1.0, 2.5, "yes")
     assert (picture.kind, picture.start_s) == ("image", None) and not bad
 
@@ -34,7 +34,8 @@ def test_weights_say_how_often_a_sample_is_seen(tmp_path):
         DataSet(write(tmp_path, [entry(f"{name}{i}.mp4") for i in range(4)], f"{name}.json"), weight=weight)
         for name, weight in (("a", 2.5), ("b", 0.5))
     )
-    samples, _ = read_sets([one, two])
+    samples, _, read = read_sets([one, two])
+    assert read == 8
     names = [sample.path.rsplit("/", 1)[1][0] for sample in samples]
     assert (names.count("a"), names.count("b")) == (10, 2)
 
@@ -42,7 +43,7 @@ def test_weights_say_how_often_a_sample_is_seen(tmp_path):
 def test_missing_files_and_empty_answers_are_named(tmp_path):
     path = write(tmp_path, [entry("a.mp4"), entry("b.mp4", answer=" "), entry("c.mp4")])
     (tmp_path / "c.mp4").unlink()
-    samples, bad = read_sets([DataSet(path)])
+    samples, bad, _ = read_sets([DataSet(path)])
     assert len(samples) == 1
     assert [(each.path.rsplit("/", 1)[1], each.reason) for each in bad] == [
         ("b.mp4", "an answer is empty"),
@@ -53,7 +54,7 @@ def test_missing_files_and_empty_answers_are_named(tmp_path):
 @pytest.mark.parametrize("name", ["c" * 300, "\ud83d", "\0"])
 def test_names_that_no_file_can_have_are_missing(tmp_path, name):
     (tmp_path / "x.json").write_text(json.dumps([entry(name)]))
-    samples, (bad,) = read_sets([DataSet(str(tmp_path / "x.json"))])
+    samples, (bad,), _ = read_sets([DataSet(str(tmp_path / "x.json"))])
     assert not samples and bad.reason == "the file is missing"
 
 
@@ -62,7 +63,7 @@ def test_a_folder_is_every_json_file_below_it(tmp_path):
         (tmp_path / name).mkdir()
         write(tmp_path / name, [entry(f"{name}.mp4")])
     (tmp_path / "notes.jsonl").write_text("{}")
-    samples, bad = read_sets([DataSet(str(tmp_path))])
+    samples, bad, _ = read_sets([DataSet(str(tmp_path))])
     assert [sample.path for sample in samples] == [str(tmp_path / "a/a.mp4"), str(tmp_path / "b/b.mp4")] and not bad
 
 
@@ -81,7 +82,7 @@ def test_a_manifest_holds_one_conversation_a_row(tmp_path, suffix):
         (tmp_path / name).touch()
     manifest = tmp_path / f"rows{suffix}"
     WRITERS[suffix](rows, manifest)
-    (clip, picture), bad = read_sets([DataSet(str(manifest))])
+    (clip, picture), bad, _ = read_sets([DataSet(str(manifest))])
     assert (clip.kind, clip.start_s, clip.end_s) == ("video", 1.0, 2.5)
     assert [turn.answer for sample in (clip, picture) for turn in sample.turns] == ["12", "3"]
     assert (picture.kind, picture.start_s) == ("image", None) and not bad
@@ -104,7 +105,7 @@ def read(tmp_path, name, content):
     """The samples and bad samples of a file about `a.mp4`."""
     (tmp_path / "a.mp4").touch()
     (tmp_path / name).write_text(content, encoding="utf-8")
-    return read_sets([DataSet(str(tmp_path / name))])
+    return read_sets([DataSet(str(tmp_path / name))])[:2]
 
 
 @pytest.mark.parametrize(("answer", "heard"), [("12", "12"), ("true", "True"), ("null", None)])

@@ -41,13 +41,46 @@ def answered(answer: dict[str, Any], request: FrameRequest, memory: int) -> Fram
     """What `answer_of` or `refusal_of` was given. Raises KeyError, TypeError, ValueError for anything else."""
     if "error" in answer:
         error = answer["error"]
-        return ClipError(error["stage"], error["kind"], error["message"], facts_in(error["facts"]))
+        words = [error[name] for name in ("stage", "kind", "message")]
+        _require(all(map(_is_text, words)), words)
+        return ClipError(*words, facts_in(error["facts"]))
     return Frames(pixels=_read(memory, pixels_shape(request)), **facts_in(answer["frames"]))
 
 
 def facts_in(plain: dict[str, Any]) -> dict[str, Any]:
-    """Facts as they were before they became JSON."""
+    """Facts as they were before they became JSON. Raises TypeError or ValueError for what no row could hold."""
+    for name, value in plain.items():
+        _require(_is_fact(name, value), name)
     return {name: tuple(value) if name in _TUPLES else value for name, value in plain.items()}
+
+
+def _require(makes_sense: bool, what: object) -> None:
+    if not makes_sense:
+        raise ValueError(f"the child's answer makes no sense: {what!r}")
+
+
+def _is_fact(name: str, value: Any) -> bool:
+    match name:
+        case "width" | "height":
+            return type(value) is int and 0 <= value < 2**31
+        case "coverage" | "fps" | "duration_s":
+            return _is_number(value)
+        case "codec" | "decoder":
+            return _is_text(value)
+        case "times_s":
+            return all(map(_is_number, value))
+        case "flags":
+            return all(map(_is_text, value))
+    return False
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is float or (type(value) is int and abs(value) < 2**53)
+
+
+def _is_text(value: Any) -> bool:
+    """Whether it is a string that can be written, as one with half of a surrogate pair cannot."""
+    return isinstance(value, str) and value.encode(errors="ignore").decode() == value
 
 
 def _write(memory: int, pixels: np.ndarray) -> None:
