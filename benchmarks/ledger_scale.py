@@ -149,8 +149,9 @@ def resume(folder: Path) -> dict:
     with ledger.lease(output):
         snapshot, _ = ledger.update_snapshot(output, planning.check(settings))
         place = output / "fragments" / keys.values["caption_key"]
-        ledger.compact(place)
         committed = ledger.Committed(snapshot, place)
+        if ledger.compact(place, committed.rows_in):
+            committed = ledger.Committed(snapshot, place)
         missing = committed.missing()
         next(snapshot.clips(missing, folder / "clips"))
     arrays = [value for thing in (snapshot, committed) for value in vars(thing).values()]

@@ -11,7 +11,7 @@ from typing import Any
 
 from recap import ledger
 from recap.records import QUARANTINED, STATUSES
-from recap.storage import Location, children
+from recap.storage import Location
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,7 @@ def _state(has_holder: bool, is_held: bool, is_complete: bool) -> str:
 
 def _last_commit_s(folders: Iterable[Location]) -> float | None:
     times = []
-    for path in chain.from_iterable(map(children, folders)):
-        if path.suffix != ".parquet":
-            continue
+    for path in chain.from_iterable(map(ledger.newest_fragments, folders)):
         with suppress(FileNotFoundError):  # merged away meanwhile
             times.append(path.stat().st_mtime)
     return round(max(0.0, time.time() - max(times)), 1) if times else None

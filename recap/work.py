@@ -65,8 +65,6 @@ class Work:
         self.snapshot, self.root, self.plan, self.limit, self.only = snapshot, root, plan, limit, only
         self.stopped_by: int | None = None
         self.is_over_budget = False
-        for folder in (plan.fragments, *(translation.fragments for translation in plan.translations)):
-            ledger.compact(folder)
         self._take_stock()
         self.captioned_before = self.committed.counts()[CAPTIONED]
         self.captioning_s = self.translating_s = 0.0
@@ -121,7 +119,11 @@ class Work:
         return ordinals if self.only is None else np.intersect1d(ordinals, self.only)
 
     def _read(self, folder: Location) -> ledger.Committed:
-        return ledger.Committed(self.snapshot, folder, ledger.set_aside)
+        """Once more where that made large fragments of many small ones: those are read fast, in any order."""
+        committed = ledger.Committed(self.snapshot, folder, ledger.set_aside)
+        if ledger.compact(folder, committed.rows_in):
+            committed = ledger.Committed(self.snapshot, folder, ledger.set_aside)
+        return committed
 
     def _rounds(self, run_graph: CaptionGraph, missing: np.ndarray, bars: Progress, stop: Stop) -> None:
         for number in range(1, self.plan.ray.rounds + 1):
@@ -135,10 +137,11 @@ class Work:
             log.warning("round %d left %d clips behind; going on with those", number, len(missing))
 
     def _round(self, run_graph: CaptionGraph, missing: np.ndarray, bars: Progress, stop: Stop) -> None:
-        step = graph_clips(self.plan.engine.actors)
+        step, rows_in = graph_clips(self.plan.engine.actors), self.committed.rows_in
         for start in range(0, len(missing), step):
             if stop:
                 return
+            rows_in = rows_in | ledger.compact(self.plan.fragments, rows_in)
             clips, withheld = list(self.snapshot.clips(missing[start : start + step], self.root)), 0
             with self._losses(stop):
                 for receipt in run_graph(clips, _Watcher(bars, start, self.graphs)):

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shutil
+from functools import partial
 
 import pyarrow.parquet as pq
 import pytest
@@ -96,6 +97,22 @@ def test_many_graphs_deliver_what_one_does(rehearsal, tmp_path, monkeypatch, del
     )
     summary = run(rehearsal(f"output.path={tmp_path}/many"))
     assert graphs == [4, 2] and summary.complete
+    assert deliverable(tmp_path / "many") == deliverable(tmp_path / "one")
+
+
+def test_fragments_are_merged_between_graphs_and_before_shards_are_cut(rehearsal, tmp_path, monkeypatch, deliverable):
+    run(rehearsal(f"output.path={tmp_path}/one"))
+    monkeypatch.setattr(work, "CLIPS_AN_ACTOR", 2)
+    monkeypatch.setattr(ledger, "compact", partial(ledger.compact, many=0))
+    seen, graph = [], loop.loop_round
+
+    def counted(clips, *args, **plan):
+        seen.append(len(list(tmp_path.glob("many/fragments/*/*.parquet"))))
+        return graph(clips, *args, **plan)
+
+    monkeypatch.setattr(loop, "loop_round", counted)
+    assert run(rehearsal(f"output.path={tmp_path}/many")).complete
+    assert [*seen, len(list(tmp_path.glob("many/fragments/*/*.parquet")))] == [0, 1, 1, 1]
     assert deliverable(tmp_path / "many") == deliverable(tmp_path / "one")
 
 

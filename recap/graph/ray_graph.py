@@ -65,8 +65,8 @@ def ray_round(
     coordinator = start_coordinator(len(clips), journal)
     asked, retelling = 0.0, Retelling()
     workers = Workers()
-    dataset = _graph(clips, plan, _pools_that_fit(plan), coordinator, workers)
     try:
+        dataset = _graph(clips, plan, _pools_that_fit(plan), coordinator, workers)
         with workers, stoppable(stop, coordinator):
             for block in blocks_of(dataset):
                 if time.monotonic() - asked >= ASK_EVERY_S:

@@ -35,8 +35,7 @@ class CaptionReviewer:
             return None
         decoding = repair.decoding(self.engine.max_new_tokens, self.engine.repetition_penalty)
         asked = self.contexts[caption.prompt].instruction
-        words = repair.instruction(self.settings, asked, caption.language) if repair.other_prompt else None
-        return Retry(**decoding, instruction=words)
+        return Retry(**decoding, instruction=repair.instruction(self.settings, asked))
 
     def better(self, first: Caption, second: Caption) -> Caption:
         return keep_better(first, second)

@@ -14,7 +14,7 @@ from recap.ledger.files import (
     sweep,
     write_json,
 )
-from recap.ledger.fragments import FragmentWriter, pass_over, read_fragments, set_aside, write_retry
+from recap.ledger.fragments import FragmentWriter, newest_fragments, pass_over, read_fragments, set_aside, write_retry
 from recap.ledger.growth import Growth, foresee_snapshot, update_snapshot
 from recap.ledger.keys import Keys, differences, key_of
 from recap.ledger.lease import holder, lease, require_lease
@@ -65,6 +65,7 @@ __all__ = [
     "holder",
     "key_of",
     "lease",
+    "newest_fragments",
     "observe",
     "output_errors",
     "overlay_folder",

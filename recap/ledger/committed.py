@@ -27,12 +27,14 @@ class Committed:
     """The records of one caption key against one snapshot.
 
     `where[i]` says which fragment holds the record of clip i that counts, -1 where it is missing;
-    `row[i]` which of its rows. `on_torn` is told of what cannot be read as a fragment.
+    `row[i]` which of its rows. Fragments are known by their number in `paths`, and `rows_in` counts
+    their rows. `on_torn` is told of what cannot be read as a fragment.
     """
 
     def __init__(self, snapshot: Snapshot, folder: Location, on_torn: Callable[[Location, str], None] = pass_over):
         self.snapshot = snapshot
         self.paths: list[Location] = []
+        self.rows_in: dict[Location, int] = {}
         self.where = np.full(len(snapshot), -1, np.int32)
         self.row = np.zeros(len(snapshot), np.int32)
         self._kind = np.full(len(snapshot), -1, np.int16)
@@ -124,6 +126,7 @@ class Committed:
             return
         number, row = _addresses(fragments, len(self.paths))
         self.paths += [fragment.path for fragment in fragments]
+        self.rows_in |= {fragment.path: len(fragment.table) for fragment in fragments}
         table = pa.concat_tables([fragment.table for fragment in fragments])
         self._win(*_first_rows(table, known), number, row, self._number_kinds(table))
 

@@ -8,63 +8,80 @@ dies in between leaves records twice, of which the first counts, as ever.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import pyarrow as pa
 
-from recap.ledger.fragments import is_mark, list_fragments, open_fragment, set_aside
+from recap.ledger.fragments import READERS, is_mark, list_fragments, open_fragment
 from recap.ledger.sealed import Torn, write_sealed
-from recap.storage import Location
+from recap.storage import Location, ahead, remove
 
 log = logging.getLogger(__name__)
 MANY = 64
 MERGED_ROWS = 32_768
+Group = list[tuple[Location, pa.Table]]
 
 
-def compact(folder: Location, many: int = MANY, merged_rows: int = MERGED_ROWS) -> None:
-    """Merge the small fragments of `folder` when there are more than `many`.
+def compact(
+    folder: Location, rows: Mapping[Location, int], many: int = MANY, merged_rows: int = MERGED_ROWS
+) -> dict[Location, int]:
+    """Merge the small fragments of `folder` when there are more than `many`; the rows of what was written.
 
-    Only under the lease. Memory holds the records of one merged file.
+    `rows` are those of the fragments that are known; others are taken for small. Only under the lease.
+    Memory holds the records of one merged file.
     """
-    groups = list(_groups(folder, merged_rows))
-    small = sum(map(len, groups))
+    runs = list(_runs(folder, {path for path, count in rows.items() if count > merged_rows // 2}))
+    small = sum(map(len, runs))
     if small <= many:
-        return
-    for group in groups:
-        _merge(group)
-    log.info("%d small fragments became %d", small, len(groups))
+        return {}
+    merged = {group[0][0]: _merge(group) for run in runs for group in _groups(run, merged_rows)}
+    log.info("%d small fragments became %d", small, len(merged))
+    return merged
 
 
-def _groups(folder: Location, merged_rows: int) -> Iterator[list[Location]]:
-    """Neighbours that are worth a merge. No group reaches over a retry mark: it would move records across it."""
-    group: list[Location] = []
+def _runs(folder: Location, large: set[Location]) -> Iterator[list[Location]]:
+    """Small fragments that are neighbours. None reaches over a retry mark: a merge would move records across it."""
+    run: list[Location] = []
+    for path in list_fragments(folder):
+        if path in large or is_mark(path):
+            yield run
+            run = []
+        else:
+            run.append(path)
+    yield run
+
+
+def _groups(run: Iterable[Location], merged_rows: int) -> Iterator[Group]:
+    """What is worth a merge. A torn one stands between groups, and is left for the reader to set aside."""
+    group: Group = []
     rows = 0
-    for path in list_fragments(folder, set_aside):
-        count = None if is_mark(path) else _rows(path)
-        if count is None or rows + count > merged_rows or count > merged_rows // 2:
+    for path, table in ahead(_read, run, READERS):
+        if table is None or rows + len(table) > merged_rows:
             yield from _worthwhile(group)
             group, rows = [], 0
-        if count is not None and count <= merged_rows // 2:
-            group.append(path)
-            rows += count
+        if table is not None:
+            group.append((path, table))
+            rows += len(table)
     yield from _worthwhile(group)
 
 
-def _worthwhile(group: list[Location]) -> Iterator[list[Location]]:
+def _worthwhile(group: Group) -> Iterator[Group]:
     if len(group) > 1:
         yield group
 
 
-def _rows(path: Location) -> int | None:
-    """None for a torn one, which is left for the reader to set aside."""
+def _read(path: Location) -> tuple[Location, pa.Table | None]:
     try:
-        return open_fragment(path).metadata.num_rows
+        return path, open_fragment(path).read()
     except Torn:
-        return None
+        return path, None
 
 
-def _merge(group: list[Location]) -> None:
-    table = pa.concat_tables([open_fragment(path).read() for path in group])
-    write_sealed(group[0], table)
-    for path in group[1:]:
-        path.unlink()
+def _merge(group: Group) -> int:
+    """Rows in the order of the corpus lie together for whoever reads in it; those of one clip keep theirs."""
+    paths, tables = zip(*group, strict=True)
+    table = pa.concat_tables(tables)
+    order = pa.array(table["ordinal"].to_numpy().argsort(kind="stable"))
+    write_sealed(paths[0], table.take(order))
+    remove(paths[1:])
+    return len(table)

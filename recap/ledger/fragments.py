@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 from recap.ledger.schema import FRAGMENT, fragment_table
 from recap.ledger.sealed import Torn, open_sealed, write_sealed
 from recap.records import Record
-from recap.storage import Location, children, rename
+from recap.storage import Location, ahead, children, rename
 from recap.timing import Timing
 
 log = logging.getLogger(__name__)
+READERS = 16
 IDENTITY = ["clip_id", "source_version", "status", "error_stage", "error_kind"]
 RETRY = pa.schema([("clip_id", pa.string()), ("source_version", pa.string())])
 _NAME = re.compile(r"(\d{6,})-([^-]+)-(\d{6,})\.(parquet|retry|retry\.torn)")
@@ -145,17 +146,23 @@ def read_fragments(folder: Location, on_torn: Callable[[Location, str], None] = 
     What cannot be read as a fragment is handed to `on_torn`, unless it was set aside before. Raises
     ValueError for one that a newer recap wrote.
     """
-    for path in list_fragments(folder, on_torn):
-        is_retry = is_mark(path)
-        try:
-            file = open_fragment(path)
-        except Torn as error:
-            if path.suffix != ".torn":
-                on_torn(path, str(error))
-            if is_retry:
-                yield Fragment(path, is_retry, RETRY.empty_table(), is_torn=True)
-        else:
-            yield Fragment(path, is_retry, file.read(RETRY.names if is_retry else IDENTITY))
+    for path, found in ahead(_attempt, list_fragments(folder, on_torn), READERS):
+        if isinstance(found, Fragment):
+            yield found
+            continue
+        if path.suffix != ".torn":
+            on_torn(path, str(found))
+        if is_mark(path):
+            yield Fragment(path, True, RETRY.empty_table(), is_torn=True)
+
+
+def _attempt(path: Location) -> tuple[Location, Fragment | Torn]:
+    is_retry = is_mark(path)
+    try:
+        table = open_fragment(path).read(RETRY.names if is_retry else IDENTITY)
+    except Torn as error:
+        return path, error
+    return path, Fragment(path, is_retry, table)
 
 
 def open_fragment(path: Location) -> pq.ParquetFile:
@@ -176,6 +183,17 @@ def list_fragments(folder: Location, on_torn: Callable[[Location, str], None] = 
         if path.suffix in (".parquet", ".retry") and not _NAME.fullmatch(path.name):
             on_torn(path, "it is not named like one")
     return sorted((path for path in paths if _NAME.fullmatch(path.name)), key=fragment_order)
+
+
+def newest_fragments(folder: Location) -> list[Location]:
+    """The last one of each writer of the newest epoch."""
+    newest: dict[tuple[int, str], Location] = {}
+    for path in list_fragments(folder, lambda *_: None):
+        if not is_mark(path):
+            epoch, _, writer, _ = fragment_order(path)
+            newest[epoch, writer] = path
+    last = max(newest, default=(0, ""))[0]
+    return [path for (epoch, _), path in newest.items() if epoch == last]
 
 
 def is_mark(path: Location) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from recap.review.settings import ReviewSettings
 
-LANGUAGES = {"en": "English", "zh": "Chinese", "ja": "Japanese", "ko": "Korean", "de": "German", "fr": "French"}
+ASKED_FOR = "English"  # of captions; other languages are made of them by translation
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,11 @@ class Repair:
             "repetition_penalty": max(repetition_penalty, self.repetition_penalty),
         }
 
-    def instruction(self, settings: ReviewSettings, instruction: str, language: str) -> str:
-        """What the model is asked the second time, given what it was asked first."""
+    def instruction(self, settings: ReviewSettings, instruction: str) -> str | None:
+        """What the model is asked the second time, given what it was asked first; None where that stays."""
         if not self.other_prompt:
-            return instruction
-        named = settings.repair_instruction.replace("{language}", LANGUAGES.get(language, language))
-        return named.replace("{instruction}", instruction)
+            return None
+        return settings.repair_instruction.replace("{language}", ASKED_FOR).replace("{instruction}", instruction)
 
 
 def repair_for(flags: Iterable[str], finish_reason: str, settings: ReviewSettings) -> Repair | None:

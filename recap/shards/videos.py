@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import copy_context
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import pyarrow as pa
 
 from recap.ledger import Snapshot
 from recap.ledger.rows import RowReader
-from recap.storage import ANSWERS, Location, is_cut_off, read_bytes
+from recap.storage import ANSWERS, Location, ahead, is_cut_off, read_bytes
 
 READERS = 8
 VERSION = "\0source_version"  # no column of a caller
@@ -42,20 +39,8 @@ class Videos:
 def read_videos(root: Location, rows: pa.Table) -> Iterator[tuple[Mapping[str, bytes], bool]]:
     """What `read_video` gives of each row `with_versions`, in order, and whether it is as long as its version says."""
     sizes = [version.split("-")[0] for version in rows[VERSION].to_pylist()]
-    for size, files in zip(sizes, _ahead(root, rows["uri"].to_pylist()), strict=True):
+    for size, files in zip(sizes, ahead(partial(read_video, root), rows["uri"].to_pylist(), READERS), strict=True):
         yield files, [str(len(data)) for data in files.values()] == [size]
-
-
-def _ahead(root: Location, uris: Iterable[str]) -> Iterator[Mapping[str, bytes]]:
-    """Some are read at a time: a store takes as long over one file as over several."""
-    reading: deque[Future[Mapping[str, bytes]]] = deque()
-    with ThreadPoolExecutor(READERS) as pool:
-        for uri in uris:
-            reading.append(pool.submit(copy_context().run, read_video, root, uri))
-            if len(reading) == READERS:
-                yield reading.popleft().result()
-        for each in reading:
-            yield each.result()
 
 
 def read_video(root: Location, uri: str) -> Mapping[str, bytes]:

@@ -1,6 +1,7 @@
 """Where files lie: on a disk, or as objects in a store that is named by a URL."""
 
 from recap.storage.address import Location, below, is_store, location, resolved
+from recap.storage.ahead import ahead
 from recap.storage.errors import ANSWERS, failure, store_errors
 from recap.storage.fetching import Fetcher
 from recap.storage.listing import StoredVersions, stored_files
@@ -10,6 +11,7 @@ from recap.storage.writing import (
     abort_uploads,
     copy,
     create,
+    remove,
     remove_tree,
     rename,
     sync,
@@ -25,6 +27,7 @@ __all__ = [
     "StoredVersions",
     "abandon_scratch",
     "abort_uploads",
+    "ahead",
     "below",
     "children",
     "copy",
@@ -35,6 +38,7 @@ __all__ = [
     "is_store",
     "location",
     "read_bytes",
+    "remove",
     "remove_tree",
     "rename",
     "resolved",

@@ -10,7 +10,7 @@ import glob
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -91,6 +91,20 @@ def rename(path: Location, target: Location) -> None:
     copy(path, target)
     with store_errors(path):
         path.fs.rm_file(path.path)
+
+
+def remove(files: Sequence[Location]) -> None:
+    """Delete some files of one folder; a store takes hundreds by one request."""
+    if not files or not is_store(files[0]):
+        for file in files:
+            file.unlink()
+        return
+    with store_errors(files[0].parent):
+        if glob.has_magic(files[0].path):
+            for file in files:
+                file.fs.rm_file(file.path)
+        else:
+            files[0].fs.rm([file.path for file in files])
 
 
 def remove_tree(folder: Location) -> None:

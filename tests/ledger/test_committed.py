@@ -89,7 +89,7 @@ def test_a_torn_mark_still_lets_what_was_done_again_since_count(output, caplog):
     for _ in range(2):
         assert output.captions() == {"a": "again", "b": "sound"}
     assert caplog.text.count("retry what it marked") == 1 and not mark.exists()
-    ledger.compact(output.fragments, many=0)
+    ledger.compact(output.fragments, {}, many=0)
     assert output.captions() == {"a": "again", "b": "sound"}
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pyarrow.parquet as pq
 import pytest
 
 from recap import ledger
@@ -23,17 +24,18 @@ EXPECTED = {name: f"text of {name}" for name in NAMES}
 
 
 def test_many_small_fragments_become_few_with_the_same_records(many):
-    ledger.compact(many.fragments, many=8, merged_rows=10)
+    ledger.compact(many.fragments, {}, many=8, merged_rows=10)
     assert [len(list_fragments(many.fragments)), many.captions()] == [3, EXPECTED]
 
 
 def test_few_fragments_and_large_ones_stay(many):
     before = list_fragments(many.fragments)
-    ledger.compact(many.fragments)
+    ledger.compact(many.fragments, {})
     assert list_fragments(many.fragments) == before
-    ledger.compact(many.fragments, many=8, merged_rows=10)
+    rows = ledger.compact(many.fragments, {}, many=8, merged_rows=10)
     merged = list_fragments(many.fragments)
-    ledger.compact(many.fragments, many=1, merged_rows=10)
+    assert rows == {path: count for path, count in many.committed().rows_in.items() if count > 1}
+    assert ledger.compact(many.fragments, rows, many=1, merged_rows=10) == {}
     assert list_fragments(many.fragments) == merged
 
 
@@ -55,11 +57,19 @@ def test_dying_at_any_step_loses_nothing_and_the_next_run_finishes(many, monkeyp
     monkeypatch.setattr(compaction, "write_sealed", lambda path, table: (step(path), write(path, table)))
     monkeypatch.setattr(type(many.fragments), "unlink", lambda path, **k: (step(path), unlink(path, **k)))
     with pytest.raises(Died):
-        ledger.compact(many.fragments, many=8, merged_rows=10)
+        ledger.compact(many.fragments, {}, many=8, merged_rows=10)
     monkeypatch.undo()
     assert many.captions() == EXPECTED
-    ledger.compact(many.fragments, many=0, merged_rows=10)
+    ledger.compact(many.fragments, {}, many=0, merged_rows=10)
     assert many.captions() == EXPECTED and len(list_fragments(many.fragments)) <= 4
+
+
+def test_merged_records_lie_in_the_order_of_the_corpus(many):
+    ledger.compact(many.fragments, {}, many=8, merged_rows=100)
+    (path,) = list_fragments(many.fragments)
+    rows = pq.read_table(path).select(["ordinal", "caption"]).to_pylist()
+    assert [row["ordinal"] for row in rows] == [0, *range(24)]
+    assert [row["caption"] for row in rows][:2] == [f"text of {NAMES[0]}", "too late"]
 
 
 def test_no_record_moves_across_a_retry_mark(output):
@@ -69,7 +79,7 @@ def test_no_record_moves_across_a_retry_mark(output):
     ledger.write_retry(output.fragments, 2, output.scanned("a"))
     output.commit(3, "x", output.caption("a", "again"))
     output.commit(3, "y", output.caption("b", "too late"))
-    ledger.compact(output.fragments, many=0)
+    ledger.compact(output.fragments, {}, many=0)
     assert output.captions() == {"a": "again", "b": ""}
     assert len(list_fragments(output.fragments)) == 3
 
@@ -77,6 +87,6 @@ def test_no_record_moves_across_a_retry_mark(output):
 def test_a_torn_fragment_is_left_to_the_reader(many, caplog):
     torn = list_fragments(many.fragments)[3]
     torn.write_bytes(torn.read_bytes()[:-1])
-    ledger.compact(many.fragments, many=8, merged_rows=10)
+    ledger.compact(many.fragments, {}, many=8, merged_rows=10)
     assert torn.exists()
     assert len(many.missing()) == 1 and not torn.exists()

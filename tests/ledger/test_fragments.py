@@ -105,6 +105,16 @@ def test_a_newer_recaps_fragment_is_refused_and_stays(output, fragment):
     assert newer.exists()
 
 
+def test_the_newest_fragments_are_the_last_ones_of_the_last_epochs_writers(output):
+    assert ledger.newest_fragments(output.fragments) == []
+    output.see("a")
+    for epoch, writer, seq in ((1, "x", 5), (2, "x", 0), (2, "x", 1), (2, "y", 0)):
+        output.commit(epoch, writer, output.caption("a"), seq=seq)
+    ledger.write_retry(output.fragments, 3, output.scanned("a"))
+    names = [path.name for path in ledger.newest_fragments(output.fragments)]
+    assert names == ["000002-x-000001.parquet", "000002-y-000000.parquet"]
+
+
 def test_the_writer_commits_by_count_and_by_time(output, wait_for):
     output.see("a", "b", "c")
     out = ledger.FragmentWriter(output.fragments, 1, "x", flush_s=0.2, flush_rows=2)

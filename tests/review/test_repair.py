@@ -49,10 +49,7 @@ def test_changes_of_decoding():
 
 
 def test_the_other_prompt():
-    assert REWORD.instruction(SETTINGS, "Say it.", "en") == (
-        "Say it. Answer in English, with nothing but the description."
-    )
-    assert REWORD.instruction(ReviewSettings(repair_instruction="{instruction}{language}"), "{language}", "zh") == (
-        "{language}Chinese"
-    )
-    assert Repair().instruction(SETTINGS, "Say it.", "en") == "Say it."
+    assert REWORD.instruction(SETTINGS, "Say it.") == "Say it. Answer in English, with nothing but the description."
+    bare = ReviewSettings(repair_instruction="{instruction}{language}")
+    assert REWORD.instruction(bare, "{language}") == "{language}English"
+    assert Repair().instruction(SETTINGS, "Say it.") is None

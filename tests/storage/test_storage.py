@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from recap import jobs
+from recap import jobs, ledger
 from recap.corpus import CorpusSettings, scan
 from recap.corpus.root import root_of
 from recap.graph.nodes import Landmarks, look
-from recap.records import ClipError
+from recap.records import CAPTIONED, Clip, ClipError, Record
 from recap.storage import (
     Fetcher,
     abort_uploads,
@@ -28,6 +28,7 @@ from recap.storage import (
     is_store,
     location,
     read_bytes,
+    remove,
     remove_tree,
     rename,
     stored_files,
@@ -86,6 +87,29 @@ def test_a_folder_whose_name_looks_like_a_pattern_is_that_folder(bucket):
     assert list(stored_files(bucket, "**/*")) == ["run1/a.mp4", "run1/d.mp4"]
     remove_tree(bucket / "run1")
     assert not stored_files(bucket, "**/*")
+
+
+@pytest.mark.parametrize("name", ["plain", "odd [1]*"])
+def test_some_files_are_deleted_and_no_others(bucket, tmp_path, name):
+    for place in (bucket, tmp_path):
+        folder = place / name
+        files = [folder / f"{number}.txt" for number in range(5)]
+        for file in files:
+            write_atomically(file, b"x")
+        remove(files[1:4])
+        remove([])
+        assert sorted(path.name for path in children(folder)) == ["0.txt", "4.txt"]
+
+
+def test_fragments_in_a_store_are_merged(bucket):
+    folder = bucket / "fragments"
+    for number in range(5):
+        writer = ledger.FragmentWriter(folder, 1, f"w{number}", flush_s=60)
+        writer.append(Record(Clip(f"{number}", 9 - number, "a", "a", "1"), CAPTIONED, "c", "r"))
+        writer.flush()
+    assert ledger.compact(folder, {}, many=0) == {folder / "000001-w0-000000.parquet": 5}
+    (fragment,) = ledger.read_fragments(folder)
+    assert fragment.table["clip_id"].to_pylist() == ["4", "3", "2", "1", "0"]
 
 
 def test_a_name_that_no_path_has_is_refused(bucket):
