@@ -15,6 +15,7 @@ import ray
 
 from recap.graph.head import knock
 from recap.graph.stopping import SIGNALS, deaf_children
+from recap.imports import job_config
 from recap.limits import cores
 
 SETTINGS = {
@@ -61,7 +62,8 @@ def _begin_session(address: str | None) -> list[psutil.Process]:
     before = psutil.Process().children()
     try:
         with deaf_children(signal.SIGTERM), _ungreeted():
-            ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **local)
+            told = {"log_to_driver": False, "logging_level": "ERROR", "job_config": job_config()}
+            ray.init(address=address or "local", **told, **local)
     except ConnectionError as error:
         raise ValueError(f"ray.address: {address} cannot be joined: {error} ({TOKENS})") from None
     return [child for child in psutil.Process().children() if child not in before]

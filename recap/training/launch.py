@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from recap.imports import job_config
 from recap.training.preflight import check
 from recap.training.recipe import Recipe
 from recap.training.run import SUMMARY, Trained, train
@@ -27,7 +28,8 @@ def _on_ray(recipe: Recipe) -> Trained:
     check(recipe)
     ours = not ray.is_initialized()
     if ours:
-        ray.init(address=recipe.ray.address or "local", log_to_driver=False, include_dashboard=False)
+        told = {"log_to_driver": False, "include_dashboard": False, "job_config": job_config()}
+        ray.init(address=recipe.ray.address or "local", **told)
     gpus = recipe.ray.gpus_per_worker
     resources = {"CPU": recipe.ray.cpus_per_worker} | ({"GPU": gpus} if gpus else {})
     recipe = absolute(recipe)

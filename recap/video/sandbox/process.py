@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 import weakref
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from typing import Any
 
+from recap.imports import search_path
 from recap.records import ClipError, FrameRequest, Frames
 from recap.video.reader import MEMORY_LIMIT
 from recap.video.sandbox.channel import Channel
@@ -131,14 +131,13 @@ def _owned(owner: ExitStack, descriptor: int) -> int:
 
 def _start(command: Sequence[str], shared: dict[str, int], settings: DecodeSettings, printed: int) -> subprocess.Popen:
     environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
-    path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
     return subprocess.Popen(
         [*command, json.dumps(shared | {"settings": asdict(settings)})],
         pass_fds=tuple(shared.values()),
         stdin=subprocess.DEVNULL,
         stdout=printed,
         stderr=printed,
-        env=environment | ONE_THREAD | {"PYTHONPATH": path},
+        env=environment | ONE_THREAD | {"PYTHONPATH": os.pathsep.join(search_path())},
         process_group=0,  # Ctrl-C in a terminal is for us alone
     )
 
