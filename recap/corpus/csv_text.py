@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 _LONGEST = 2**31 - 1
@@ -22,8 +22,26 @@ def csv_rows(text: str) -> Iterator[tuple[int, list[str]]]:
             line = reader.line_num + 1
 
 
+def quoting_fault(lines: Iterable[str]) -> str | None:
+    """The first row with a quote that nothing closes, or that closes before its field ends.
+
+    Other rows would be taken for a part of its text.
+    """
+    line = 1
+    with _long_fields():
+        reader = csv.reader(lines, strict=True)
+        try:
+            for _ in reader:
+                line = reader.line_num + 1
+        except csv.Error:
+            return f'line {line} has a quote (") that does not close where its field ends: write it twice ("")'
+    return None
+
+
 def csv_fault(text: str) -> str | None:
-    """Why it is no table: its separator, or the first row with more or fewer fields than the header."""
+    """Why it is no table: its quotes, its separator, or the first row with more or fewer fields than the header."""
+    if fault := quoting_fault(io.StringIO(text, newline="")):
+        return fault
     rows = csv_rows(text)
     _, header = next(rows, (1, []))
     if hint := other_separator(header):

@@ -24,7 +24,8 @@ def json_rows(text: str) -> Iterator[tuple[int, Any]]:
         try:
             value, end = decode(text, place)
         except json.JSONDecodeError as error:
-            raise ValueError(f"line {error.lineno}: {error.msg}") from None
+            begun = f", in what begins on line {line}" if error.lineno > line else ""
+            raise ValueError(f"line {error.lineno}: {error.msg}{begun}") from None
         except ValueError as error:
             raise ValueError(f"line {line}: {error}") from None
         yield line, value

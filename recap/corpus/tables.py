@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,22 +12,34 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 
+from recap.corpus.csv_text import quoting_fault
 from recap.storage import Location, source
 
 _BLOCK_BYTES = 2**26  # no row may be longer
-# 0012 is a name, and so are more digits than a number keeps.
-_NO_NUMBER = r"^[+-]?(0\d|\d{16,}$)"
+# 0012 is a name, and so are 12e5 (what writes numbers writes 12e+5) and more digits than a number keeps.
+_NO_NUMBER = r"^([+-]?0\d|[+-]?\d{16,}$|\d+[eE]\d+$)"
 
 
 def _csv(path: Location, address_column: str) -> pa.Table:
     table = _csv_with(path, [address_column])
     if any(map(pa.types.is_binary, table.schema.types)):  # what the reader makes of text that is not UTF-8
         raise pa.ArrowInvalid("it is not UTF-8")
+    if fault := _quoting_fault(path):
+        raise pa.ArrowInvalid(fault)
     if all(map(pa.types.is_string, table.schema.types)):
         return table
     columns = zip(table.column_names, table.columns, _csv_with(path, table.column_names).columns, strict=True)
     otherwise = [name for name, values, texts in columns if not _says(values, texts)]
     return _csv_with(path, [address_column, *otherwise]) if otherwise else table
+
+
+def _quoting_fault(path: Location) -> str | None:
+    """What pyarrow puts up with, however many rows it takes for one text."""
+    with path.open("rb") as file:
+        if not any(b'"' in block for block in iter(partial(file.read, _BLOCK_BYTES), b"")):
+            return None
+        file.seek(0)
+        return quoting_fault(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
 
 
 def _csv_with(path: Location, as_text: Iterable[str]) -> pa.Table:

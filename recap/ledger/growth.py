@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recap.ledger.rows import common_schema
 from recap.ledger.sealed import write_sealed
 from recap.ledger.snapshot import (
     PART_ROWS,
@@ -185,7 +186,7 @@ def _in_common_types(known: pa.Schema, scanned: pa.Table) -> tuple[pa.Schema, pa
             continue
         before = known.field(field_.name)
         try:
-            common = pa.unify_schemas([pa.schema([before]), pa.schema([field_])], promote_options="permissive").field(0)
+            common = common_schema([pa.schema([before]), pa.schema([field_])]).field(0)
             scanned = scanned.set_column(place, field_.name, scanned[field_.name].cast(common.type))
         except (pa.ArrowTypeError, pa.ArrowInvalid):
             raise _other_type(field_.name, before.type, field_.type) from None

@@ -60,9 +60,28 @@ class RowReader:
         if key not in self._groups:
             file = self._open(number)[0]
             names = [name for name in self.schema.names if name in file.schema_arrow.names]
-            self._groups[key] = file.read_row_group(group, columns=names)
+            self._groups[key] = _as_text(file.read_row_group(group, columns=names), self.schema)
             self._rows += len(self._groups[key])
             while self._rows > HELD_ROWS and len(self._groups) > 1:
                 self._rows -= len(self._groups.popitem(last=False)[1])
         self._groups.move_to_end(key)
         return self._groups[key]
+
+
+def common_schema(schemas: Sequence[pa.Schema]) -> pa.Schema:
+    """Every column of some schemas in a type that holds what it is in each: whole numbers and texts are texts.
+
+    Raises pyarrow's ArrowTypeError or ArrowInvalid where there is none.
+    """
+    texts = {field.name for schema in schemas for field in schema if pa.types.is_string(field.type)}
+    as_text = [pa.schema([_in_text(field) if field.name in texts else field for field in schema]) for schema in schemas]
+    return pa.unify_schemas(as_text, promote_options="permissive")
+
+
+def _in_text(field: pa.Field) -> pa.Field:
+    return field.with_type(pa.string()) if pa.types.is_integer(field.type) else field
+
+
+def _as_text(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    texts = {field.name for field in schema if pa.types.is_string(field.type)}
+    return table.cast(pa.schema([_in_text(field) if field.name in texts else field for field in table.schema]))

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recap.ledger.identity import WIDTH, identities
-from recap.ledger.rows import RowReader
+from recap.ledger.rows import RowReader, common_schema
 from recap.ledger.sealed import Torn, open_sealed
 from recap.records import Clip
 from recap.storage import Location, below, children
@@ -140,7 +140,7 @@ def read_snapshot(output: Location) -> Snapshot | None:
         return None
     snapshot = Snapshot(pa.schema([]), paths)
     schemas = [_take_in(snapshot, path) for path in paths]
-    snapshot.schema = pa.unify_schemas(schemas, promote_options="permissive")
+    snapshot.schema = common_schema(schemas)
     return snapshot
 
 

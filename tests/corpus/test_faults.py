@@ -33,6 +33,14 @@ def refusal(path, data, **settings):
         ("m.json", '\n[\n  {"path": "a.mp4"}\n]\n', "line 2 holds a list: write one object a line"),
         ("m.jsonl", '{"path": "a.mp4"}\n7\n', "line 2 holds a number: write one object a line"),
         ("m.jsonl", '{"path": "a.mp4"}\n\n{"path": }\n', "line 3: Expecting value"),
+        (
+            "m.jsonl",
+            '{"path": "a"}\n{"path": "b"\n{"path": "c"}\n',
+            "line 3: Expecting ',' delimiter, in what begins on line 2",
+        ),
+        ("m.csv", 'path,x\na.mp4,"one\n two"\nb.mp4,"5 inch\nc.mp4,7\n', 'line 4 has a quote (") that does not close'),
+        ("m.csv", 'path,x\na.mp4,\n\nb.mp4,"5 inch\nc.mp4,"7 inch\nd.mp4,\n', 'line 4 has a quote (") that does not'),
+        ("m.csv", 'path,x\na.mp4,"5" inch"\nb.mp4,\n', 'line 2 has a quote (") that does not close where its field'),
         ("m.jsonl", '{"path": "a"}\n{"path": "a", "path": "b"}\n', "line 2: a name stands twice in an object: path"),
         (
             "m.jsonl",

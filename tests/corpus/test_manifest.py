@@ -143,6 +143,11 @@ def test_quoted_text_may_hold_line_breaks_wherever_the_reader_cuts(tmp_path, mon
     assert set(table["text"].to_pylist()) == {"first,\nsecond.mp4,\n"}
 
 
+def test_quotes_that_open_nothing_are_text(tmp_path):
+    (tmp_path / "m.csv").write_bytes(b'\xef\xbb\xbfpath,text\r\na.mp4,5" wide\r\nb.mp4,"5"" wide"\r\nc.mp4,""\r\n')
+    assert scan_manifest(tmp_path / "m.csv")["text"].to_pylist() == ['5" wide', '5" wide', ""]
+
+
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])
 def test_a_row_may_be_long(tmp_path, suffix):
     write_manifest(tmp_path / f"m.{suffix}", [{"path": "a.mp4", "text": "long " * 500_000}])
@@ -160,6 +165,8 @@ def test_an_address_of_digits_keeps_its_zeros(tmp_path):
         (["0012", "13"], ["0012", "13"]),
         (["12345678901234567890", "1"], ["12345678901234567890", "1"]),
         (["00.5", "1.5"], ["00.5", "1.5"]),
+        (["12e5", "123"], ["12e5", "123"]),
+        (["1e-05", "1.2E+20"], [1e-05, 1.2e20]),
         (["2024-05-01T10:00:00Z", ""], ["2024-05-01T10:00:00Z", ""]),
         (["12", " -13"], [12, -13]),
         (["1.50", ""], [1.5, None]),

@@ -76,11 +76,19 @@ def test_a_column_that_went_is_null_and_one_that_came_is_filled(output):
 
 
 def test_a_column_of_another_type_is_refused_and_nothing_is_written(output):
-    output.see("a", score=[1])
-    with pytest.raises(ValueError, match=r"'score' held int64 .* holds string now"):
+    output.see("a", score=[1.5])
+    with pytest.raises(ValueError, match=r"'score' held double .* holds string now"):
         output.see("a", score=["high"])
     assert parts(output) == 1
-    output.see("a", score=[1])
+    output.see("a", score=[1.5])
+
+
+def test_whole_numbers_are_texts_once_their_column_has_texts(output):
+    output.see("a", "b", video=[7, None])
+    assert counts(output.see("a", "b", "c", video=["7", None, "b17"])) == (1, 0, 0, 0)
+    assert output.rows("video") == [("7",), (None,), ("b17",)]
+    assert counts(output.see("a", "b", video=[7, 8])) == (0, 0, 1, 0)
+    assert output.rows("video") == [("7",), ("8",), ("b17",)]
 
 
 @pytest.mark.parametrize(
