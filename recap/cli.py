@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from recap import __version__
+from recap.leaving import undropped
 from recap.report.printable import PrintableFormatter, printable
 from recap.storage import Location, is_store, location
 
@@ -71,7 +72,10 @@ class _Group(click.Group):
 
     def invoke(self, ctx: click.Context):
         try:
-            return super().invoke(ctx)
+            with undropped():
+                return super().invoke(ctx)
+        except KeyboardInterrupt:
+            _leave("interrupted", 130)
         except ValueError as error:
             raise click.UsageError(printable(str(error))) from error
         except OSError as error:

@@ -95,7 +95,7 @@ def test_a_retry_that_is_interrupted_says_what_goes_on(tmp_path, monkeypatch):
     before = signal.getsignal(signal.SIGTERM)
     result = invoke("retry", tmp_path, "--reason", "decode")
     signal.signal(signal.SIGTERM, before)
-    assert result.exit_code == 130 and "recap run goes on with what is marked by now" in result.output
+    assert result.exit_code == 130 and "recap run goes on with the rest" in result.output
 
 
 @pytest.mark.ray

@@ -78,6 +78,7 @@ LAW = {
     "work": {"storage", "graph", "ledger", "report"},
     "graph": {
         "imports",
+        "leaving",
         "levels",
         "limits",
         "storage",

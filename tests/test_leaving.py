@@ -9,7 +9,7 @@ from threading import Timer
 
 import pytest
 
-from recap.leaving import leaving_soon
+from recap.leaving import leaving_soon, undropped
 
 HELD_UP = """
 import sys, time
@@ -55,3 +55,50 @@ def test_afterwards_signals_are_what_they_were():
     with leaving_soon():
         assert signal.getsignal(signal.SIGTERM) not in before
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+class Finalised:
+    """Does something while it is finalised, where Python drops what is raised."""
+
+    def __init__(self, does):
+        self.does = does
+
+    def __del__(self):
+        self.does()
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def handlers():
+    """Those of a run that has hardly begun."""
+    raises = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: lambda *_: sys.exit(3)}
+    before = {number: signal.signal(number, handler) for number, handler in raises.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_a_signal_that_falls_into_a_finaliser_is_heard_all_the_same(handlers, number, error):
+    before = sys.unraisablehook
+    with pytest.raises(error), undropped():
+        del [Finalised(lambda: os.kill(os.getpid(), number))][0]
+        time.sleep(20)
+    assert sys.unraisablehook is before
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_what_else_is_dropped_stays_so():
+    again = []
+    with undropped(again.append):
+        del [Finalised(lambda: 1 / 0)][0]
+        time.sleep(0.2)
+    assert not again
+
+
+def test_what_was_dropped_at_the_very_end_comes_no_more(handlers):
+    again = []
+    with undropped(again.append):
+        del [Finalised(lambda: os.kill(os.getpid(), signal.SIGTERM))][0]
+    time.sleep(0.2)
+    assert not again

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from recap.leaving import undropped
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 ECHO_S = 0.5  # `timeout`, for one, signals its child and then the group that the child is in
 GO_ON = "what was committed is safe; recap run goes on with the rest"
@@ -122,7 +124,8 @@ def stopping(grace_s: float, budget_s: float | None = None) -> Iterator[Stop]:
     before = {number: signal.signal(number, stop.on_signal) for number in SIGNALS}
     stop.is_heard = True
     try:
-        yield stop
+        with undropped(stop.end):
+            yield stop
     finally:
         stop.close()
         for number, handler in before.items():

@@ -28,6 +28,23 @@ def test_the_end_of_the_grace_period_reaches_a_graph():
         time.sleep(20)
 
 
+class Finalised:
+    """Ends a run while it is finalised, where Python drops what is raised."""
+
+    def __init__(self, stop):
+        self.stop = stop
+
+    def __del__(self):
+        self.stop.end(RayLost())
+        time.sleep(0.01)
+
+
+def test_the_end_of_a_run_is_heard_where_python_drops_it():
+    with pytest.raises(RayLost), stopping(grace_s=60) as stop, stop.interruptible():
+        del [Finalised(stop)][0]
+        time.sleep(20)
+
+
 def test_it_reaches_nothing_between_graphs_and_the_next_one_at_its_start():
     with stopping(grace_s=0.05) as stop:
         ask()
