@@ -51,9 +51,14 @@ def _on_output(command: Callable[..., None]) -> Callable[..., None]:
     return _OUTPUT(reached)
 
 
-def _file(name: str) -> Location:
-    """The file to write, in a folder that is there: of a slip of the pen, folders would be made."""
+def _file(name: str, *endings: str) -> Location:
+    """The file to write, in a folder that is there: of a slip of the pen, folders would be made.
+
+    It takes the place of no file whose name does not end like it.
+    """
     file = location(name)
+    if endings and file.suffix.lower() not in endings and file.is_file():
+        raise click.UsageError(f"there is a file {file} already: name another, or one that ends in {endings[0]}")
     if not is_store(file) and not file.parent.is_dir():
         raise click.UsageError(f"there is no folder {file.parent} to write {file.name} into: make it, or name another")
     return file
@@ -177,7 +182,13 @@ def _leave(message: str, code: int) -> NoReturn:
 @main.command()
 @_on_output
 @click.option("--reason", help="What to do again: a stage (decode), a kind (timeout), or both (decode/timeout).")
-@click.option("--clip", "clips", multiple=True, metavar="ID", help="A clip to do again, whatever became of it.")
+@click.option(
+    "--clip",
+    "clips",
+    multiple=True,
+    metavar="CLIP",
+    help="A clip to do again, whatever became of it: its id or address.",
+)
 @JSON
 def retry(output: Location, reason: str | None, clips: tuple[str, ...], as_json: bool) -> None:
     """Caption again what was quarantined in OUTPUT, with the settings of its last run."""
@@ -185,7 +196,7 @@ def retry(output: Location, reason: str | None, clips: tuple[str, ...], as_json:
 
     if reason is None and not clips:
         raise click.UsageError("say what to do again: --reason decode, or --clip ID")
-    _finish(lambda: jobs.retry(output, reason=reason, clip_ids=clips), as_json)
+    _finish(lambda: jobs.retry(output, reason=reason, clips=clips), as_json)
 
 
 @main.command()
@@ -218,8 +229,8 @@ def verify(output: Location, as_json: bool) -> None:
     else:
         for difference in found:
             click.echo(f"{difference.where}: {difference.what}")
-        mend = MEND + FIRST * is_store(output)
-        click.echo(f"{len(found)} differences: {mend}" if found else "all is as it must be")
+        count = f"{len(found)} difference{'s' * (len(found) != 1)}"
+        click.echo(f"{count}: {MEND}{FIRST * is_store(output)}" if found else "all is as it must be")
     sys.exit(1 if found else 0)
 
 
@@ -292,7 +303,9 @@ def view(output: Location, rows: int | None, sheet: str | None, page: str | None
     if page is None:
         print_captions(output, rows or 10, Console())
     if page is not None or rows is None:
-        click.echo(_page(output, _file(page) if page else output / "report/index.html", rows or 1000, strips))
+        click.echo(
+            _page(output, _file(page, ".html", ".htm") if page else output / "report/index.html", rows or 1000, strips)
+        )
 
 
 def _page(output: Location, file: Location, rows: int, strips: int) -> Location:
@@ -315,7 +328,7 @@ def export(output: Location, file: str, bom: bool) -> None:
         captions = stream_csv(output, click.get_binary_stream("stdout"), bom=bom)
         click.echo(f"{captions} captions", err=True)
     else:
-        click.echo(f"{write_csv(output, _file(file), bom=bom)} captions in {location(file)}")
+        click.echo(f"{write_csv(output, _file(file, '.csv'), bom=bom)} captions in {location(file)}")
 
 
 @main.command()

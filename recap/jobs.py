@@ -153,11 +153,12 @@ def retry(
     output: Location,
     *,
     reason: str | None = None,
-    clip_ids: Sequence[str] = (),
+    clips: Sequence[str] = (),
     runner: Runner = "ray",
     progress: Progress | None = None,
 ) -> Summary:
-    """Caption again what was quarantined for `reason` (a stage, a kind, or `stage/kind`), and `clip_ids`; no others.
+    """Caption again what was quarantined for `reason` (a stage, a kind, or `stage/kind`), and `clips`, by their
+    ids or addresses; no others.
 
     Runs with the settings of the output's recipe. Dying on the way undoes nothing: the clips are marked
     first, and any later run goes on. Raises ValueError when there is no such clip, no such run can start, or the
@@ -168,21 +169,22 @@ def retry(
     check(pipeline, untold)
     check_recipe(recipe, pipeline)
     with ledger.output_errors(), ledger.lease(output) as epoch, log_file(output / "run.log"):
-        marked = _mark(output, epoch, reason, clip_ids)
+        marked = _mark(output, epoch, reason, clips)
     return run(pipeline, runner=runner, progress=progress, only=marked)
 
 
-def _mark(output: Location, epoch: int, reason: str | None, clip_ids: Sequence[str]) -> np.ndarray:
+def _mark(output: Location, epoch: int, reason: str | None, clips: Sequence[str]) -> np.ndarray:
     """From here on the records of these clips do not count; their ordinals."""
     folder = ledger.fragment_folder(output, ledger.read_recipe(output).keys["caption_key"])
     snapshot = ledger.read_snapshot(output)
     if snapshot is None:
         raise ValueError(f"{output} has no snapshot: no run has begun there")
     committed = ledger.Committed(snapshot, folder, ledger.set_aside)
-    ordinals = snapshot.find(clip_ids)
-    gone = [clip_id for clip_id, is_there in zip(clip_ids, snapshot.is_present[ordinals], strict=True) if not is_there]
-    if gone:
-        raise ValueError(f"the corpus has no clip {', '.join(gone)} any more")
+    ordinals = snapshot.find(clips)
+    gone = ordinals[~snapshot.is_present[ordinals]]
+    if len(gone):
+        names = snapshot.rows(gone, snapshot.reader(["uri"]))["uri"].to_pylist()
+        raise ValueError(f"the corpus has no clip {', '.join(names)} any more")
     if reason is not None:
         failed = committed.quarantined(reason)
         if not len(failed):

@@ -12,7 +12,10 @@ def preprocess(frames: np.ndarray, view: str = "crop", size: int = 336):
     """What PLLaVA sees of `frames` (frames, H, W, 3) uint8 RGB.
 
     Returns float32 `(windows·frames, 3, size, size)`, window-major, with CLIP's mean and standard
-    deviation taken off: `video`'s exact view, then `pllava`'s normalisation.
+    deviation taken off: `video`'s exact view, then `pllava`'s normalisation. Raises ValueError for frames
+    of another shape or type.
     """
+    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
+        raise ValueError(f"frames must be (frames, H, W, 3) uint8 RGB, not {frames.shape} {frames.dtype}")
     windows = np.stack([apply_view(frame, view, size) for frame in frames], axis=1)
     return normalise(windows.reshape(-1, size, size, 3))

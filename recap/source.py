@@ -69,7 +69,7 @@ def read_source(path: Path, overrides: Sequence[str] = ()) -> SettingsSource:
     try:
         node, sections = _parsed(_sheltered(path.read_text(encoding="utf-8")))
         keys = list(_keys(node, ()))
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         raise ValueError(f"there is no file {path}") from None
     except (*UNREADABLE, OSError) as error:
         said = str(error).replace(OPEN, "{").replace(CLOSE, "}")

@@ -34,7 +34,8 @@ class Typed(Generic[T]):
         """Typed settings; ValueError with every problem and where it stands."""
         wanted = Wanted(self._adapter.json_schema())
         try:
-            return self._adapter.validate_python(wanted.filled(source.settings))
+            settings = wanted.as_written(source.settings, source.overrides)
+            return self._adapter.validate_python(wanted.filled(settings))
         except ValidationError as error:
             problems = dict.fromkeys(self._problem(item, source, wanted) for item in error.errors())
             raise ValueError(f"{source.name} cannot run:\n  " + "\n  ".join(problems)) from None

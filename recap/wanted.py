@@ -17,7 +17,6 @@ _BOUNDS = {
     "maximum": "at most",
     "exclusiveMaximum": "below",
 }
-_AS_TEXT = {True: "yes", False: "no"}  # what YAML most often takes for them
 _LONGEST = 80
 
 
@@ -49,6 +48,15 @@ class Wanted:
             return {name: self.filled(each, self._inside(setting, name) or {}) for name, each in value.items()}
         kinds = {kind.get("type") for kind in _kinds(setting)}
         return "" if value is None and "string" in kinds and "null" not in kinds else value
+
+    def as_written(self, settings: Any, overrides: Mapping[tuple[str, ...], str]) -> Any:
+        """`settings`, with the words of an override where a text is wanted and YAML took them for something else."""
+        for path, override in overrides.items():
+            found, value, setting = self.place(path, settings)
+            kinds = {kind.get("type") for kind in _kinds(setting)} - {"null"}
+            if found == path and kinds == {"string"} and isinstance(value, bool | int | float):
+                settings = _with(settings, path, override.partition("=")[2].strip())
+        return settings
 
     def said(self, name: str, value: Any, setting: Schema) -> str:
         """What the setting called `name` must be, and what it is."""
@@ -98,6 +106,12 @@ def _kinds(setting: Schema) -> Iterator[Schema]:
     yield from setting.get("anyOf", [setting])
 
 
+def _with(settings: Any, path: Sequence[str], value: Any) -> Any:
+    if not path:
+        return value
+    return settings | {path[0]: _with(settings[path[0]], path[1:], value)}
+
+
 def _listed(words: Sequence[str]) -> str:
     return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
@@ -117,7 +131,7 @@ def _hint(value: Any, setting: Schema) -> str:
     if near := get_close_matches(str(value), choices, 1):
         return f"; did you mean {near[0]}?"
     if isinstance(value, bool | int | float) and "string" in types and not choices:
-        return f'; write it in quotes, "{_AS_TEXT[value] if isinstance(value, bool) else value}"'
+        return "; write it in quotes"
     if isinstance(value, str) and "array" in types:
         return f"; write a list, [{value}]"
     if isinstance(value, str) and "integer" in types:

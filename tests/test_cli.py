@@ -294,3 +294,12 @@ def test_model_commands(home, tmp_path):
     assert (tmp_path / "merged" / "language_model" / "config.json").exists()
     again = invoke("model", "merge", checkpoint, tmp_path / "merged")
     assert again.exit_code == 2 and "merged" in again.stderr
+
+
+def test_no_file_of_another_kind_is_overwritten(pipeline, tmp_path):
+    keep = tmp_path / "keep.yaml"
+    keep.write_text("mine: 1\n")
+    for command in (["export", tmp_path / "out", keep], ["view", tmp_path / "out", "--page", keep]):
+        result = invoke(*command)
+        assert result.exit_code == 2 and f"there is a file {keep} already: name another" in result.output
+    assert keep.read_text() == "mine: 1\n"

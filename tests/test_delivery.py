@@ -88,7 +88,7 @@ def test_captions_that_are_made_again_are_judged_again(run, tmp_path):
     run("review.repair=false")
     summary, rows = run(*overrides)
     clip = next(iter(rows.values()))["clip_id"]
-    again = jobs.retry(tmp_path / "out", clip_ids=[clip], runner="loop")
+    again = jobs.retry(tmp_path / "out", clips=[clip], runner="loop")
     assert again.captioned_now == 1 and again.generation == summary.generation
     assert verify(tmp_path / "out") == []
 

@@ -77,14 +77,21 @@ def test_what_is_said_twice_is_refused(tmp_path, text, message):
         load_pipeline(write(tmp_path, MINIMAL + text))
 
 
+@pytest.mark.parametrize("value", ["20240115", "2024_01", "010", "on", "12:30:45", "1e3", "x: y"])
+def test_an_override_is_the_text_that_was_written_where_one_is_wanted(tmp_path, value):
+    pipeline = load_pipeline(write(tmp_path, MINIMAL), [f"output.path={value}", f"model.revision={value}"])
+    assert (pipeline.output.path, pipeline.model.revision) == (value, value)
+    with pytest.raises(ValueError, match=r"model\.revision must be a text, not 123; write it in quotes$"):
+        load_pipeline(write(tmp_path, MINIMAL + "  revision: 123\n"))
+
+
 @pytest.mark.parametrize(
     ("setting", "value", "message"),
     [
         ("corpus", "/tmp", "corpus must be a section of settings (path, kind, "),
         ("data.sets", "a.json", "data.sets must be a list of sections of settings (path, root, weight), not 'a.json'"),
         ("translation.languages", "zh", "must be a list of texts, not 'zh'; write a list, [zh]"),
-        ("translation.languages", "[no]", 'languages.0 must be a text, not false; write it in quotes, "no"'),
-        ("model.revision", "123", 'model.revision must be a text, not 123; write it in quotes, "123"'),
+        ("translation.languages", "[no]", "languages.0 must be a text, not false; write it in quotes"),
         ("model.pooling", "[16, 12]", "model.pooling must be a list of 3 whole numbers"),
         ("model.dtype", "flaot16", "must be auto, float32, bfloat16 or float16, not 'flaot16'; did you mean float16?"),
         ("model.device_map", "1", "model.device_map must be a mapping of names to texts or whole numbers, not 1"),

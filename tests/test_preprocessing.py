@@ -40,3 +40,17 @@ def test_two_windows_come_window_by_window():
     pixels = recap.preprocess(np.stack([picture] * 3), view="wide", size=50)
     assert pixels.shape == (6, 3, 50, 50)
     assert pixels[:3].mean() < pixels[3:].mean()
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        np.zeros((90, 160, 3), np.uint8),
+        np.zeros((2, 3, 90, 160), np.uint8),
+        np.zeros((2, 90, 160, 3), np.float32),
+        np.zeros((2, 90, 160, 4), np.uint8),
+    ],
+)
+def test_other_frames_are_refused(frames):
+    with pytest.raises(ValueError, match=r"frames must be \(frames, H, W, 3\) uint8 RGB, not \("):
+        recap.preprocess(frames)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 
 import pyarrow.parquet as pq
 import pytest
@@ -53,8 +54,21 @@ def test_a_retry_captions_again_what_was_quarantined_for_a_reason_and_nothing_el
 def test_a_retry_takes_a_single_clip_by_its_id(run, tmp_path):
     run()
     clip, watches = captioned(tmp_path / "out")[0]["clip_id"], Watches()
-    summary = jobs.retry(tmp_path / "out", clip_ids=[clip], runner="loop", progress=watches)
+    summary = jobs.retry(tmp_path / "out", clips=[clip], runner="loop", progress=watches)
     assert watches.seen == ["captioned"] and summary.captioned == 6
+
+
+def test_a_retry_takes_all_clips_of_a_file_by_its_address(run, corpus, tmp_path):
+    (corpus / "spans.csv").write_text("path,s,e\nzero.mp4,,\nlong.mp4,0,1\nlong.mp4,1,2\n")
+    shutil.copy(sorted(corpus.glob("*.mp4"))[0], corpus / "long.mp4")
+    run(f"corpus={{kind: manifest, path: {corpus}/spans.csv, start_column: s, end_column: e}}")
+    watches = Watches()
+    jobs.retry(
+        tmp_path / "out", clips=["long.mp4", captioned(tmp_path / "out")[0]["clip_id"]], runner="loop", progress=watches
+    )
+    assert watches.seen == ["captioned"] * 2
+    with pytest.raises(ValueError, match=r"there is no clip gone\.mp4, other\.mp4$"):
+        jobs.retry(tmp_path / "out", clips=["other.mp4", "long.mp4", "gone.mp4"], runner="loop")
 
 
 def test_a_retry_says_what_the_corpus_has_no_more(run, corpus, tmp_path):
@@ -62,8 +76,8 @@ def test_a_retry_says_what_the_corpus_has_no_more(run, corpus, tmp_path):
     row = captioned(tmp_path / "out")[0]
     (corpus / row["uri"]).unlink()
     run()
-    with pytest.raises(ValueError, match=f"the corpus has no clip {row['clip_id']} any more"):
-        jobs.retry(tmp_path / "out", clip_ids=[row["clip_id"]], runner="loop")
+    with pytest.raises(ValueError, match=f"the corpus has no clip {row['uri']} any more"):
+        jobs.retry(tmp_path / "out", clips=[row["clip_id"]], runner="loop")
 
 
 def test_what_a_retry_marks_is_in_the_log(run, tmp_path):
@@ -85,7 +99,7 @@ def test_a_retry_leaves_what_was_not_asked_for_to_a_run(run, tmp_path, monkeypat
         patch.setattr(translating.TranslateStage, "translate", lambda stage, clips: 0)
         run(*chinese, limit=2)
     clip = captioned(tmp_path / "out")[0]["clip_id"]
-    summary = jobs.retry(tmp_path / "out", clip_ids=[clip], runner="loop")
+    summary = jobs.retry(tmp_path / "out", clips=[clip], runner="loop")
     assert (summary.captioned, summary.remaining, summary.complete) == (2, 5, True)
     assert (summary.translated, summary.untranslated) == ({"zh": 1}, {"zh": 1})
 
@@ -119,7 +133,7 @@ def test_a_retry_of_nothing_is_refused_and_marks_nothing(run, tmp_path):
     with pytest.raises(ValueError, match="the reasons there are: probe/empty_file"):
         jobs.retry(tmp_path / "out", reason="translate", runner="loop")
     with pytest.raises(ValueError, match="there is no clip abc"):
-        jobs.retry(tmp_path / "out", clip_ids=["abc"], runner="loop")
+        jobs.retry(tmp_path / "out", clips=["abc"], runner="loop")
     with pytest.raises(ValueError, match="no run has begun"):
         jobs.retry(tmp_path / "nothing", reason="probe", runner="loop")
     assert not list((tmp_path / "out").rglob("*.retry"))

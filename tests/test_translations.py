@@ -169,7 +169,7 @@ def test_translations_are_judged_anew_too_and_follow_a_retried_caption(run, tmp_
     before, after = ({f for row in some.values() for f in row["captions"][1]["flags"]} for some in (rows, judged))
     assert after <= before
     clip = next(iter(rows.values()))["clip_id"]
-    assert jobs.retry(tmp_path / "out", clip_ids=[clip], runner="loop").generation == loose.generation
+    assert jobs.retry(tmp_path / "out", clips=[clip], runner="loop").generation == loose.generation
 
 
 def test_what_a_translator_was_asked_is_looked_for_in_every_judgement(run, monkeypatch):
@@ -234,7 +234,7 @@ def test_a_retry_that_would_translate_everything_anew_is_refused(run, tmp_path, 
     clip = next(iter(rows.values()))["clip_id"]
     monkeypatch.setattr(prepared, "translator_digest", lambda _: "other weights")
     with pytest.raises(ValueError, match=r"no longer gives what its texts were made with \(weights\)"):
-        jobs.retry(tmp_path / "out", clip_ids=[clip], runner="loop")
+        jobs.retry(tmp_path / "out", clips=[clip], runner="loop")
     assert not list((tmp_path / "out").rglob("*.retry"))
 
 

@@ -120,7 +120,9 @@ def _seconds(value: Any, column: str | None) -> float | None:
     except (TypeError, ValueError):
         seconds = math.nan
     if not 0 <= seconds < _FURTHEST_S:
-        raise ValueError(f"column {column!r} holds {value!r}, not seconds from the file's start")
+        raise ValueError(
+            f"column {column!r} holds {value!r}, not seconds from the file's start (below {_FURTHEST_S:.0e})"
+        )
     return seconds
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path, PurePosixPath
 
-from recap.storage import Location, is_store, location
+from recap.storage import SCHEMES, Location, is_store, location
 
 
 class Root:
@@ -25,9 +25,7 @@ class Root:
         """The normalised address relative to the root; ValueError if its words leave it."""
         scheme, is_url, _ = address.partition("://")
         if is_url and "/" not in scheme and scheme != "file":
-            raise ValueError(
-                f"the address {address!r} is not below {self.folder}; set corpus.root to a {scheme}:// folder"
-            )
+            raise ValueError(f"the address {address!r} is not below {self.folder}; {_way_to(scheme)}")
         path = PurePosixPath(str(location(address)) if address.startswith("file://") else address)
         return _normalised(self._relative(path) if path.is_absolute() else path, address, self.folder)
 
@@ -78,6 +76,14 @@ def root_of(folder: Location) -> Root | StoreRoot:
 
 
 def _normalised(path: PurePosixPath, address: str, folder: Location) -> str:
-    if ".." in path.parts or "\0" in address or not path.parts:
+    if ".." in path.parts:
+        raise ValueError(f"the address {address!r} may leave the corpus root: write it without `..`")
+    if "\0" in address or not path.parts:
         raise ValueError(f"the address {address!r} leaves the corpus root: give one below {folder}")
     return path.as_posix()
+
+
+def _way_to(scheme: str) -> str:
+    if scheme in SCHEMES:
+        return f"set corpus.root to a {scheme}:// folder"
+    return f"clips are read from disks and from {', '.join(f'{known}://' for known in SCHEMES)}: copy them there"

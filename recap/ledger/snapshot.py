@@ -83,18 +83,22 @@ class Snapshot:
         schema = self.schema if names is None else pa.schema([self.schema.field(name) for name in names])
         return RowReader(self.paths, schema)
 
-    def find(self, clip_ids: Sequence[str]) -> np.ndarray:
-        """The ordinals of some clips. Raises ValueError that names those which the corpus never had."""
-        wanted, reader = pa.array(clip_ids, pa.string()), self.reader(["clip_id"])
-        found = np.full(len(wanted), -1)
-        for start in range(0, len(self), _STEP):
+    def find(self, names: Sequence[str]) -> np.ndarray:
+        """The ordinals of clips, ascending, each named by its id or, with all others of its file, by its address.
+
+        Raises ValueError for names that the corpus never had.
+        """
+        wanted, reader = pa.array(names, pa.string()), self.reader(["clip_id", "uri"])
+        found, unknown = [np.zeros(0, np.int64)], set(names)
+        for start in range(0, len(self) if names else 0, _STEP):
             ordinals = np.arange(start, min(start + _STEP, len(self)))
-            place = pc.index_in(wanted, self.rows(ordinals, reader)["clip_id"].combine_chunks())
-            here = pc.is_valid(place).to_numpy(zero_copy_only=False)
-            found[here] = ordinals[place.drop_null().to_numpy()]
-        if (found < 0).any():
-            raise ValueError(f"there is no clip {', '.join(wanted.filter(pa.array(found < 0)).to_pylist())}")
-        return found
+            for column in self.rows(ordinals, reader).columns:
+                here = pc.is_in(column, wanted)
+                found.append(ordinals[here.to_numpy()])
+                unknown -= set(column.filter(here).to_pylist())
+        if unknown:
+            raise ValueError(f"there is no clip {', '.join(sorted(unknown))}")
+        return np.unique(np.concatenate(found))
 
     def clips(self, ordinals: np.ndarray, root: Location) -> Iterator[Clip]:
         """Some clips below `root`, read as they are asked for."""

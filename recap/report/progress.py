@@ -22,6 +22,7 @@ class Progress:
         self.every_s = every_s
         self.counts: Counter[str] = Counter()
         self.total = self.decoded = 0
+        self._first_done = 0.0
         self._to_translate, self._translated, self._language = 0, 0, ""
         self._started = self._last_line = time.monotonic()
         self._bars = self._new_bars() if self.console.is_interactive else None
@@ -39,7 +40,7 @@ class Progress:
         self.counts.clear()
         self._started = self._last_line = time.monotonic()
         already = sum(done.values())
-        self.console.print(f"{total} clips to caption" + (f", {already} done before" if already else ""))
+        self.console.print(f"{_clips(total)} to caption" + (f", {already} done before" if already else ""))
         if self._bars is not None:
             for task in self._bars.task_ids:
                 self._bars.remove_task(task)
@@ -53,6 +54,7 @@ class Progress:
 
     def add(self, status: str) -> None:
         """One more clip is done."""
+        self._first_done = self._first_done if self.done else time.monotonic()
         self.counts[status] += 1
         self._show()
 
@@ -63,7 +65,7 @@ class Progress:
     def start_translating(self, total: int, language: str) -> None:
         """`total` clips' captions are to be put into `language`."""
         self._to_translate, self._translated, self._language = total, 0, language
-        self.console.print(f"{total} clips to translate into {language}")
+        self.console.print(f"{_clips(total)} to translate into {language}")
 
     def add_translated(self, clips: int) -> None:
         """So many more clips have their translation."""
@@ -83,15 +85,22 @@ class Progress:
             self.console.print(self._line(), highlight=False, soft_wrap=True)
 
     def _line(self) -> str:
-        rate = self._rate()
-        eta = f"{(self.total - self.done) / rate:.0f} s left" if rate else "no estimate yet"
+        rate, left = self._rate(), self.total - self.done
+        is_known = rate and (self._is_warm() or not left)
+        eta = f"{left / rate:.0f} s left" if is_known else "no estimate yet"
         return (
             f"decoded {max(self.decoded, self.done)}/{self.total}, captioned {self.counts[CAPTIONED]}, "
             f"quarantined {self.counts[QUARANTINED]}, {pace(rate)} clips/s, {eta}"
         )
 
     def _rate(self) -> float:
-        return self.done / max(time.monotonic() - self._started, 1e-9)
+        """Clips a second, once that can be told those since the first one came: before it, models were loaded."""
+        now = time.monotonic()
+        since, before = (self._first_done, 1) if self._is_warm() else (self._started, 0)
+        return (self.done - before) / max(now - since, 1e-9)
+
+    def _is_warm(self) -> bool:
+        return self.done > 1 and time.monotonic() - self._first_done >= self.every_s
 
     def _new_bars(self) -> Bars:
         columns = (
@@ -102,3 +111,7 @@ class Progress:
             TextColumn("{task.fields[note]}"),
         )
         return Bars(*columns, console=self.console)
+
+
+def _clips(number: int) -> str:
+    return f"{number} clip{'s' * (number != 1)}"

@@ -1,6 +1,6 @@
 """Where files lie: on a disk, or as objects in a store that is named by a URL."""
 
-from recap.storage.address import Location, below, is_store, location, resolved
+from recap.storage.address import SCHEMES, Location, below, is_store, location, resolved
 from recap.storage.ahead import ahead
 from recap.storage.errors import ANSWERS, failure, store_errors
 from recap.storage.fetching import Fetcher
@@ -22,6 +22,7 @@ from recap.storage.writing import (
 
 __all__ = [
     "ANSWERS",
+    "SCHEMES",
     "Fetcher",
     "Location",
     "StoredVersions",

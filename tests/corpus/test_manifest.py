@@ -52,7 +52,9 @@ def test_a_file_that_a_manifest_names_and_nobody_has_is_a_clip_all_the_same(tmp_
     ("rows", "message"),
     [
         ([{"video": "a.mp4"}], "no column 'path'"),
-        ([{"path": "../a.mp4"}], "leaves the corpus root"),
+        ([{"path": "../a.mp4"}], r"may leave the corpus root: write it without `\.\.`"),
+        ([{"path": "https://host/a.mp4"}], "clips are read from disks and from s3://, gs://: copy them there"),
+        ([{"path": "a.mp4", "s": 1e9}], "not seconds from the file.s start .below 1e"),
         ([{"path": "/etc/a.mp4"}], "not below the corpus root"),
         ([{"path": "a.mp4"}, {"path": "a.mp4"}], "more than once"),
         ([{"path": "a.mp4", "s": "soon"}], "not seconds"),

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import io
+from types import SimpleNamespace
 
 from rich.console import Console
 
 from recap.jobs import Summary
 from recap.records import CAPTIONED, QUARANTINED
+from recap.report import progress as module
 from recap.report.progress import Progress
 from recap.report.summary import print_summary
 
@@ -29,6 +31,19 @@ def test_a_log_gets_a_line_now_and_then_and_one_at_the_end():
     assert len(lines) == 2
     assert lines[1].startswith("decoded 3/3, captioned 2, quarantined 1,") and "clips/s" in lines[1]
     assert len(drive(Progress(console(terminal=False), every_s=0)).splitlines()) == 5
+
+
+def test_the_time_left_is_that_of_captioning_and_not_of_loading_models(monkeypatch):
+    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr(module, "time", clock)
+    progress = Progress(console(terminal=False))
+    progress.start(130, {})
+    for clock.now, clips in ((100.0, 10), (110.0, 20)):
+        for _ in range(clips):
+            progress.add(CAPTIONED)
+    first, second = progress.console.file.getvalue().splitlines()[1:]
+    assert first.endswith("captioned 1, quarantined 0, 0.01 clips/s, no estimate yet")
+    assert second.endswith("captioned 11, quarantined 0, 1.00 clips/s, 119 s left")
 
 
 def test_a_line_in_a_log_is_never_folded():
