@@ -30,6 +30,7 @@ OVERRIDES = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 _OUTPUT = click.argument("output", callback=lambda _context, _parameter, value: location(value))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 PIPELINE = click.argument("pipeline", type=click.Path(path_type=Path))
+MOVED = click.option("--corpus-moved", is_flag=True, help="OUTPUT's corpus lies elsewhere now: take this one for it.")
 TRAINING = click.option("--training", is_flag=True, help="Of a training YAML instead.")
 
 
@@ -114,6 +115,7 @@ def main() -> None:
 @click.option("--limit", type=click.IntRange(min=1), help="Caption the first N clips only; a later run goes on.")
 @click.option("--max-gpu-hours", type=click.FloatRange(min=0), help="Stop in order when GPUs were held that long.")
 @click.option("--max-cost", type=click.FloatRange(min=0), help="Stop in order when those hours cost that much.")
+@MOVED
 @JSON
 def run(
     pipeline: Path,
@@ -121,6 +123,7 @@ def run(
     limit: int | None,
     max_gpu_hours: float | None,
     max_cost: float | None,
+    corpus_moved: bool,
     as_json: bool,
 ) -> None:
     """Caption what PIPELINE describes; run again to go on after any stop."""
@@ -129,7 +132,7 @@ def run(
     from recap.pipeline import load_pipeline
 
     settings, budget = load_pipeline(pipeline, overrides), Budget(max_gpu_hours, max_cost)
-    _finish(lambda: jobs.run(settings, limit=limit, budget=budget), as_json)
+    _finish(lambda: jobs.run(settings, limit=limit, budget=budget, corpus_moved=corpus_moved), as_json)
 
 
 def _finish(run: Callable[[], Summary], as_json: bool) -> None:
@@ -245,8 +248,11 @@ def verify(output: Location, as_json: bool) -> None:
     show_default=True,
     help="Clips to caption for a forecast; 0: none.",
 )
+@MOVED
 @JSON
-def plan(pipeline: Path, overrides: tuple[str, ...], limit: int | None, probe: int, as_json: bool) -> None:
+def plan(
+    pipeline: Path, overrides: tuple[str, ...], limit: int | None, probe: int, corpus_moved: bool, as_json: bool
+) -> None:
     """Say what `recap run` would do and take, and what has changed since the last one. Writes nothing."""
     from rich.console import Console
 
@@ -258,10 +264,10 @@ def plan(pipeline: Path, overrides: tuple[str, ...], limit: int | None, probe: i
 
     settings = load_pipeline(pipeline, overrides)
     with leaving_soon():
-        planned = plan(settings, limit=limit)
+        planned = plan(settings, limit=limit, corpus_moved=corpus_moved)
         if probe and planned.to_do:
             click.echo(f"probing {min(probe, planned.clips)} clips...", err=True)
-        forecast = foresee(settings, planned.to_do, probe)
+        forecast = foresee(settings, planned.to_do, probe, corpus_moved=corpus_moved)
     if as_json:
         click.echo(
             json.dumps(asdict(planned) | {"forecast": forecast if isinstance(forecast, str) else asdict(forecast)})

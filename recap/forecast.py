@@ -69,12 +69,12 @@ class Forecast:
     languages: tuple[str, ...] = ()
 
 
-def foresee(pipeline: Pipeline, clips: int, probe: int) -> Forecast | str:
+def foresee(pipeline: Pipeline, clips: int, probe: int, *, corpus_moved: bool = False) -> Forecast | str:
     """`forecast`, or why there is none."""
     if not probe or not clips:
         return "nothing was probed" if clips else "no clip is to be captioned"
     try:
-        return forecast(pipeline, clips, probe=probe)
+        return forecast(pipeline, clips, probe=probe, corpus_moved=corpus_moved)
     except ValueError as error:
         return str(error)
     except (RuntimeError, MemoryError) as error:
@@ -83,12 +83,12 @@ def foresee(pipeline: Pipeline, clips: int, probe: int) -> Forecast | str:
         return f"the clips to probe could not be handled: {error} (TMPDIR is {tempfile.gettempdir()})"
 
 
-def forecast(pipeline: Pipeline, clips: int, *, probe: int) -> Forecast:
+def forecast(pipeline: Pipeline, clips: int, *, probe: int, corpus_moved: bool = False) -> Forecast:
     """What `clips` clips like `probe` ones, spread over the corpus, would take where the pipeline runs.
 
     Raises ValueError where it cannot, where this machine cannot caption, or none of the clips can be captioned.
     """
-    scanned = _checked(pipeline)
+    scanned = _checked(pipeline, corpus_moved)
     with joined(pipeline):
         machine = machine_of(pipeline)
     places = np.unique(np.linspace(0, len(scanned) - 1, min(probe, len(scanned))).round().astype(int))
@@ -103,9 +103,9 @@ def forecast(pipeline: Pipeline, clips: int, *, probe: int) -> Forecast:
     return project(pipeline, found, machine, clips, clip_bytes)
 
 
-def _checked(pipeline: Pipeline) -> pa.Table:
+def _checked(pipeline: Pipeline, corpus_moved: bool) -> pa.Table:
     """The scanned corpus. What a cluster's nodes must have this machine must have as well."""
-    scanned = check(pipeline, untold)
+    scanned = check(pipeline, untold, corpus_moved)
     lacking = engines.problems(pipeline.model, pipeline.prompt, pipeline.engine, on_cluster=False)
     if lacking:
         raise ValueError(f"this machine captions the clips to probe: plan on a node of the cluster; {lacking[0]}")

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ray.job_config import JobConfig
@@ -17,20 +18,21 @@ HOME = str(Path(__file__).parents[1])
 
 
 def search_path() -> list[str]:
-    """The folders of `sys.path`, without the current one where recap itself is not in it."""
+    """The folders of `sys.path`, without the current one unless recap itself is in it."""
     folders, current = [os.path.abspath(folder) for folder in sys.path], os.path.abspath("")
     return [folder for folder in folders if folder == HOME or folder != current]
 
 
 def job_config() -> JobConfig:
-    """For `ray.init`, which would have every worker look into the current folder first."""
+    """For `ray.init`, which would have every worker look into the current folder first, whatever is in it."""
     from ray.job_config import JobConfig
 
     config = JobConfig()
-    config._py_driver_sys_path = _Unextended()
+    config._py_driver_sys_path = _Home()
     return config
 
 
-class _Unextended(list[str]):
-    def extend(self, _folders: Any) -> None:
-        """Of Ray's folders none is taken."""
+class _Home(list[str]):
+    def extend(self, folders: Iterable[str]) -> None:
+        """Ray adds its folders so."""
+        super().extend(folder for folder in folders if folder == HOME)

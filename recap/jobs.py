@@ -75,13 +75,16 @@ def run(
     runner: Runner = "ray",
     progress: Progress | None = None,
     only: np.ndarray | None = None,
+    corpus_moved: bool = False,
 ) -> Summary:
     """Caption and translate what `pipeline` describes and is not done yet, then write the shards.
 
     `limit` asks for the first clips of the corpus only, `only` for those of some ordinals; a `budget` that is used up
-    ends the run early and in order, as SIGTERM and Ctrl-C do (`Summary.stopped_by`). `runner` is Ray Data or a plain
-    loop in this process. Raises ValueError for what the user can mend, before anything is written, OutputFailed when
-    the disk is full, and RayLost (after saying so) when Ray's process on this machine dies, or its head.
+    ends the run early and in order, as SIGTERM and Ctrl-C do (`Summary.stopped_by`). With `corpus_moved` the output
+    takes the corpus for the one that it began with: clips are known by their addresses below its root. `runner` is
+    Ray Data or a plain loop in this process. Raises ValueError for what the user can mend, before anything is written,
+    OutputFailed when the disk is full, and RayLost (after saying so) when Ray's process on this machine dies, or its
+    head.
     """
     began = time.monotonic()
     budget.seconds(_with_actors(pipeline, 1))  # refuses what it must
@@ -89,7 +92,7 @@ def run(
     with output_reached(output):
         parts = ledger.part_paths(output)
     passed_over: list[str] = []
-    scanned = check(pipeline, passed_over.append)
+    scanned = check(pipeline, passed_over.append, corpus_moved)
     prepared = prepare(pipeline)
     caption_key = prepared.keys.values["caption_key"]  # all weights are read for it: not under the lease
     with (
@@ -99,7 +102,7 @@ def run(
         log_file(output / "run.log"),
     ):
         _log_start(epoch, caption_key, passed_over)
-        snapshot = _begin(prepared, scanned, parts)
+        snapshot = _begin(prepared, scanned, parts, corpus_moved)
         del scanned  # from here on the snapshot's few bytes a clip are all that is held
         work = Work(snapshot, resolved(corpus_root(pipeline.corpus)), prepared.plan(epoch), limit, only)
         pipeline = _with_actors(pipeline, _actors(prepared, len(work.to_do), runner))
@@ -122,13 +125,13 @@ def _log_start(epoch: int, caption_key: str, passed_over: Sequence[str]) -> None
         log.warning("%s", said)
 
 
-def _begin(prepared: Prepared, scanned: pa.Table, parts: Sequence[Location]) -> ledger.Snapshot:
+def _begin(prepared: Prepared, scanned: pa.Table, parts: Sequence[Location], corpus_moved: bool) -> ledger.Snapshot:
     """The corpus as `scanned` when the output knew `parts` of it; fetching may have taken hours since."""
     pipeline = prepared.pipeline
     output, corpus = location(pipeline.output.path), corpus_identity(pipeline.corpus)
-    ledger.check_owner(output, corpus)
+    ledger.check_owner(output, None if corpus_moved else corpus)
     if ledger.part_paths(output) != parts:  # another run saw clips that came meanwhile
-        scanned = check_corpus(pipeline, untold)
+        scanned = check_corpus(pipeline, untold, corpus_moved)
     ledger.sweep(output)
     ledger.write_recipe(output, corpus, prepared.keys, absolute(pipeline.as_dict()))
     return ledger.update_snapshot(output, scanned)[0]

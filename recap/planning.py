@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from recap import engines, ledger
 from recap.corpus import corpus_identity, scan
 from recap.graph.sizing import local_machine, size_pools, translator_cpus
 from recap.pipeline import Pipeline, absolute
 from recap.prepared import PIXELS, REPAIR, glance
-from recap.records import STATUSES
+from recap.records import MISSING, STATUSES
 from recap.storage import Location, is_store, location
 from recap.translation import TranslationSettings, translator_problems
 from recap.video import missing_nvdec
@@ -43,8 +44,8 @@ class Plan:
     a record, per status, and `to_do` those that a run (within its limit) would caption; `to_translate`
     those that it would then put into each language, if all to do are captioned. `stale` gives, for each
     chained key that is not the last recipe's, the settings that made it another, before and after;
-    `settings` does so for the whole pipeline. Both are empty for an output's first run. `passed_over` says what
-    in the corpus's folder is no clip and may have been meant as one.
+    `settings` does so for the whole pipeline. Both are empty for an output's first run. `missing` counts clips
+    without a file, and `passed_over` says what in the corpus's folder is no clip and may have been meant as one.
     """
 
     output: str
@@ -60,17 +61,18 @@ class Plan:
     keys: dict[str, str]
     stale: dict[str, dict[str, tuple[Any, Any]]]
     settings: dict[str, tuple[Any, Any]]
+    missing: int = 0
     passed_over: tuple[str, ...] = ()
 
 
-def plan(pipeline: Pipeline, *, limit: int | None = None) -> Plan:
+def plan(pipeline: Pipeline, *, limit: int | None = None, corpus_moved: bool = False) -> Plan:
     """What `jobs.run` would do, with nothing written and no lease taken.
 
     Raises ValueError for a corpus or an output that a run would refuse. What the machine lacks does
     not count here.
     """
     passed_over: list[str] = []
-    scanned = check_corpus(pipeline, passed_over.append)
+    scanned = check_corpus(pipeline, passed_over.append, corpus_moved)
     keys = glance(pipeline).keys
     output = location(pipeline.output.path)
     snapshot, growth = ledger.foresee_snapshot(output, scanned)
@@ -86,6 +88,7 @@ def plan(pipeline: Pipeline, *, limit: int | None = None) -> Plan:
         to_do=to_do,
         to_translate={language: clips + to_do for language, clips in untranslated.items()},
         keys=keys.values,
+        missing=int(pc.sum(pc.equal(scanned["source_version"], MISSING)).as_py() or 0),
         passed_over=tuple(passed_over),
         **_against_last(output, keys, pipeline),
     )
@@ -124,7 +127,7 @@ def check_recipe(recipe: ledger.Recipe, pipeline: Pipeline) -> None:
         )
 
 
-def check(pipeline: Pipeline, tell: Tell = log.warning) -> pa.Table:
+def check(pipeline: Pipeline, tell: Tell = log.warning, corpus_moved: bool = False) -> pa.Table:
     """Everything that can be refused before work starts; returns the scanned corpus.
 
     Raises ValueError with every problem found, so that one attempt shows them all.
@@ -135,7 +138,7 @@ def check(pipeline: Pipeline, tell: Tell = log.warning) -> pa.Table:
     if pipeline.ray.address is None:
         problems += _local_problems(pipeline)
     try:
-        scanned = None if nowhere else check_corpus(pipeline, tell)
+        scanned = None if nowhere else check_corpus(pipeline, tell, corpus_moved)
     except ValueError as error:
         problems.append(str(error))
     if problems:
@@ -170,12 +173,18 @@ def untold(said: str) -> None:
     """For a second look at a corpus: the first one told what is passed over."""
 
 
-def check_corpus(pipeline: Pipeline, tell: Tell = log.warning) -> pa.Table:
-    """The scanned corpus; ValueError when it cannot be read or `output.path` is not its output."""
+def check_corpus(pipeline: Pipeline, tell: Tell = log.warning, corpus_moved: bool = False) -> pa.Table:
+    """The scanned corpus; ValueError when it cannot be read or `output.path` is not its output.
+
+    Where it is `corpus_moved`, the output may have begun with the same corpus at another place.
+    """
     scanned = scan(pipeline.corpus, tell, ledger.RESERVED)
+    spans = pc.sum(pc.or_(pc.is_valid(scanned["start_s"]), pc.is_valid(scanned["end_s"]))).as_py()
+    if spans and pipeline.output.include_video:
+        tell(f"output.include_video: each of the {spans} clips that are spans comes with the whole file that it is in")
     output = location(pipeline.output.path)
     with output_reached(output):
-        ledger.check_owner(output, corpus_identity(pipeline.corpus))
+        ledger.check_owner(output, None if corpus_moved else corpus_identity(pipeline.corpus))
     return scanned
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from hashlib import file_digest
@@ -15,6 +16,8 @@ from recap.delivery import Delivery, Layer, verdict_key
 from recap.records import CAPTIONED
 from recap.review import ReviewSettings
 from recap.storage import Location, children, source
+
+LATE = "{} more clips are done than when its shards were cut: a run was stopped, or is at work; run again, then verify"
 
 
 @dataclass(frozen=True)
@@ -61,12 +64,24 @@ def _differences(output: Location) -> list[Difference]:
     if snapshot is None:
         return [*found, Difference("snapshot", "it is missing")]
     delivery = _delivery(output, manifest, snapshot, settings)
+    if late := _undelivered(manifest, delivery.committed):
+        return [*found, Difference("manifest.json", LATE.format(late))]
     for kind in dict.fromkeys(("quarantine", *(shard.kind for shard in files))):
         some = [shard for shard in files if shard.kind == kind]
         expected = Expected(kind, delivery)
         found += _content(output, kind, some, broken, expected)
         expected.skip()
     return [*found, *_books(manifest, delivery)]
+
+
+def _undelivered(manifest: ledger.Manifest, committed: ledger.Committed) -> int:
+    """How many more records there are than when the shards were cut; 0 where the manifest contradicts itself."""
+    rows, books = Counter[str](), manifest.reconciliation
+    for shard in manifest.shards:
+        rows[shard.kind] += shard.rows
+    delivered = rows.pop("quarantine", 0) + max(rows.values(), default=0)
+    is_sound = delivered == books.captioned + books.quarantined + books.filtered
+    return max(0, len(committed.done) - delivered) if is_sound else 0
 
 
 def _delivery(

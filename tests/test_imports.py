@@ -34,3 +34,9 @@ def test_the_current_folder_is_searched_only_where_recap_is_in_it(monkeypatch, t
     assert search_path() == [str(tmp_path / "a"), HOME]
     monkeypatch.setattr(imports, "HOME", str(tmp_path))
     assert search_path() == [str(tmp_path), str(tmp_path / "a"), HOME]
+
+
+def test_workers_find_recap_where_it_is_run_from():
+    folders = imports.job_config()._py_driver_sys_path
+    folders.extend([HOME, "/elsewhere"])
+    assert folders == [HOME]

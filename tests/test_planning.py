@@ -45,6 +45,33 @@ def test_growth_changed_files_and_vanished_ones_are_told_apart(rehearsal, corpus
     assert (summary.captioned_now, summary.vanished) == (planned.to_do, 1)
 
 
+def test_a_corpus_that_lies_elsewhere_since_is_taken_for_the_same_when_told(rehearsal, corpus, tmp_path, deliverable):
+    jobs.run(rehearsal(), runner="loop")
+    before = deliverable(tmp_path / "out")
+    corpus.rename(tmp_path / "moved")
+    moved = rehearsal(f"corpus.path={tmp_path / 'moved'}")
+    for refused in (plan, lambda pipeline: jobs.run(pipeline, runner="loop")):
+        with pytest.raises(ValueError, match=r"belongs to the corpus .*add --corpus-moved where that has become this"):
+            refused(moved)
+    planned = plan(moved, corpus_moved=True)
+    assert (planned.clips, planned.new, planned.changed, planned.to_do) == (6, 0, 0, 0)
+    assert not isinstance(foresee(moved, 6, 1, corpus_moved=True), str)
+    assert jobs.run(moved, runner="loop", corpus_moved=True).captioned_now == 0
+    assert deliverable(tmp_path / "out") == before
+    assert jobs.run(moved, runner="loop").complete and jobs.root_of(tmp_path / "out") == tmp_path / "moved"
+
+
+def test_clips_without_a_file_are_counted_and_spans_with_whole_files_told(rehearsal, corpus):
+    lines = ["path,s,e", "gone.mp4,,", *(f"{path.name},0,1" for path in sorted(corpus.iterdir())[:2])]
+    (corpus / "m.csv").write_text("\n".join(lines))
+    manifest = f"corpus={{kind: manifest, path: {corpus}/m.csv, start_column: s, end_column: e}}"
+    planned = plan(rehearsal(manifest))
+    assert planned.missing == 1 and planned.passed_over == ()
+    assert ["without", "a", "file", "1"] in [line.split() for line in shown(planned).splitlines()]
+    (said,) = plan(rehearsal(manifest, "output.include_video=true")).passed_over
+    assert said == "output.include_video: each of the 2 clips that are spans comes with the whole file that it is in"
+
+
 def test_what_a_plan_and_a_run_pass_over_is_said_once(rehearsal, corpus, tmp_path, caplog):
     (corpus / "raw.y4m").touch()
     planned = plan(rehearsal())

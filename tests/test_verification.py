@@ -12,6 +12,7 @@ import pytest
 
 from recap import delivery, jobs, ledger
 from recap.ledger import fragments
+from recap.records import QUARANTINED, Clip, Record
 from recap.shards import generation_of
 from recap.status import status
 from recap.verification import verify
@@ -73,6 +74,24 @@ def test_a_sound_output_has_no_difference_and_is_searched_for_near_duplicates_on
     monkeypatch.setattr(delivery, "near_duplicates", lambda *what: searches.append(what) or real(*what))
     assert differences(output) == []
     assert len(searches) == 1
+
+
+def test_clips_that_were_committed_since_are_no_damage(output):
+    folder = ledger.fragment_folder(output, ledger.read_recipe(output).keys["caption_key"])
+    snapshot = ledger.read_snapshot(output)
+    ledger.update_snapshot(output, grown(snapshot))
+    writer = ledger.FragmentWriter(folder, 9, "later", flush_s=60)
+    writer.append(Record(Clip("f" * 32, len(snapshot), "new.mp4", "", "1"), QUARANTINED, "c", "r"))
+    writer.flush()
+    (found,) = differences(output)
+    assert found.startswith("manifest.json: 1 more clips are done than when its shards were cut: a run was stopped")
+
+
+def grown(snapshot) -> pa.Table:
+    """The corpus with one clip more."""
+    rows = snapshot.rows(snapshot.present, snapshot.reader(["clip_id", "uri", "source_version", "start_s", "end_s"]))
+    new = {"clip_id": "f" * 32, "uri": "new.mp4", "source_version": "1", "start_s": None, "end_s": None}
+    return pa.concat_tables([rows, pa.Table.from_pylist([new], schema=rows.schema)])
 
 
 @pytest.mark.parametrize("pattern", ["shards/*/parquet/*", "shards/*/quarantine/*", "shards/*/webdataset/*"])

@@ -36,6 +36,11 @@ def names_ending(pattern: str) -> bool:
     return bool(found) and not glob.has_magic(found)
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a file, or a folder that it is in, begins with a dot, as what a system or a trash can keeps does."""
+    return "/." in f"/{name}"
+
+
 def may_be_video(name: str) -> bool:
     """Whether a file whose ending is none of `VIDEOS` could all the same be one."""
     base = os.path.basename(name)

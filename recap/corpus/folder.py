@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from recap.corpus.endings import VIDEOS, ending, names_ending
+from recap.corpus.endings import VIDEOS, ending, is_hidden, names_ending
 from recap.corpus.entry import Entry
 from recap.corpus.looking import looked_at
 from recap.corpus.passed_over import PassedOver
@@ -40,9 +40,11 @@ def folder_entries(settings: CorpusSettings, passed: PassedOver) -> Iterator[Ent
 
 
 def _videos(names: Iterable[str], pattern: str, passed: PassedOver) -> Iterator[str]:
-    takes_all = names_ending(pattern)
+    takes_all, takes_hidden = names_ending(pattern), is_hidden(pattern)
     for name in names:
-        if takes_all or ending(name) in VIDEOS:
+        if is_hidden(name) and not takes_hidden:
+            passed.hidden_file(name)
+        elif takes_all or ending(name) in VIDEOS:
             yield name
         else:
             passed.file(name)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from recap.corpus.endings import REFUSED, ending, may_be_video
+from recap.corpus.endings import REFUSED, VIDEOS, ending, may_be_video
 from recap.corpus.wording import number_of, shown, some_of
 
 _MOST = 256  # endings that are told apart: names like `clip.000017` would each bring one
@@ -28,11 +28,12 @@ class Tally:
 
 @dataclass
 class PassedOver:
-    """Links that lead out, folders that cannot be read, and files by their endings."""
+    """Links that lead out, folders that cannot be read, hidden videos, and files by their endings."""
 
     where: str
     links: Tally = field(default_factory=Tally)
     closed: Tally = field(default_factory=Tally)
+    hidden: Tally = field(default_factory=Tally)
     _maybe: Counter[str] = field(default_factory=Counter)
     _beside: Counter[str] = field(default_factory=Counter)
 
@@ -40,6 +41,13 @@ class PassedOver:
         """Count a file whose ending is no video's."""
         counts, kind = self._maybe if may_be_video(name) else self._beside, ending(name) or "no ending"
         counts[kind if kind in counts or len(counts) < _MOST else _OTHERS] += 1
+
+    def hidden_file(self, name: str) -> None:
+        """Count a hidden file; macOS leaves one of its own, which holds no video, beside each that it copies."""
+        if ending(name) in VIDEOS and not name.rpartition("/")[2].startswith("._"):
+            self.hidden.add(name)
+        else:
+            self._beside[ending(name) or "no ending"] += 1
 
     def words(self) -> str:
         """What of it may have been meant as a clip; empty where nothing was."""
@@ -50,7 +58,7 @@ class PassedOver:
         return self._sentence(self._maybe + self._beside)
 
     def _sentence(self, endings: Counter[str]) -> str:
-        said = "; ".join([*self._links(), *_files(endings), *self._closed()])
+        said = "; ".join([*self._links(), *_files(endings), *self._hidden(), *self._closed()])
         return said and f"passed over below {self.where}: {said}"
 
     def _links(self) -> Iterator[str]:
@@ -60,6 +68,11 @@ class PassedOver:
                 f"(the first: {shown(self.links.first)}; set corpus.path to where they lead, or list the files in a "
                 "manifest with corpus.root: /)"
             )
+
+    def _hidden(self) -> Iterator[str]:
+        if self.hidden.count:
+            count = number_of(self.hidden.count, "hidden video", "hidden videos")
+            yield f"{count} (the first: {shown(self.hidden.first)}; a corpus.pattern with such a dot takes them)"
 
     def _closed(self) -> Iterator[str]:
         if self.closed.count:

@@ -18,7 +18,8 @@ class CorpusSettings:
     kind: Literal["folder", "manifest"] = "folder"
     """`folder` lists video files; `manifest` reads a csv, jsonl or parquet file, one clip a row."""
     pattern: str = "**/*"
-    """Glob below the folder. Files whose ending is no video's are passed over, unless the glob names it: `**/*.y4m`."""
+    """Glob below the folder. Files whose ending is no video's, and hidden ones, are passed over, unless the glob names
+    such: `**/*.y4m`."""
     root: str | None = None
     """What a manifest's addresses are relative to, local or a URL too; the manifest's own folder when absent."""
     column: str = "path"

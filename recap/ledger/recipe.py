@@ -71,14 +71,15 @@ def translation_folders(output: Location, keys: Mapping[str, str]) -> dict[str, 
     return {language: overlay_folder(output, key) for language, key in named.items()}
 
 
-def check_owner(output: Location, corpus: str) -> None:
-    """Raise ValueError when `output` belongs to another corpus, a newer recap, or somebody else."""
+def check_owner(output: Location, corpus: str | None) -> None:
+    """Raise ValueError when `output` belongs to another corpus (None: to any), a newer recap, or somebody else."""
     recipe = find_document(output, Recipe)
     if recipe is None:
         return _refuse_foreign(output)
-    if recipe.corpus != corpus:
+    if corpus not in (None, recipe.corpus):
         raise ValueError(
-            f"output.path: {output} belongs to the corpus {recipe.corpus}, not to {corpus}; choose another output.path"
+            f"output.path: {output} belongs to the corpus {recipe.corpus}, not to {corpus}; "
+            "choose another output.path, or add --corpus-moved where that has become this"
         )
 
 

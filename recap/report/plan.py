@@ -42,6 +42,8 @@ def _rows(plan: Plan) -> Iterator[tuple[str, Any]]:
     for name in ("new", "changed", "vanished", "returned"):
         if getattr(plan, name):
             yield f"  {name}", getattr(plan, name)
+    if plan.missing:
+        yield "  without a file", plan.missing
     yield "done", sum(plan.done.values())
     for status, number in plan.done.items():
         if number:

@@ -25,7 +25,7 @@ class OutputSettings:
     grace_s: NotNegative = 25.0
     """Seconds that a run may take, once it is asked to stop, to finish and commit what is in flight."""
     include_video: bool = False
-    """Put each clip's own file into the WebDataset shards."""
+    """Put each clip's own file into the WebDataset shards; of a span, the whole file that it is in."""
 
     def __post_init__(self):
         if not self.formats:

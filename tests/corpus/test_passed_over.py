@@ -46,6 +46,19 @@ def test_endings_that_may_be_a_videos_are_counted_and_the_most_frequent_named(fo
     assert listed(folder, "w/*")[1].endswith("(no ending 1; list them in a manifest)")
 
 
+def test_hidden_videos_are_counted_and_taken_where_the_pattern_is_of_such(folder):
+    for name in (".b.mp4", ".Trash-1000/c.mp4", "v/._a.mp4", "v/.a.txt", "d.d.mp4"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
+    clips, said = listed(folder)
+    assert clips == ["d.d.mp4", "v/a.mp4"]
+    assert said.endswith(
+        ": 2 hidden videos (the first: .Trash-1000/c.mp4; a corpus.pattern with such a dot takes them)"
+    )
+    assert listed(folder, "**/.*") == ([".b.mp4", "v/._a.mp4"], "")
+    assert listed(folder, ".Trash*/*") == ([".Trash-1000/c.mp4"], "")
+
+
 def test_a_pattern_that_names_an_ending_takes_what_ends_so(folder):
     (folder / "b.y4m").touch()
     assert listed(folder, "**/*.y4m") == (["b.y4m"], "")
