@@ -259,15 +259,16 @@ def plan(
     from recap.forecast import foresee
     from recap.leaving import leaving_soon
     from recap.pipeline import load_pipeline
-    from recap.planning import plan
+    from recap.planning import list_corpus, plan
     from recap.report.plan import print_forecast, print_plan
 
     settings = load_pipeline(pipeline, overrides)
     with leaving_soon():
-        planned = plan(settings, limit=limit, corpus_moved=corpus_moved)
+        listing = list_corpus(settings, corpus_moved=corpus_moved)
+        planned = plan(settings, listing, limit=limit)
         if probe and planned.to_do:
             click.echo(f"probing {min(probe, planned.clips)} clips...", err=True)
-        forecast = foresee(settings, planned.to_do, probe, corpus_moved=corpus_moved)
+        forecast = foresee(settings, planned.to_do, probe, listing)
     if as_json:
         click.echo(
             json.dumps(asdict(planned) | {"forecast": forecast if isinstance(forecast, str) else asdict(forecast)})

@@ -21,7 +21,7 @@ from recap.graph.plan import WorkPlan
 from recap.graph.sizing import Machine
 from recap.graph.stages import CaptionStage, DecodeStage
 from recap.pipeline import Pipeline
-from recap.planning import check, untold
+from recap.planning import Listing, check_machine, list_corpus
 from recap.prepared import Prepared, prepare
 from recap.records import Clip, ClipError
 from recap.report.speed import engines_apart, narrowest
@@ -69,12 +69,12 @@ class Forecast:
     languages: tuple[str, ...] = ()
 
 
-def foresee(pipeline: Pipeline, clips: int, probe: int, *, corpus_moved: bool = False) -> Forecast | str:
+def foresee(pipeline: Pipeline, clips: int, probe: int, listing: Listing | None = None) -> Forecast | str:
     """`forecast`, or why there is none."""
     if not probe or not clips:
         return "nothing was probed" if clips else "no clip is to be captioned"
     try:
-        return forecast(pipeline, clips, probe=probe, corpus_moved=corpus_moved)
+        return forecast(pipeline, clips, listing, probe=probe)
     except ValueError as error:
         return str(error)
     except (RuntimeError, MemoryError) as error:
@@ -83,12 +83,12 @@ def foresee(pipeline: Pipeline, clips: int, probe: int, *, corpus_moved: bool = 
         return f"the clips to probe could not be handled: {error} (TMPDIR is {tempfile.gettempdir()})"
 
 
-def forecast(pipeline: Pipeline, clips: int, *, probe: int, corpus_moved: bool = False) -> Forecast:
+def forecast(pipeline: Pipeline, clips: int, listing: Listing | None = None, *, probe: int) -> Forecast:
     """What `clips` clips like `probe` ones, spread over the corpus, would take where the pipeline runs.
 
     Raises ValueError where it cannot, where this machine cannot caption, or none of the clips can be captioned.
     """
-    scanned = _checked(pipeline, corpus_moved)
+    scanned = _checked(pipeline, listing)
     with joined(pipeline):
         machine = machine_of(pipeline)
     places = np.unique(np.linspace(0, len(scanned) - 1, min(probe, len(scanned))).round().astype(int))
@@ -103,13 +103,13 @@ def forecast(pipeline: Pipeline, clips: int, *, probe: int, corpus_moved: bool =
     return project(pipeline, found, machine, clips, clip_bytes)
 
 
-def _checked(pipeline: Pipeline, corpus_moved: bool) -> pa.Table:
+def _checked(pipeline: Pipeline, listing: Listing | None) -> pa.Table:
     """The scanned corpus. What a cluster's nodes must have this machine must have as well."""
-    scanned = check(pipeline, untold, corpus_moved)
+    check_machine(pipeline)
     lacking = engines.problems(pipeline.model, pipeline.prompt, pipeline.engine, on_cluster=False)
     if lacking:
         raise ValueError(f"this machine captions the clips to probe: plan on a node of the cluster; {lacking[0]}")
-    return scanned
+    return (listing or list_corpus(pipeline)).clips
 
 
 def _probe(prepared: Prepared, chosen: pa.Table) -> Probe:

@@ -65,14 +65,28 @@ class Plan:
     passed_over: tuple[str, ...] = ()
 
 
-def plan(pipeline: Pipeline, *, limit: int | None = None, corpus_moved: bool = False) -> Plan:
-    """What `jobs.run` would do, with nothing written and no lease taken.
+@dataclass(frozen=True)
+class Listing:
+    """A corpus as `check_corpus` reads it, and what that told."""
+
+    clips: pa.Table
+    passed_over: tuple[str, ...]
+
+
+def list_corpus(pipeline: Pipeline, *, corpus_moved: bool = False) -> Listing:
+    """The corpus for `plan` and a forecast. Raises ValueError as `check_corpus` does."""
+    passed_over: list[str] = []
+    return Listing(check_corpus(pipeline, passed_over.append, corpus_moved), tuple(passed_over))
+
+
+def plan(pipeline: Pipeline, listing: Listing | None = None, *, limit: int | None = None) -> Plan:
+    """What `jobs.run` would do, with nothing written and no lease taken; the corpus is listed where it is not yet.
 
     Raises ValueError for a corpus or an output that a run would refuse. What the machine lacks does
     not count here.
     """
-    passed_over: list[str] = []
-    scanned = check_corpus(pipeline, passed_over.append, corpus_moved)
+    listing = listing or list_corpus(pipeline)
+    scanned = listing.clips
     keys = glance(pipeline).keys
     output = location(pipeline.output.path)
     snapshot, growth = ledger.foresee_snapshot(output, scanned)
@@ -89,7 +103,7 @@ def plan(pipeline: Pipeline, *, limit: int | None = None, corpus_moved: bool = F
         to_translate={language: clips + to_do for language, clips in untranslated.items()},
         keys=keys.values,
         missing=int(pc.sum(pc.equal(scanned["source_version"], MISSING)).as_py() or 0),
-        passed_over=tuple(passed_over),
+        passed_over=listing.passed_over,
         **_against_last(output, keys, pipeline),
     )
 
@@ -132,11 +146,8 @@ def check(pipeline: Pipeline, tell: Tell = log.warning, corpus_moved: bool = Fal
 
     Raises ValueError with every problem found, so that one attempt shows them all.
     """
-    problems = _setting_problems(pipeline, on_cluster=pipeline.ray.address is not None)
-    nowhere, scanned = list(_nowhere(pipeline)), None
+    problems, nowhere, scanned = _problems_here(pipeline), list(_nowhere(pipeline)), None
     problems += nowhere
-    if pipeline.ray.address is None:
-        problems += _local_problems(pipeline)
     try:
         scanned = None if nowhere else check_corpus(pipeline, tell, corpus_moved)
     except ValueError as error:
@@ -145,6 +156,18 @@ def check(pipeline: Pipeline, tell: Tell = log.warning, corpus_moved: bool = Fal
         raise ValueError("this run cannot start:\n  " + "\n  ".join(problems))
     assert scanned is not None
     return scanned
+
+
+def check_machine(pipeline: Pipeline) -> None:
+    """What `check` refuses of a corpus that is already listed."""
+    problems = _problems_here(pipeline)
+    if problems:
+        raise ValueError("this run cannot start:\n  " + "\n  ".join(problems))
+
+
+def _problems_here(pipeline: Pipeline) -> list[str]:
+    on_cluster = pipeline.ray.address is not None
+    return _setting_problems(pipeline, on_cluster=on_cluster) + ([] if on_cluster else _local_problems(pipeline))
 
 
 def check_settings(pipeline: Pipeline) -> None:

@@ -10,7 +10,7 @@ from rich.console import Console
 from recap import jobs
 from recap.forecast import foresee
 from recap.pipeline import load_pipeline
-from recap.planning import plan
+from recap.planning import list_corpus, plan
 from recap.report.plan import print_plan
 
 
@@ -53,9 +53,10 @@ def test_a_corpus_that_lies_elsewhere_since_is_taken_for_the_same_when_told(rehe
     for refused in (plan, lambda pipeline: jobs.run(pipeline, runner="loop")):
         with pytest.raises(ValueError, match=r"belongs to the corpus .*add --corpus-moved where that has become this"):
             refused(moved)
-    planned = plan(moved, corpus_moved=True)
+    listing = list_corpus(moved, corpus_moved=True)
+    planned = plan(moved, listing)
     assert (planned.clips, planned.new, planned.changed, planned.to_do) == (6, 0, 0, 0)
-    assert not isinstance(foresee(moved, 6, 1, corpus_moved=True), str)
+    assert not isinstance(foresee(moved, 6, 1, listing), str)
     assert jobs.run(moved, runner="loop", corpus_moved=True).captioned_now == 0
     assert deliverable(tmp_path / "out") == before
     assert jobs.run(moved, runner="loop").complete and jobs.root_of(tmp_path / "out") == tmp_path / "moved"
