@@ -41,10 +41,12 @@ def update_snapshot(output: Location, scanned: pa.Table) -> tuple[Snapshot, Grow
 
     Raises ValueError, with nothing written, when a caller's column is of another type than before.
     """
-    growth = compare(output, scanned)
-    if len(growth.rows):
-        part = output / "snapshot" / part_name(len(part_paths(output)))
-        write_sealed(part, growth.rows, row_group=PART_ROWS)
+    known = read_snapshot(output)
+    growth = compare(known, scanned)
+    if known is not None and not len(growth.rows):
+        return known, growth
+    part = output / "snapshot" / part_name(len(part_paths(output)))
+    write_sealed(part, growth.rows, row_group=PART_ROWS)
     snapshot = read_snapshot(output)
     assert snapshot is not None, output
     return snapshot, growth
@@ -52,30 +54,30 @@ def update_snapshot(output: Location, scanned: pa.Table) -> tuple[Snapshot, Grow
 
 def foresee_snapshot(output: Location, scanned: pa.Table) -> tuple[Snapshot, Growth]:
     """What `update_snapshot` would give, with nothing written: its rows cannot be read."""
-    growth = compare(output, scanned)
-    snapshot = read_snapshot(output) or Snapshot(growth.rows.schema, [])
+    snapshot = read_snapshot(output)
+    growth = compare(snapshot, scanned)
+    snapshot = snapshot or Snapshot(growth.rows.schema, [])
     snapshot.add(growth.rows)
     return snapshot, growth
 
 
-def compare(output: Location, scanned: pa.Table) -> Growth:
+def compare(snapshot: Snapshot | None, scanned: pa.Table) -> Growth:
     """How `scanned` differs from what the output knows.
 
     Raises ValueError for a column of a type that has nothing in common with what it was.
     """
-    snapshot = read_snapshot(output)
     if snapshot is None:
         rows = _with_ordinals(scanned, 0)
         return Growth(len(rows), 0, 0, 0, rows)
-    snapshot.schema, scanned = _in_common_types(snapshot.schema, scanned)
-    return _compare(_Known(snapshot), scanned)
+    schema, scanned = _in_common_types(snapshot.schema, scanned)
+    return _compare(_Known(snapshot, schema), scanned)
 
 
 class _Known:
-    """A snapshot read column by column, each in order of ordinal."""
+    """A snapshot read column by column, each in order of ordinal and in the type that `schema` has for it."""
 
-    def __init__(self, snapshot: Snapshot):
-        self.snapshot = snapshot
+    def __init__(self, snapshot: Snapshot, schema: pa.Schema):
+        self.snapshot, self.schema = snapshot, schema
         self._files = [open_part(path) for path in snapshot.paths]
 
     def column(self, name: str, ordinals: np.ndarray | pa.Array) -> pa.ChunkedArray:
@@ -86,7 +88,7 @@ class _Known:
             else pa.chunked_array([pa.nulls(file.metadata.num_rows)])
             for file in self._files
         ]
-        kind = self.snapshot.schema.field(name).type
+        kind = self.schema.field(name).type
         try:
             values = pa.chunked_array([part for chunk in chunks for part in chunk.cast(kind).chunks], kind)
         except pa.ArrowInvalid:
@@ -118,7 +120,7 @@ def _compare(known: _Known, scanned: pa.Table) -> Growth:
 
 def _says_otherwise(known: _Known, ordinals: np.ndarray, seen: pa.Table) -> np.ndarray:
     """Where any column differs but those of the clip's identity, version and state."""
-    names = {*seen.column_names, *known.snapshot.schema.names} - {"clip_id", "ordinal", "source_version", "state"}
+    names = {*seen.column_names, *known.schema.names} - {"clip_id", "ordinal", "source_version", "state"}
     otherwise = np.zeros(len(seen), bool)
     for name in names:
         otherwise |= _differs(known, name, ordinals, seen)
@@ -130,7 +132,7 @@ def _gone(known: _Known, seen: np.ndarray) -> pa.Table:
     is_gone = known.snapshot.is_present.copy()
     is_gone[seen] = False
     ordinals = np.flatnonzero(is_gone)
-    names = known.snapshot.schema.names
+    names = known.schema.names
     return _with_state(pa.table([known.column(name, ordinals) for name in names], names=names), VANISHED)
 
 
@@ -138,7 +140,7 @@ def _differs(known: _Known, name: str, ordinals: np.ndarray, seen: pa.Table) -> 
     """Where a column of `seen` is not what it was; a column that went, or came, counts as null."""
     blank = pa.chunked_array([pa.nulls(len(seen))])
     after = seen[name] if name in seen.column_names else blank
-    before = known.column(name, ordinals) if name in known.snapshot.schema.names else blank
+    before = known.column(name, ordinals) if name in known.schema.names else blank
     if pa.types.is_null(after.type) or pa.types.is_null(before.type):
         return pc.xor(pc.is_null(after), pc.is_null(before)).to_numpy()
     return _unequal(before, after)
