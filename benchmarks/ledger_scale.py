@@ -1,9 +1,10 @@
 """What the storage contract costs a clip: plan, resume, finalize and again, with made-up records and no engine.
 
-python benchmarks/ledger_scale.py [--clips 10000 --clips 100000 --clips 1000000] [--json]
+python benchmarks/ledger_scale.py [--clips 10000 --clips 100000 --clips 1000000] [--writers 200 --rows 60] [--json]
 
-Nine tenths of the clips are done, committed by four writers through the real ledger. Each step runs in
-a process of its own, whose peak resident memory is reported; `again` is finalize where nothing has changed.
+Nine tenths of the clips are done, committed through the real ledger by so many writers, so many rows at a time. Each
+step runs in a process of its own, whose peak resident memory is reported; `again` is finalize where nothing has
+changed.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-VIDEOS, WRITERS, DONE = 10_000, 4, 0.9
+VIDEOS, BLOCK, DONE = 10_000, 8, 0.9
 WORDS = (
     "a the red blue man walks slowly across wide street while camera follows him and light falls on wet stones".split()
 )
@@ -31,10 +32,12 @@ WORDS = (
 
 @click.command()
 @click.option("--clips", multiple=True, default=(10_000, 100_000, 1_000_000), help="Sizes to measure.")
+@click.option("--writers", default=4, show_default=True, help="Who wrote the records, eight clips by turns.")
+@click.option("--rows", default=512, show_default=True, help="Records in a fragment.")
 @click.option("--json", "as_json", is_flag=True, help="Print the JSON object only.")
 @click.option("--step", hidden=True)
 @click.option("--folder", hidden=True, type=click.Path(path_type=Path))
-def main(clips: tuple[int, ...], as_json: bool, step: str | None, folder: Path | None) -> None:
+def main(clips: tuple[int, ...], writers: int, rows: int, as_json: bool, step: str | None, folder: Path | None) -> None:
     if step is not None:
         assert folder is not None
         click.echo(json.dumps(measure(STEPS[step], folder)))
@@ -42,7 +45,7 @@ def main(clips: tuple[int, ...], as_json: bool, step: str | None, folder: Path |
     results = {}
     for number in clips:
         with tempfile.TemporaryDirectory() as name:
-            prepare(Path(name), number)
+            prepare(Path(name), number, writers, rows)
             results[number] = {step: in_a_process(step, name) for step in STEPS}
         if not as_json:
             for step, result in results[number].items():
@@ -76,7 +79,7 @@ def pipeline(folder: Path):
     return load_pipeline(folder / "pipeline.yaml")
 
 
-def prepare(folder: Path, clips: int) -> None:
+def prepare(folder: Path, clips: int, writers: int, rows: int) -> None:
     """A corpus of `clips` spans of files that exist, with a column of its own, and the records of most."""
     (folder / "clips").mkdir()
     videos = min(VIDEOS, clips)
@@ -92,11 +95,11 @@ def prepare(folder: Path, clips: int) -> None:
         "start_column: start, end_column: end}\n"
         f"engine: {{kind: rehearsal}}\noutput: {{path: {folder}/out}}\n"
     )
-    commit(folder)
+    commit(folder, writers, rows)
 
 
-def commit(folder: Path) -> None:
-    """Take the corpus in and write the records, each writer its share of every thousand clips."""
+def commit(folder: Path, writers: int, rows: int) -> None:
+    """Take the corpus in and write the records."""
     from recap import ledger, planning
     from recap.corpus import corpus_identity
 
@@ -107,11 +110,11 @@ def commit(folder: Path) -> None:
         ledger.write_recipe(output, corpus_identity(settings.corpus), keys, settings.as_dict())
         snapshot, _ = ledger.update_snapshot(output, planning.check(settings))
         place = output / "fragments" / keys.values["caption_key"]
-        writers = [ledger.FragmentWriter(place, epoch, f"writer{n}", 1e6, 512) for n in range(WRITERS)]
+        by_turns = [ledger.FragmentWriter(place, epoch, f"writer{n}", 1e6, rows) for n in range(writers)]
         todo = snapshot.present[: int(len(snapshot) * DONE)]
         for number, clip in enumerate(snapshot.clips(todo, folder / "clips")):
-            writers[number // 1000 % WRITERS].append(made_up(clip, keys.values))
-        for writer in writers:
+            by_turns[number // BLOCK % writers].append(made_up(clip, keys.values))
+        for writer in by_turns:
             writer.flush()
 
 
