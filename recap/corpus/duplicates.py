@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -18,11 +20,15 @@ def refuse_duplicates(clips: pa.Table) -> None:
     spellings = (
         again.group_by("clip_id", use_threads=False).aggregate([("uri", "distinct")])["uri_distinct"].to_pylist()
     )
-    _refuse_lookalikes([sorted(uris) for uris in spellings if len(uris) > 1])
+    _refuse_lookalikes([sorted(uris) for uris in spellings if len(uris) > 1 and len({*map(_normalised, uris)}) == 1])
     raise ValueError(
         f"corpus: {len(twice)} clips are named more than once, the first {again['uri'][0].as_py()!r}; "
         "give each address (or span of it) one row"
     )
+
+
+def _normalised(uri: str) -> str:
+    return unicodedata.normalize("NFC", uri)
 
 
 def _refuse_lookalikes(pairs: list[list[str]]) -> None:

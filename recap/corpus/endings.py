@@ -16,10 +16,10 @@ REFUSED = frozenset(".dv .m1v .m2v .mjpeg .mjpg .mp2v .mpv .mxf .nut .rm .rmvb .
 # What lies beside videos and nobody takes for one. Any other ending may be a video's: files must not be lost to a
 # list of ours that lacks it.
 _BESIDE = frozenset(
-    ".aac .ass .bmp .cfg .csv .db .doc .docx .flac .h5 .htm .html .ini .ipynb .jpeg .jpg .json .jsonl .lock .log .m3u "
-    ".m3u8 .m4a .md .md5 .mp3 .npy .npz .nfo .opus .parquet .pdf .pkl .png .pt .pth .py .rst .safetensors .sh .sha256 "
-    ".srt .sub .svg .tfrecord .thm .tif .tiff .toml .tsv .txt .url .vtt .wav .webp .xls .xlsx .xml .xmp .yaml "
-    ".yml".split()
+    ".aac .ass .bmp .cfg .csv .db .doc .docx .flac .gz .h5 .htm .html .ini .ipynb .jpeg .jpg .json .jsonl .lock .log "
+    ".m3u .m3u8 .m4a .md .md5 .mp3 .npy .npz .nfo .opus .parquet .pdf .pkl .png .pt .pth .py .rst .safetensors .sh "
+    ".sha256 .srt .sub .svg .tar .tfrecord .tgz .thm .tif .tiff .toml .tsv .txt .url .vtt .wav .webp .xls .xlsx .xml "
+    ".xmp .yaml .yml .zip".split()
 )
 _BESIDE_NAMES = frozenset("LICENSE MD5SUMS Makefile NOTICE README SHA256SUMS VERSION _SUCCESS".split())
 

@@ -53,7 +53,7 @@ class PromptSettings:
     """A shipped name (`dense`, `medium`, `short`) or your own words; a list of them, or a mapping of names to
     them, gives every clip several captions, the first of which is the primary one."""
     system: str = ""
-    """The name of a shipped system text, or your own; only for templates that have a place for one."""
+    """The name of a shipped system text (`captioner`), or your own; only for templates that have a place for one."""
 
     def __post_init__(self):
         texts = list(self.instructions.values())

@@ -35,7 +35,7 @@ GREETING = b"Set ray log level from environment variable"
 
 @contextmanager
 def ray_session(address: str | None) -> Iterator[None]:
-    """Join the cluster at `address`, or start a local session; leave things as they were found.
+    """Join the cluster at `address`, or start a local session; leave things as they were found, but for `SETTINGS`.
 
     Threads of a process share one, which the last of them leaves. Raises ValueError when no cluster answers there.
     """

@@ -24,7 +24,7 @@ def folder(tmp_path):
 
 
 def test_what_is_no_video_to_anyone_is_not_worth_a_word(folder):
-    for name in ("a.txt", "a.json", "a.JPG", ".DS_Store", ".hidden", "README", "v/a.srt"):
+    for name in ("a.txt", "a.json", "a.JPG", ".DS_Store", ".hidden", "README", "v/a.srt", "train-000000.tar"):
         (folder / name).touch()
     (folder / "named.y4m").mkdir()
     assert listed(folder) == (["v/a.mp4"], "")
