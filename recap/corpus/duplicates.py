@@ -21,8 +21,9 @@ def refuse_duplicates(clips: pa.Table) -> None:
         again.group_by("clip_id", use_threads=False).aggregate([("uri", "distinct")])["uri_distinct"].to_pylist()
     )
     _refuse_lookalikes([sorted(uris) for uris in spellings if len(uris) > 1 and len({*map(_normalised, uris)}) == 1])
+    first = again["uri"][0].as_py()
     raise ValueError(
-        f"corpus: {len(twice)} clips are named more than once, the first {again['uri'][0].as_py()!r}; "
+        f"corpus: {number_of(len(twice), 'clip is', 'clips are')} named more than once, the first {first!r}; "
         "give each address (or span of it) one row"
     )
 

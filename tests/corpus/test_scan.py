@@ -99,7 +99,7 @@ def test_names_that_only_look_alike_are_told_apart(tmp_path):
 
 def test_a_name_that_reads_like_a_span_of_another_file_does_not_look_like_it(tmp_path):
     (tmp_path / "m.csv").write_text("path,s,e\na.mp4,1,2\na.mp4#1000-2000,,\n")
-    with pytest.raises(ValueError, match="1 clips are named more than once, the first 'a.mp4'"):
+    with pytest.raises(ValueError, match=r"1 clip is named more than once, the first 'a\.mp4'"):
         scan(CorpusSettings(str(tmp_path / "m.csv"), "manifest", start_column="s", end_column="e"))
 
 
