@@ -198,7 +198,7 @@ def retry(output: Location, reason: str | None, clips: tuple[str, ...], as_json:
     from recap import jobs
 
     if reason is None and not clips:
-        raise click.UsageError("say what to do again: --reason decode, or --clip ID")
+        raise click.UsageError("say what to do again: --reason decode, or --clip CLIP")
     _finish(lambda: jobs.retry(output, reason=reason, clips=clips), as_json)
 
 

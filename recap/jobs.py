@@ -132,9 +132,13 @@ def _begin(prepared: Prepared, scanned: pa.Table, parts: Sequence[Location], cor
     ledger.check_owner(output, None if corpus_moved else corpus)
     if ledger.part_paths(output) != parts:  # another run saw clips that came meanwhile
         scanned = check_corpus(pipeline, untold, corpus_moved)
+    known = ledger.read_snapshot(output)
+    growth = ledger.compare(known, scanned)
+    if known is not None and corpus_moved and growth.vanished == len(known.present):
+        raise ValueError(f"{corpus} has none of the clips that {output} has: it cannot be its corpus, moved")
     ledger.sweep(output)
     ledger.write_recipe(output, corpus, prepared.keys, absolute(pipeline.as_dict()))
-    return ledger.update_snapshot(output, scanned)[0]
+    return ledger.grow(output, known, growth)
 
 
 def _report(output: Location, epoch: int, summary: dict[str, Any]) -> None:
@@ -184,10 +188,6 @@ def _mark(output: Location, epoch: int, reason: str | None, clips: Sequence[str]
         raise ValueError(f"{output} has no snapshot: no run has begun there")
     committed = ledger.Committed(snapshot, folder, ledger.set_aside)
     ordinals = snapshot.find(clips)
-    gone = ordinals[~snapshot.is_present[ordinals]]
-    if len(gone):
-        names = snapshot.rows(gone, snapshot.reader(["uri"]))["uri"].to_pylist()
-        raise ValueError(f"the corpus has no clip {', '.join(names)} any more")
     if reason is not None:
         failed = committed.quarantined(reason)
         if not len(failed):

@@ -45,7 +45,8 @@ class Plan:
     those that it would then put into each language, if all to do are captioned. `stale` gives, for each
     chained key that is not the last recipe's, the settings that made it another, before and after;
     `settings` does so for the whole pipeline. Both are empty for an output's first run. `missing` counts clips
-    without a file, and `passed_over` says what in the corpus's folder is no clip and may have been meant as one.
+    without a file, and `passed_over` says what in the corpus's folder is no clip and may have been meant as one,
+    and what else about its clips may come as a surprise.
     """
 
     output: str

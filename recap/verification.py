@@ -17,7 +17,7 @@ from recap.records import CAPTIONED
 from recap.review import ReviewSettings
 from recap.storage import Location, children, source
 
-LATE = "{} more clips are done than when its shards were cut: a run was stopped, or is at work; run again, then verify"
+LATE = "its shards were cut of less than is known and committed by now: run again, or to the end, then verify"
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ def _differences(output: Location) -> list[Difference]:
     if snapshot is None:
         return [*found, Difference("snapshot", "it is missing")]
     delivery = _delivery(output, manifest, snapshot, settings)
-    if late := _undelivered(manifest, delivery.committed):
-        return [*found, Difference("manifest.json", LATE.format(late))]
+    if _is_late(manifest, delivery.committed):
+        return [*found, Difference("manifest.json", LATE)]
     for kind in dict.fromkeys(("quarantine", *(shard.kind for shard in files))):
         some = [shard for shard in files if shard.kind == kind]
         expected = Expected(kind, delivery)
@@ -74,14 +74,17 @@ def _differences(output: Location) -> list[Difference]:
     return [*found, *_books(manifest, delivery)]
 
 
-def _undelivered(manifest: ledger.Manifest, committed: ledger.Committed) -> int:
-    """How many more records there are than when the shards were cut; 0 where the manifest contradicts itself."""
+def _is_late(manifest: ledger.Manifest, committed: ledger.Committed) -> bool:
+    """Whether more is committed, or known of the corpus, than when the shards were cut; a manifest that contradicts
+    itself tells nothing of that."""
     rows, books = Counter[str](), manifest.reconciliation
     for shard in manifest.shards:
         rows[shard.kind] += shard.rows
     delivered = rows.pop("quarantine", 0) + max(rows.values(), default=0)
-    is_sound = delivered == books.captioned + books.quarantined + books.filtered
-    return max(0, len(committed.done) - delivered) if is_sound else 0
+    clips = len(committed.snapshot)
+    was_sound = delivered == books.captioned + books.quarantined + books.filtered
+    has_grown = clips > books.clips + books.vanished or clips - len(committed.snapshot.present) != books.vanished
+    return was_sound and (has_grown or len(committed.done) > delivered)
 
 
 def _delivery(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -113,6 +114,18 @@ def test_a_run_that_is_terminated_while_it_waits_for_ray_says_so(ray_session, ca
     assert left.value.code == 143 and "terminated; what was committed is safe" in capsys.readouterr().err
     assert time.monotonic() - began < 30
     ray_session.cancel(asleep, force=True)
+
+
+@pytest.mark.ray
+def test_a_corpus_that_moved_is_told_on_the_command_line(ray_session, pipeline, home, tmp_path):
+    assert invoke("run", pipeline).exit_code == 0
+    moved = f"corpus.path={tmp_path / 'moved'}"
+    shutil.copytree(home / "pipelines/demo/clips/shapes", tmp_path / "moved", copy_function=shutil.copy2)
+    for command in (["plan", "--probe", "0"], ["run"]):
+        refused = invoke(*command, pipeline, moved)
+        assert refused.exit_code == 2 and "--corpus-moved" in refused.output
+        assert invoke(*command, pipeline, moved, "--corpus-moved").exit_code == 0
+    assert invoke("run", pipeline, moved).exit_code == 0
 
 
 @pytest.mark.ray

@@ -4,6 +4,8 @@ import io
 import os
 import shutil
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
@@ -60,6 +62,20 @@ def test_a_corpus_that_lies_elsewhere_since_is_taken_for_the_same_when_told(rehe
     assert jobs.run(moved, runner="loop", corpus_moved=True).captioned_now == 0
     assert deliverable(tmp_path / "out") == before
     assert jobs.run(moved, runner="loop").complete and jobs.root_of(tmp_path / "out") == tmp_path / "moved"
+
+
+def test_a_corpus_that_cannot_be_the_one_that_moved_leaves_the_output_as_it_is(rehearsal, corpus, tmp_path):
+    (corpus / "m.csv").write_text("path,x\n" + "".join(f"{path.name},1\n" for path in sorted(corpus.glob("*.mp4"))))
+    own = rehearsal(f"corpus={{kind: manifest, path: {corpus}/m.csv}}")
+    jobs.run(own, runner="loop")
+    before = (tmp_path / "out/recipe.json").read_text()
+    (corpus / "other.csv").write_text("path\nelsewhere/a.mp4\n")
+    pq.write_table(pa.table({"path": ["a.mp4"], "x": [[1]]}), corpus / "odd.parquet")
+    for name, said in (("other.csv", "has none of the clips that .*out has"), ("odd.parquet", "'x' held int64")):
+        with pytest.raises(ValueError, match=said):
+            jobs.run(rehearsal(f"corpus={{kind: manifest, path: {corpus}/{name}}}"), runner="loop", corpus_moved=True)
+    assert (tmp_path / "out/recipe.json").read_text() == before
+    assert jobs.run(own, runner="loop").complete
 
 
 def test_clips_without_a_file_are_counted_and_spans_with_whole_files_told(rehearsal, corpus):

@@ -67,7 +67,12 @@ def test_a_retry_takes_all_clips_of_a_file_by_its_address(run, corpus, tmp_path)
         tmp_path / "out", clips=["long.mp4", captioned(tmp_path / "out")[0]["clip_id"]], runner="loop", progress=watches
     )
     assert watches.seen == ["captioned"] * 2
-    with pytest.raises(ValueError, match=r"there is no clip gone\.mp4, other\.mp4$"):
+    (corpus / "spans.csv").write_text("path,s,e\nzero.mp4,,\nlong.mp4,1,2\n")
+    run(f"corpus={{kind: manifest, path: {corpus}/spans.csv, start_column: s, end_column: e}}")
+    watches = Watches()
+    jobs.retry(tmp_path / "out", clips=["long.mp4"], runner="loop", progress=watches)
+    assert watches.seen == ["captioned"], "the span that is left"
+    with pytest.raises(ValueError, match=r"the corpus has no clip gone\.mp4, other\.mp4$"):
         jobs.retry(tmp_path / "out", clips=["other.mp4", "long.mp4", "gone.mp4"], runner="loop")
 
 
@@ -76,7 +81,7 @@ def test_a_retry_says_what_the_corpus_has_no_more(run, corpus, tmp_path):
     row = captioned(tmp_path / "out")[0]
     (corpus / row["uri"]).unlink()
     run()
-    with pytest.raises(ValueError, match=f"the corpus has no clip {row['uri']} any more"):
+    with pytest.raises(ValueError, match=f"the corpus has no clip {row['clip_id']}"):
         jobs.retry(tmp_path / "out", clips=[row["clip_id"]], runner="loop")
 
 
@@ -132,7 +137,7 @@ def test_a_retry_of_nothing_is_refused_and_marks_nothing(run, tmp_path):
     run()
     with pytest.raises(ValueError, match="the reasons there are: probe/empty_file"):
         jobs.retry(tmp_path / "out", reason="translate", runner="loop")
-    with pytest.raises(ValueError, match="there is no clip abc"):
+    with pytest.raises(ValueError, match="the corpus has no clip abc"):
         jobs.retry(tmp_path / "out", clips=["abc"], runner="loop")
     with pytest.raises(ValueError, match="no run has begun"):
         jobs.retry(tmp_path / "nothing", reason="probe", runner="loop")

@@ -84,7 +84,14 @@ def test_clips_that_were_committed_since_are_no_damage(output):
     writer.append(Record(Clip("f" * 32, len(snapshot), "new.mp4", "", "1"), QUARANTINED, "c", "r"))
     writer.flush()
     (found,) = differences(output)
-    assert found.startswith("manifest.json: 1 more clips are done than when its shards were cut: a run was stopped")
+    assert found.startswith("manifest.json: its shards were cut of less than is known and committed by now: run again")
+
+
+def test_a_corpus_that_was_read_anew_since_is_no_damage(output):
+    snapshot = ledger.read_snapshot(output)
+    ledger.update_snapshot(output, grown(snapshot).slice(1))
+    (found,) = differences(output)
+    assert found.startswith("manifest.json: its shards were cut of less")
 
 
 def grown(snapshot) -> pa.Table:

@@ -34,7 +34,7 @@ def read_manifest(settings: CorpusSettings) -> pa.Table:
         raise ValueError(f"corpus.root: there is no folder {settings.root}")
     path = location(settings.path)
     try:
-        table = _read(path, settings.column)
+        table = _read(path, settings)
     except FileNotFoundError:
         raise ValueError(f"corpus.path: there is no manifest {path}") from None
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -43,10 +43,10 @@ def read_manifest(settings: CorpusSettings) -> pa.Table:
     return table
 
 
-def _read(path: Location, address_column: str) -> pa.Table:
+def _read(path: Location, settings: CorpusSettings) -> pa.Table:
     if path.suffix.lower() not in READERS:
         raise ValueError(f"corpus.path: {path.name} is not one of {', '.join(READERS)}")
-    table = READERS[path.suffix.lower()](path, address_column)
+    table = READERS[path.suffix.lower()](path, settings)
     table.validate(full=True)  # text that is not UTF-8 would otherwise fail much later
     _refuse_twins(table, path)
     return table

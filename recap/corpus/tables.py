@@ -1,4 +1,4 @@
-"""Manifests as tables whose columns say what the file says: a type is only guessed where its text comes back."""
+"""Manifests as tables. Columns of texts get another type only where that says the same as the file does."""
 
 from __future__ import annotations
 
@@ -13,40 +13,51 @@ import pyarrow.json
 import pyarrow.parquet
 
 from recap.corpus.csv_text import quoting_fault
-from recap.storage import Location, source
+from recap.corpus.settings import CorpusSettings
+from recap.storage import Location, is_store, read_bytes, source
 
 _BLOCK_BYTES = 2**26  # no row may be longer
 # 0012 is a name, and so are 12e5 (what writes numbers writes 12e+5) and more digits than a number keeps.
-_NO_NUMBER = r"^([+-]?0\d|[+-]?\d{16,}$|\d+[eE]\d+$)"
+_NO_NUMBER = r"^([+-]?0\d|[+-]?\d{16,}$|[+-]?\d+[eE]\d+$)"
 
 
-def _csv(path: Location, address_column: str) -> pa.Table:
-    table = _csv_with(path, [address_column])
+def _csv(path: Location, settings: CorpusSettings) -> pa.Table:
+    data = _Data(path)
+    table = _csv_with(data, [settings.column])
     if any(map(pa.types.is_binary, table.schema.types)):  # what the reader makes of text that is not UTF-8
         raise pa.ArrowInvalid("it is not UTF-8")
-    if fault := _quoting_fault(path):
+    if fault := _quoting_fault(data):
         raise pa.ArrowInvalid(fault)
     if all(map(pa.types.is_string, table.schema.types)):
         return table
-    columns = zip(table.column_names, table.columns, _csv_with(path, table.column_names).columns, strict=True)
+    columns = zip(table.column_names, table.columns, _csv_with(data, table.column_names).columns, strict=True)
     otherwise = [name for name, values, texts in columns if not _says(values, texts)]
-    return _csv_with(path, [address_column, *otherwise]) if otherwise else table
+    texts = {settings.column, *otherwise} - {settings.start_column, settings.end_column}
+    return _csv_with(data, texts) if otherwise else table
 
 
-def _quoting_fault(path: Location) -> str | None:
+class _Data:
+    """A file to be read more than once; an object is fetched once."""
+
+    def __init__(self, path: Location):
+        self.open = partial(io.BytesIO, read_bytes(path)) if is_store(path) else partial(open, path, "rb")
+
+
+def _quoting_fault(data: _Data) -> str | None:
     """What pyarrow puts up with, however many rows it takes for one text."""
-    with path.open("rb") as file:
+    with data.open() as file:
         if not any(b'"' in block for block in iter(partial(file.read, _BLOCK_BYTES), b"")):
             return None
         file.seek(0)
         return quoting_fault(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
 
 
-def _csv_with(path: Location, as_text: Iterable[str]) -> pa.Table:
+def _csv_with(data: _Data, as_text: Iterable[str]) -> pa.Table:
     in_quotes = pa.csv.ParseOptions(newlines_in_values=True)
     blocks = pa.csv.ReadOptions(block_size=_BLOCK_BYTES)
     types = pa.csv.ConvertOptions(column_types=dict.fromkeys(as_text, pa.string()))
-    return pa.csv.read_csv(source(path), blocks, in_quotes, types)
+    with data.open() as file:
+        return pa.csv.read_csv(file, blocks, in_quotes, types)
 
 
 def _says(values: pa.ChunkedArray, texts: pa.ChunkedArray) -> bool:
@@ -59,10 +70,10 @@ def _says(values: pa.ChunkedArray, texts: pa.ChunkedArray) -> bool:
     return True
 
 
-def _json(path: Location, address_column: str) -> pa.Table:
+def _json(path: Location, settings: CorpusSettings) -> pa.Table:
     table = _json_with(path, [])
-    timed = [field for field in table.schema if _in_text(field.type) != field.type]
-    return _json_with(path, [field.with_type(_in_text(field.type)) for field in timed]) if timed else table
+    timed = [field.with_type(_in_text(field.type)) for field in table.schema if _in_text(field.type) != field.type]
+    return _json_with(path, timed).select(table.column_names) if timed else table
 
 
 def _json_with(path: Location, fields: list[pa.Field]) -> pa.Table:
@@ -79,7 +90,7 @@ def _in_text(kind: pa.DataType) -> pa.DataType:
     return pa.string() if pa.types.is_temporal(kind) else kind
 
 
-def _parquet(path: Location, address_column: str) -> pa.Table:
+def _parquet(path: Location, settings: CorpusSettings) -> pa.Table:
     with pa.parquet.ParquetFile(source(path)) as file:  # read_table would add columns for folders named `key=value`
         return file.read()
 

@@ -107,6 +107,10 @@ class Stop:
         self._end_with = error
         _interrupt_main()
 
+    def end_again(self, dropped: BaseException) -> None:
+        """Where Python dropped what `end` had raised; inside a call of Ray's it had become a bare KeyboardInterrupt."""
+        self.end(self._ended_with or dropped)
+
 
 @contextmanager
 def stopping(grace_s: float, budget_s: float | None = None) -> Iterator[Stop]:
@@ -124,7 +128,7 @@ def stopping(grace_s: float, budget_s: float | None = None) -> Iterator[Stop]:
     before = {number: signal.signal(number, stop.on_signal) for number in SIGNALS}
     stop.is_heard = True
     try:
-        with undropped(stop.end):
+        with undropped(stop.end_again):
             yield stop
     finally:
         stop.close()

@@ -15,7 +15,7 @@ from recap.ledger.files import (
     write_json,
 )
 from recap.ledger.fragments import FragmentWriter, newest_fragments, pass_over, read_fragments, set_aside, write_retry
-from recap.ledger.growth import Growth, foresee_snapshot, update_snapshot
+from recap.ledger.growth import Growth, compare, foresee_snapshot, grow, update_snapshot
 from recap.ledger.keys import Keys, differences, key_of
 from recap.ledger.lease import holder, lease, require_lease
 from recap.ledger.overlays import forget_orphans, overlay_folders
@@ -57,11 +57,13 @@ __all__ = [
     "captions_of",
     "check_owner",
     "compact",
+    "compare",
     "differences",
     "find_document",
     "foresee_snapshot",
     "forget_orphans",
     "fragment_folder",
+    "grow",
     "holder",
     "key_of",
     "lease",

@@ -102,7 +102,8 @@ class Committed:
         self, ordinals: np.ndarray, names: Sequence[str], rows: int = BATCH_ROWS
     ) -> Iterator[tuple[np.ndarray, pa.Table]]:
         """Some columns of the records of `ordinals`, `rows` of them at a time."""
-        reader = RowReader(self.paths, pa.schema([FRAGMENT.field(name) for name in names]))
+        lengths = [self.rows_in[path] for path in self.paths]
+        reader = RowReader(self.paths, pa.schema([FRAGMENT.field(name) for name in names]), lengths)
         for start in range(0, len(ordinals), rows):
             some = ordinals[start : start + rows]
             yield some, reader.take(self.where[some], self.row[some])

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import pyarrow as pa
 
-from recap.ledger.fragments import READERS, is_mark, list_fragments, open_fragment
+from recap.ledger.fragments import FLUSH_ROWS, READERS, is_mark, list_fragments, open_fragment
 from recap.ledger.sealed import Torn, write_sealed
 from recap.storage import Location, ahead, remove
 
@@ -28,15 +28,19 @@ def compact(
     """Merge the small fragments of `folder` when there are more than `many`; the rows of what was written.
 
     `rows` are those of the fragments that are known; others are taken for small. Only under the lease.
-    Memory holds the records of one merged file.
+    Memory holds the records of a few merged files.
     """
-    runs = list(_runs(folder, {path for path, count in rows.items() if count > merged_rows // 2}))
-    small = sum(map(len, runs))
-    if small <= many:
+    large = {path for path, count in rows.items() if count > merged_rows // 2}
+    runs = [run for run in _runs(folder, large) if len(run) > 1]
+    if sum(map(len, runs)) <= many:
         return {}
-    merged = {group[0][0]: _merge(group) for run in runs for group in _groups(run, merged_rows)}
-    log.info("%d small fragments became %d", small, len(merged))
-    return merged
+    sizes = {}
+    for run in runs:
+        at_once = merged_rows // max(rows.get(path, FLUSH_ROWS) for path in run)
+        for group in _groups(run, merged_rows, max(1, min(READERS, at_once))):
+            log.info("%d small fragments become one", len(group))
+            sizes[group[0][0]] = _merge(group)
+    return sizes
 
 
 def _runs(folder: Location, large: set[Location]) -> Iterator[list[Location]]:
@@ -51,11 +55,11 @@ def _runs(folder: Location, large: set[Location]) -> Iterator[list[Location]]:
     yield run
 
 
-def _groups(run: Iterable[Location], merged_rows: int) -> Iterator[Group]:
+def _groups(run: Iterable[Location], merged_rows: int, at_once: int) -> Iterator[Group]:
     """What is worth a merge. A torn one stands between groups, and is left for the reader to set aside."""
     group: Group = []
     rows = 0
-    for path, table in ahead(_read, run, READERS):
+    for path, table in ahead(_read, run, at_once):
         if table is None or rows + len(table) > merged_rows:
             yield from _worthwhile(group)
             group, rows = [], 0

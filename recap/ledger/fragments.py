@@ -20,6 +20,7 @@ from recap.timing import Timing
 
 log = logging.getLogger(__name__)
 READERS = 16
+FLUSH_ROWS = 4096
 IDENTITY = ["clip_id", "source_version", "status", "error_stage", "error_kind"]
 RETRY = pa.schema([("clip_id", pa.string()), ("source_version", pa.string())])
 _NAME = re.compile(r"(\d{6,})-([^-]+)-(\d{6,})\.(parquet|retry|retry\.torn)")
@@ -39,7 +40,7 @@ class FragmentWriter:
         epoch: int,
         writer: str,
         flush_s: float,
-        flush_rows: int = 4096,
+        flush_rows: int = FLUSH_ROWS,
         timing: Timing | None = None,
     ):
         assert "-" not in writer, writer

@@ -43,13 +43,18 @@ def update_snapshot(output: Location, scanned: pa.Table) -> tuple[Snapshot, Grow
     """
     known = read_snapshot(output)
     growth = compare(known, scanned)
+    return grow(output, known, growth), growth
+
+
+def grow(output: Location, known: Snapshot | None, growth: Growth) -> Snapshot:
+    """What the output knows once the rows of `growth`, its difference from what was `known`, are appended."""
     if known is not None and not len(growth.rows):
-        return known, growth
+        return known
     part = output / "snapshot" / part_name(len(part_paths(output)))
     write_sealed(part, growth.rows, row_group=PART_ROWS)
     snapshot = read_snapshot(output)
     assert snapshot is not None, output
-    return snapshot, growth
+    return snapshot
 
 
 def foresee_snapshot(output: Location, scanned: pa.Table) -> tuple[Snapshot, Growth]:

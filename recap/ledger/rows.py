@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -18,11 +19,12 @@ HELD_ROWS = 131_072
 class RowReader:
     """Reads single row groups and keeps the latest: at most `HELD_ROWS` rows and `OPEN_FILES` files.
 
-    What is asked for in about the order in which it was written is read from the disk once.
+    What is asked for in about the order in which it was written is read from the disk once. Where a file does not have
+    the rows that `lengths` says, another one has taken its place: FileNotFoundError.
     """
 
-    def __init__(self, paths: Sequence[Location], schema: pa.Schema):
-        self.paths, self.schema = paths, schema
+    def __init__(self, paths: Sequence[Location], schema: pa.Schema, lengths: Sequence[int] | None = None):
+        self.paths, self.schema, self.lengths = paths, schema, lengths
         self._files: OrderedDict[int, tuple[pq.ParquetFile, np.ndarray]] = OrderedDict()
         self._groups: OrderedDict[tuple[int, int], pa.Table] = OrderedDict()
         self._rows = 0
@@ -48,6 +50,8 @@ class RowReader:
     def _open(self, number: int) -> tuple[pq.ParquetFile, np.ndarray]:
         if number not in self._files:
             file = pq.ParquetFile(source(self.paths[number]))
+            if self.lengths and file.metadata.num_rows != self.lengths[number]:
+                raise FileNotFoundError(errno.ENOENT, "it has other rows meanwhile", str(self.paths[number]))
             sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
             self._files[number] = file, np.cumsum([0, *sizes])[:-1]
             if len(self._files) > OPEN_FILES:
@@ -69,19 +73,27 @@ class RowReader:
 
 
 def common_schema(schemas: Sequence[pa.Schema]) -> pa.Schema:
-    """Every column of some schemas in a type that holds what it is in each: whole numbers and texts are texts.
+    """Every column of some schemas in a type that holds what it is in each: numbers, times and texts are texts.
 
     Raises pyarrow's ArrowTypeError or ArrowInvalid where there is none.
     """
-    texts = {field.name for schema in schemas for field in schema if pa.types.is_string(field.type)}
-    as_text = [pa.schema([_in_text(field) if field.name in texts else field for field in schema]) for schema in schemas]
-    return pa.unify_schemas(as_text, promote_options="permissive")
-
-
-def _in_text(field: pa.Field) -> pa.Field:
-    return field.with_type(pa.string()) if pa.types.is_integer(field.type) else field
+    texts = {name for schema in schemas for name in _texts(schema)}
+    return pa.unify_schemas([_with_texts(schema, texts) for schema in schemas], promote_options="permissive")
 
 
 def _as_text(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    texts = {field.name for field in schema if pa.types.is_string(field.type)}
-    return table.cast(pa.schema([_in_text(field) if field.name in texts else field for field in table.schema]))
+    return table.cast(_with_texts(table.schema, _texts(schema)))
+
+
+def _texts(schema: pa.Schema) -> set[str]:
+    return {field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)}
+
+
+def _with_texts(schema: pa.Schema, texts: set[str]) -> pa.Schema:
+    return pa.schema([_in_text(field) if field.name in texts else field for field in schema])
+
+
+def _in_text(field: pa.Field) -> pa.Field:
+    kind = field.type
+    is_plain = pa.types.is_primitive(kind) or pa.types.is_temporal(kind)  # a number, a truth value, a time
+    return field.with_type(pa.string()) if is_plain else field

@@ -86,18 +86,18 @@ class Snapshot:
     def find(self, names: Sequence[str]) -> np.ndarray:
         """The ordinals of clips, ascending, each named by its id or, with all others of its file, by its address.
 
-        Raises ValueError for names that the corpus never had.
+        Raises ValueError for names of none that the corpus still has.
         """
-        wanted, reader = pa.array(names, pa.string()), self.reader(["clip_id", "uri"])
+        wanted, reader, present = pa.array(names, pa.string()), self.reader(["clip_id", "uri"]), self.present
         found, unknown = [np.zeros(0, np.int64)], set(names)
-        for start in range(0, len(self) if names else 0, _STEP):
-            ordinals = np.arange(start, min(start + _STEP, len(self)))
+        for start in range(0, len(present) if names else 0, _STEP):
+            ordinals = present[start : start + _STEP]
             for column in self.rows(ordinals, reader).columns:
                 here = pc.is_in(column, wanted)
                 found.append(ordinals[here.to_numpy()])
                 unknown -= set(column.filter(here).to_pylist())
         if unknown:
-            raise ValueError(f"there is no clip {', '.join(sorted(unknown))}")
+            raise ValueError(f"the corpus has no clip {', '.join(sorted(unknown))}")
         return np.unique(np.concatenate(found))
 
     def clips(self, ordinals: np.ndarray, root: Location) -> Iterator[Clip]:

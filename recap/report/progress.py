@@ -13,6 +13,8 @@ from rich.progress import Progress as Bars
 from recap.records import CAPTIONED, QUARANTINED, STATUSES
 from recap.report.listing import pace
 
+BURST_S = 1.0  # an engine may answer for many clips at once
+
 
 class Progress:
     """Counts clips as they are decoded and done. Everything goes to stderr."""
@@ -22,7 +24,7 @@ class Progress:
         self.every_s = every_s
         self.counts: Counter[str] = Counter()
         self.total = self.decoded = 0
-        self._first_done = 0.0
+        self._first_s, self._first = 0.0, 0  # when the first clips were done, and how many they were
         self._to_translate, self._translated, self._language = 0, 0, ""
         self._started = self._last_line = time.monotonic()
         self._bars = self._new_bars() if self.console.is_interactive else None
@@ -54,8 +56,9 @@ class Progress:
 
     def add(self, status: str) -> None:
         """One more clip is done."""
-        self._first_done = self._first_done if self.done else time.monotonic()
         self.counts[status] += 1
+        if self.done == 1 or time.monotonic() - self._first_s < BURST_S:
+            self._first_s, self._first = (time.monotonic() if self.done == 1 else self._first_s), self.done
         self._show()
 
     @property
@@ -94,13 +97,13 @@ class Progress:
         )
 
     def _rate(self) -> float:
-        """Clips a second, once that can be told those since the first one came: before it, models were loaded."""
+        """Clips a second, once that can be told those since the first ones came: before, models were loaded."""
         now = time.monotonic()
-        since, before = (self._first_done, 1) if self._is_warm() else (self._started, 0)
+        since, before = (self._first_s, self._first) if self._is_warm() else (self._started, 0)
         return (self.done - before) / max(now - since, 1e-9)
 
     def _is_warm(self) -> bool:
-        return self.done > 1 and time.monotonic() - self._first_done >= self.every_s
+        return self.done > self._first and time.monotonic() - self._first_s >= self.every_s
 
     def _new_bars(self) -> Bars:
         columns = (

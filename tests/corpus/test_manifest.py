@@ -184,10 +184,20 @@ def test_a_column_of_a_csv_is_text_where_another_type_would_lose_some_of_it(tmp_
     assert table["n"].to_pylist() == [0, 1]
 
 
+def test_seconds_may_be_written_anyhow(tmp_path):
+    (tmp_path / "m.csv").write_text("path,s,e,id\na.mp4,00.5,NA,007\nb.mp4,NA,02,008\n")
+    table = scan_manifest(tmp_path / "m.csv", start_column="s", end_column="e")
+    assert (table["start_s"].to_pylist(), table["end_s"].to_pylist()) == ([0.5, None], [None, 2.0])
+    assert table["id"].to_pylist() == ["007", "008"]
+
+
 def test_what_looks_like_a_time_in_a_jsonl_stays_the_text_that_it_is(tmp_path):
-    rows = [{"path": f"2024-05-0{n}", "x": "2024-05-01 10:00:00", "y": [{"z": {"t": "2024-05-01"}}]} for n in (1, 2)]
+    rows = [
+        {"path": f"2024-05-0{n}", "z": n, "x": "2024-05-01 10:00:00", "y": [{"z": {"t": "2024-05-01"}}]} for n in (1, 2)
+    ]
     write_manifest(tmp_path / "m.jsonl", rows)
-    assert scan_manifest(tmp_path / "m.jsonl").rename_columns({"uri": "path"}).select([*rows[0]]).to_pylist() == rows
+    table = scan_manifest(tmp_path / "m.jsonl").rename_columns({"uri": "path"})
+    assert table.select([*rows[0]]).to_pylist() == rows and table.column_names[-3:] == ["z", "x", "y"]
 
 
 def test_a_folder_named_like_a_partition_adds_no_column(tmp_path):

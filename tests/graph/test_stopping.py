@@ -45,6 +45,23 @@ def test_the_end_of_a_run_is_heard_where_python_drops_it():
         time.sleep(20)
 
 
+class Converted:
+    """As a call of Ray's, makes a bare KeyboardInterrupt of what a signal raises, in a finaliser."""
+
+    def __del__(self):
+        try:
+            time.sleep(1)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt from None
+
+
+def test_the_end_of_the_grace_period_stays_one_where_it_was_dropped():
+    with stopping(grace_s=0.3) as stop, pytest.raises(GraceOver), stop.interruptible():
+        ask()
+        del [Converted()][0]
+        time.sleep(20)
+
+
 def test_it_reaches_nothing_between_graphs_and_the_next_one_at_its_start():
     with stopping(grace_s=0.05) as stop:
         ask()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -70,6 +71,23 @@ def test_merged_records_lie_in_the_order_of_the_corpus(many):
     rows = pq.read_table(path).select(["ordinal", "caption"]).to_pylist()
     assert [row["ordinal"] for row in rows] == [0, *range(24)]
     assert [row["caption"] for row in rows][:2] == [f"text of {NAMES[0]}", "too late"]
+
+
+def test_who_has_read_where_records_are_does_not_take_others_for_them_after_a_merge(many):
+    before = many.committed()
+    ledger.compact(many.fragments, before.rows_in, many=8, merged_rows=100)
+    for ordinals in ([0], [5], [20, 3]):
+        with pytest.raises(FileNotFoundError):
+            list(before.records(np.array(ordinals), ["clip_id"]))
+
+
+def test_fragments_that_marks_part_are_left_alone(output, monkeypatch):
+    output.see(*NAMES)
+    for n, name in enumerate(NAMES):
+        output.commit(1 + 2 * n, "x", output.caption(name))
+        ledger.write_retry(output.fragments, 2 + 2 * n, output.scanned(name))
+    monkeypatch.setattr(compaction, "open_fragment", lambda path: pytest.fail("read for nothing"))
+    assert ledger.compact(output.fragments, {}, many=8) == {}
 
 
 def test_no_record_moves_across_a_retry_mark(output):

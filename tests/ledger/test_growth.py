@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import weakref
+from datetime import datetime
 
 import pyarrow as pa
 import pytest
@@ -76,11 +77,28 @@ def test_a_column_that_went_is_null_and_one_that_came_is_filled(output):
 
 
 def test_a_column_of_another_type_is_refused_and_nothing_is_written(output):
-    output.see("a", score=[1.5])
-    with pytest.raises(ValueError, match=r"'score' held double .* holds string now"):
+    output.see("a", score=[[1.5]])
+    with pytest.raises(ValueError, match=r"'score' held list<.*> .* holds string now"):
         output.see("a", score=["high"])
     assert parts(output) == 1
-    output.see("a", score=[1.5])
+    output.see("a", score=[[1.5]])
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "now"),
+    [
+        (pa.array([1.5]), ["1.5", "01.50"], ["1.5", "01.50"]),
+        (pa.array([True]), ["true", "maybe"], ["true", "maybe"]),
+        (pa.array([datetime(2024, 5, 1)], pa.timestamp("s")), ["2024-05-01", "later"], ["2024-05-01", "later"]),
+        (pa.array([7]), pa.array(["7", "x"], pa.large_string()), ["7", "x"]),
+        (["x"], pa.array([True, False]), ["true", "false"]),
+    ],
+)
+def test_a_column_that_has_texts_now_is_one_of_texts(output, before, after, now):
+    output.see("a", value=before)
+    assert counts(output.see("a", "b", value=after)) == (1, 0, 0, 0)
+    assert [value for (value,) in output.rows("value")] == now
+    assert counts(output.see("a", "b", value=after)) == (0, 0, 0, 0) and parts(output) == 2
 
 
 def test_whole_numbers_are_texts_once_their_column_has_texts(output):

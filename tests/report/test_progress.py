@@ -43,7 +43,7 @@ def test_the_time_left_is_that_of_captioning_and_not_of_loading_models(monkeypat
             progress.add(CAPTIONED)
     first, second = progress.console.file.getvalue().splitlines()[1:]
     assert first.endswith("captioned 1, quarantined 0, 0.01 clips/s, no estimate yet")
-    assert second.endswith("captioned 11, quarantined 0, 1.00 clips/s, 119 s left")
+    assert second.endswith("captioned 11, quarantined 0, 0.10 clips/s, 1190 s left")
 
 
 def test_a_line_in_a_log_is_never_folded():
