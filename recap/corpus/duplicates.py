@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import unicodedata
-
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recap.corpus.identity import clip_id
 from recap.corpus.wording import number_of, some_of
 
 
@@ -20,16 +19,12 @@ def refuse_duplicates(clips: pa.Table) -> None:
     spellings = (
         again.group_by("clip_id", use_threads=False).aggregate([("uri", "distinct")])["uri_distinct"].to_pylist()
     )
-    _refuse_lookalikes([sorted(uris) for uris in spellings if len(uris) > 1 and len({*map(_normalised, uris)}) == 1])
+    _refuse_lookalikes([sorted(uris) for uris in spellings if len(uris) > 1 and len({*map(clip_id, uris)}) == 1])
     first = again["uri"][0].as_py()
     raise ValueError(
         f"corpus: {number_of(len(twice), 'clip is', 'clips are')} named more than once, the first {first!r}; "
         "give each address (or span of it) one row"
     )
-
-
-def _normalised(uri: str) -> str:
-    return unicodedata.normalize("NFC", uri)
 
 
 def _refuse_lookalikes(pairs: list[list[str]]) -> None:
