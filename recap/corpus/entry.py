@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """`uri` is relative to the corpus root; `start_s`/`end_s` are seconds, None for the ends of the file.
 
-    `source_version` is known where listing told it.
+    `source_version` is None where a store is to be asked for it.
     """
 
     uri: str

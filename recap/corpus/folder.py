@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from recap.corpus.endings import VIDEOS, ending, is_hidden, names_ending
@@ -30,13 +31,21 @@ def folder_entries(settings: CorpusSettings, passed: PassedOver) -> Iterator[Ent
         stored = stored_files(folder, pattern, settings.trust_size)
         yield from (Entry(name, source_version=stored[name]) for name in _videos(stored, pattern, passed))
         return
-    root, names = Root(folder), sorted(_videos(Walk(folder, pattern, passed), pattern, passed))
+    root, names = Root(folder, settings.trust_size), sorted(_videos(Walk(folder, pattern, passed), pattern, passed))
     _refuse_no_text(names, folder)
-    for uri, holds in zip(names, looked_at(root.holds, names), strict=True):
-        if holds:
-            yield Entry(uri)
-        else:
+    for uri, version in zip(names, looked_at(partial(_version, root), names), strict=True):
+        if version is None:
             passed.links.add(uri)
+        else:
+            yield Entry(uri, source_version=version)
+
+
+def _version(root: Root, uri: str) -> str | None:
+    """None for what a link leads out of the root for."""
+    try:
+        return root.version(uri)
+    except ValueError:
+        return None
 
 
 def _videos(names: Iterable[str], pattern: str, passed: PassedOver) -> Iterator[str]:

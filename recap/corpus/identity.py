@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import unicodedata
 from hashlib import blake2b
-from pathlib import Path
 
 from recap.records import MISSING
 
@@ -22,10 +21,8 @@ def _milliseconds(seconds: float | None) -> str:
     return "" if seconds is None else str(round(seconds * 1000))
 
 
-def source_version(file: str | Path, trust_size: bool = False) -> str:
-    """Size and time of a file, or `missing`."""
-    try:
-        stat = os.stat(file)
-    except OSError:
+def source_version(found: os.stat_result | None, trust_size: bool = False) -> str:
+    """Size and time of a file that was `found`, or `missing`."""
+    if found is None:
         return MISSING
-    return str(stat.st_size) if trust_size else f"{stat.st_size}-{stat.st_mtime_ns}"
+    return str(found.st_size) if trust_size else f"{found.st_size}-{found.st_mtime_ns}"

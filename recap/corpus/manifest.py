@@ -81,7 +81,7 @@ def callers_part(table: pa.Table, settings: CorpusSettings) -> pa.Table:
 
 def manifest_entries(table: pa.Table, settings: CorpusSettings) -> Iterator[Entry]:
     """Every row of the manifest, in its order. Raises ValueError that names the line of the first row without sense."""
-    root = root_of(manifest_root(settings))
+    root = root_of(manifest_root(settings), settings.trust_size)
     return looked_at(lambda row: _entry(*row, root, settings), enumerate(_rows(table, settings)))
 
 
@@ -89,7 +89,8 @@ def _entry(number: int, row: tuple[Any, Any, Any], root: Root | StoreRoot, setti
     address, start, end = row
     try:
         start_s, end_s = _seconds(start, settings.start_column), _seconds(end, settings.end_column)
-        return Entry(_uri(address, root, settings.column), *_ordered(start_s, end_s))
+        uri = root.inside(_address(address, settings.column))
+        return Entry(uri, *_ordered(start_s, end_s), root.version(uri))
     except ValueError as error:
         place = place_of(location(settings.path), number)
         raise ValueError(f"{place} of {settings.path}: {error}") from error
@@ -103,13 +104,10 @@ def _rows(table: pa.Table, settings: CorpusSettings) -> Iterator[tuple[Any, Any,
         yield from zip(*([None] * len(part) if n is None else part[n].to_pylist() for n in names), strict=True)
 
 
-def _uri(address: Any, root: Root | StoreRoot, column: str) -> str:
-    if not isinstance(address, str) or not address:
+def _address(value: Any, column: str) -> str:
+    if not isinstance(value, str) or not value:
         raise ValueError(f"column {column!r} holds no address")
-    uri = root.inside(address)
-    if not root.holds(uri):
-        raise ValueError(f"the address {address!r} leads, by a link, out of the corpus root {root.folder}")
-    return uri
+    return value
 
 
 def _seconds(value: Any, column: str | None) -> float | None:

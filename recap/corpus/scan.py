@@ -11,14 +11,13 @@ import pyarrow as pa
 from recap.corpus.duplicates import refuse_duplicates
 from recap.corpus.entry import Entry
 from recap.corpus.folder import folder_entries
-from recap.corpus.identity import clip_id, source_version
-from recap.corpus.looking import looked_at
+from recap.corpus.identity import clip_id
 from recap.corpus.manifest import callers_part, manifest_entries, manifest_root, read_manifest
 from recap.corpus.naming import named
 from recap.corpus.passed_over import PassedOver
 from recap.corpus.settings import CorpusSettings
 from recap.records import MISSING
-from recap.storage import Location, StoredVersions, below, is_store, location, resolved, store_errors
+from recap.storage import Location, StoredVersions, is_store, location, resolved, store_errors
 
 log = logging.getLogger(__name__)
 BASE = {
@@ -93,20 +92,19 @@ def _tables(entries: Iterator[Entry], root: Location, trust_size: bool) -> Itera
     """The clips, a few thousand at a time: as Python objects all of them would fill the memory."""
     versions = _versions(root, trust_size)
     while some := list(islice(entries, _STEP)):
+        uris, starts, ends, known = zip(*some, strict=True)
         columns = {
-            "clip_id": [clip_id(entry.uri, entry.start_s, entry.end_s) for entry in some],
-            "uri": [entry.uri for entry in some],
-            "source_version": versions(some),
-            "start_s": [entry.start_s for entry in some],
-            "end_s": [entry.end_s for entry in some],
+            "clip_id": [*map(clip_id, uris, starts, ends)],
+            "uri": uris,
+            "source_version": versions(some) if None in known else known,
+            "start_s": starts,
+            "end_s": ends,
         }
         yield pa.table({name: pa.array(values, BASE[name]) for name, values in columns.items()})
 
 
 def _versions(root: Location, trust_size: bool) -> Callable[[list[Entry]], list[str]]:
-    """What tells the source versions of some entries."""
-    if not is_store(root):
-        return lambda entries: [*looked_at(lambda entry: source_version(below(root, entry.uri), trust_size), entries)]
+    """What tells the source versions of entries in a store."""
     stored = StoredVersions(root, trust_size)
 
     def versions(entries: list[Entry]) -> list[str]:
