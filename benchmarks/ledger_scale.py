@@ -1,17 +1,17 @@
 """What the storage contract costs a clip: plan, resume, finalize and again, with made-up records and no engine.
 
-python benchmarks/ledger_scale.py [--clips 10000 --clips 100000 --clips 1000000] [--writers 200 --rows 60] [--json]
+python benchmarks/ledger_scale.py [--clips 10000 --clips 100000 --clips 1000000] [--writers 200 --rows 60]
+                                  [--done 0.9] [--only plan --only resume] [--json]
 
 Nine tenths of the clips are done, committed through the real ledger by so many writers, so many rows at a time. Each
-step runs in a process of its own, whose peak resident memory is reported; `again` is finalize where nothing has
-changed.
+step runs in a process of its own, whose peak memory is reported, pages of mapped files left out; `again` is finalize
+where nothing has changed.
 """
 
 from __future__ import annotations
 
 import json
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -23,8 +23,9 @@ import click
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from resident import PeakMemory
 
-VIDEOS, BLOCK, DONE = 10_000, 8, 0.9
+VIDEOS, BLOCK = 10_000, 8
 WORDS = (
     "a the red blue man walks slowly across wide street while camera follows him and light falls on wet stones".split()
 )
@@ -34,10 +35,21 @@ WORDS = (
 @click.option("--clips", multiple=True, default=(10_000, 100_000, 1_000_000), help="Sizes to measure.")
 @click.option("--writers", default=4, show_default=True, help="Who wrote the records, eight clips by turns.")
 @click.option("--rows", default=512, show_default=True, help="Records in a fragment.")
+@click.option("--done", default=0.9, show_default=True, help="Which part of the clips has a record.")
+@click.option("--only", multiple=True, help="Steps to measure, if not all.")
 @click.option("--json", "as_json", is_flag=True, help="Print the JSON object only.")
 @click.option("--step", hidden=True)
 @click.option("--folder", hidden=True, type=click.Path(path_type=Path))
-def main(clips: tuple[int, ...], writers: int, rows: int, as_json: bool, step: str | None, folder: Path | None) -> None:
+def main(
+    clips: tuple[int, ...],
+    writers: int,
+    rows: int,
+    done: float,
+    only: tuple[str, ...],
+    as_json: bool,
+    step: str | None,
+    folder: Path | None,
+) -> None:
     if step is not None:
         assert folder is not None
         click.echo(json.dumps(measure(STEPS[step], folder)))
@@ -45,8 +57,8 @@ def main(clips: tuple[int, ...], writers: int, rows: int, as_json: bool, step: s
     results = {}
     for number in clips:
         with tempfile.TemporaryDirectory() as name:
-            prepare(Path(name), number, writers, rows)
-            results[number] = {step: in_a_process(step, name) for step in STEPS}
+            prepare(Path(name), number, done, writers, rows)
+            results[number] = {step: in_a_process(step, name) for step in only or STEPS}
         if not as_json:
             for step, result in results[number].items():
                 click.echo(f"{number:>8} clips, {step:8}: {line(result, number)}")
@@ -68,9 +80,10 @@ def in_a_process(step: str, folder: str) -> dict:
 def measure(step: Callable[[Path], dict], folder: Path) -> dict:
     """Seconds on the clock and of the processor (of a loaded machine, only the latter compare), and the peak."""
     started = time.monotonic(), time.process_time()
-    result = step(folder)
+    with PeakMemory() as peak:
+        result = step(folder)
     seconds = {"seconds": round(time.monotonic() - started[0], 2), "cpu_s": round(time.process_time() - started[1], 2)}
-    return seconds | {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024} | result
+    return seconds | {"peak_mb": peak.bytes / 2**20} | result
 
 
 def pipeline(folder: Path):
@@ -79,7 +92,7 @@ def pipeline(folder: Path):
     return load_pipeline(folder / "pipeline.yaml")
 
 
-def prepare(folder: Path, clips: int, writers: int, rows: int) -> None:
+def prepare(folder: Path, clips: int, done: float, writers: int, rows: int) -> None:
     """A corpus of `clips` spans of files that exist, with a column of its own, and the records of most."""
     (folder / "clips").mkdir()
     videos = min(VIDEOS, clips)
@@ -95,10 +108,10 @@ def prepare(folder: Path, clips: int, writers: int, rows: int) -> None:
         "start_column: start, end_column: end}\n"
         f"engine: {{kind: rehearsal}}\noutput: {{path: {folder}/out}}\n"
     )
-    commit(folder, writers, rows)
+    commit(folder, done, writers, rows)
 
 
-def commit(folder: Path, writers: int, rows: int) -> None:
+def commit(folder: Path, done: float, writers: int, rows: int) -> None:
     """Take the corpus in and write the records."""
     from recap import ledger, planning
     from recap.corpus import corpus_identity
@@ -111,7 +124,7 @@ def commit(folder: Path, writers: int, rows: int) -> None:
         snapshot, _ = ledger.update_snapshot(output, planning.check(settings))
         place = output / "fragments" / keys.values["caption_key"]
         by_turns = [ledger.FragmentWriter(place, epoch, f"writer{n}", 1e6, rows) for n in range(writers)]
-        todo = snapshot.present[: int(len(snapshot) * DONE)]
+        todo = snapshot.present[: int(len(snapshot) * done)]
         for number, clip in enumerate(snapshot.clips(todo, folder / "clips")):
             by_turns[number // BLOCK % writers].append(made_up(clip, keys.values))
         for writer in by_turns:

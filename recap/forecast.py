@@ -92,7 +92,7 @@ def forecast(pipeline: Pipeline, clips: int, listing: Listing | None = None, *, 
     with joined(pipeline):
         machine = machine_of(pipeline)
     places = np.unique(np.linspace(0, len(scanned) - 1, min(probe, len(scanned))).round().astype(int))
-    chosen = scanned.take(pa.array(places))
+    chosen = pa.concat_tables([scanned.slice(place, 1) for place in places.tolist()])
     with scratch("recap-plan-") as folder:
         here = replace(pipeline, output=replace(pipeline.output, path=str(folder)), translation=TranslationSettings())
         prepared = prepare(here)

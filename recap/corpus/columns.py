@@ -11,19 +11,16 @@ _VIEWS = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
 
 
 def callers_columns(table: pa.Table, names: Iterable[str]) -> pa.Table:
-    """Some columns of a manifest; dictionaries and views as the values they stand for.
-
-    Raises ValueError for a column with a time that no row could be written with.
-    """
-    columns = {name: _plain(table[name]) for name in names}
-    for name, column in columns.items():
-        _refuse_far_times(name, column)
-    return pa.table(columns)
+    """Some columns of a manifest. Raises ValueError for one with a time that no row could be written with."""
+    columns = table.select(list(names))
+    for name in columns.column_names:
+        _refuse_far_times(name, columns[name])
+    return columns
 
 
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    kind = _plain_type(column.type)
-    return column if kind == column.type else column.cast(kind)
+def plain(schema: pa.Schema) -> pa.Schema:
+    """A manifest's schema with the values that dictionaries and views stand for."""
+    return pa.schema([field.with_type(_plain_type(field.type)) for field in schema])
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:

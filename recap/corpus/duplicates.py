@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from recap.corpus.identity import clip_id
 from recap.corpus.wording import number_of, some_of
+from recap.ids import packed, spelt
 
 
 def refuse_duplicates(clips: pa.Table) -> None:
     """Raise ValueError that tells clips of one address from those of two that only look alike."""
-    counts = clips["clip_id"].value_counts()
-    twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
-    if not len(twice):
+    ids = packed(clips["clip_id"])
+    ids.sort()
+    twice = spelt(np.unique(ids[1:][ids[1:] == ids[:-1]]))
+    if not twice:
         return
-    again = clips.select(["clip_id", "uri"]).filter(pc.is_in(clips["clip_id"], twice))
+    again = clips.select(["clip_id", "uri"]).filter(pc.is_in(clips["clip_id"], pa.array(twice)))
     spellings = (
         again.group_by("clip_id", use_threads=False).aggregate([("uri", "distinct")])["uri_distinct"].to_pylist()
     )

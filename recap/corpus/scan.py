@@ -17,7 +17,7 @@ from recap.corpus.naming import named
 from recap.corpus.passed_over import PassedOver
 from recap.corpus.settings import CorpusSettings
 from recap.records import MISSING
-from recap.storage import Location, StoredVersions, is_store, location, resolved, store_errors
+from recap.storage import Location, StoredVersions, is_store, location, resolved, spilled, store_errors
 
 log = logging.getLogger(__name__)
 BASE = {
@@ -27,8 +27,7 @@ BASE = {
     "start_s": pa.float64(),
     "end_s": pa.float64(),
 }
-_NO_CLIPS = pa.schema(BASE).empty_table()
-_STEP = 4096
+_STEP = 16_384
 
 
 def corpus_root(settings: CorpusSettings) -> Location:
@@ -85,7 +84,7 @@ def _manifest(settings: CorpusSettings, reserved: Collection[str]) -> pa.Table:
 
 
 def _clips(entries: Iterator[Entry], settings: CorpusSettings) -> pa.Table:
-    return pa.concat_tables([_NO_CLIPS, *_tables(entries, corpus_root(settings), settings.trust_size)])
+    return spilled(pa.schema(BASE), _tables(entries, corpus_root(settings), settings.trust_size))
 
 
 def _tables(entries: Iterator[Entry], root: Location, trust_size: bool) -> Iterator[pa.Table]:

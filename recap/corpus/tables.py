@@ -12,9 +12,10 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 
+from recap.corpus.columns import plain
 from recap.corpus.csv_text import quoting_fault
 from recap.corpus.settings import CorpusSettings
-from recap.storage import Location, is_store, read_bytes, source
+from recap.storage import Location, is_store, read_bytes, source, spilled
 
 _BLOCK_BYTES = 2**26  # no row may be longer
 # 0012 is a name, and so are 12e5 (what writes numbers writes 12e+5) and more digits than a number keeps.
@@ -92,7 +93,9 @@ def _in_text(kind: pa.DataType) -> pa.DataType:
 
 def _parquet(path: Location, settings: CorpusSettings) -> pa.Table:
     with pa.parquet.ParquetFile(source(path)) as file:  # read_table would add columns for folders named `key=value`
-        return file.read()
+        schema = plain(file.schema_arrow)
+        batches = (pa.Table.from_batches([batch]).cast(schema) for batch in file.iter_batches())
+        return spilled(schema, batches)
 
 
 READERS = {".csv": _csv, ".json": _json, ".jsonl": _json, ".parquet": _parquet}

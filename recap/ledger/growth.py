@@ -8,26 +8,27 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recap.ledger.rows import common_schema
+from recap.ids import packed
+from recap.ledger.rows import Chunks, common_schema
 from recap.ledger.sealed import write_sealed
 from recap.ledger.snapshot import (
+    GROUP_ROWS,
     PART_ROWS,
     PRESENT,
     VANISHED,
     Snapshot,
-    open_part,
     part_name,
     part_paths,
     read_snapshot,
 )
 from recap.storage import Location
 
-_STEP = 4096
+_STEP, _NESTED_STEP = 65_536, 4096  # clips that are compared at a time
 
 
 @dataclass(frozen=True)
 class Growth:
-    """Clips that are new, whose file changed, that went, and that came back; `rows` is the part that says so."""
+    """Clips that are new, whose file changed, that went, and that came back; `rows` are those that say so."""
 
     new: int
     changed: int
@@ -47,11 +48,16 @@ def update_snapshot(output: Location, scanned: pa.Table) -> tuple[Snapshot, Grow
 
 
 def grow(output: Location, known: Snapshot | None, growth: Growth) -> Snapshot:
-    """What the output knows once the rows of `growth`, its difference from what was `known`, are appended."""
+    """What the output knows once the rows of `growth`, its difference from what was `known`, are appended.
+
+    Who dies between two parts has appended the first of them; what the others would have said differs still.
+    """
     if known is not None and not len(growth.rows):
         return known
-    part = output / "snapshot" / part_name(len(part_paths(output)))
-    write_sealed(part, growth.rows, row_group=PART_ROWS)
+    first = len(part_paths(output))
+    for number, start in enumerate(range(0, len(growth.rows), PART_ROWS), first):
+        part = output / "snapshot" / part_name(number)
+        write_sealed(part, growth.rows.slice(start, PART_ROWS), row_group=GROUP_ROWS)
     snapshot = read_snapshot(output)
     assert snapshot is not None, output
     return snapshot
@@ -79,76 +85,87 @@ def compare(snapshot: Snapshot | None, scanned: pa.Table) -> Growth:
 
 
 class _Known:
-    """A snapshot read column by column, each in order of ordinal and in the type that `schema` has for it."""
+    """A snapshot whose columns are in the types that `schema` has for them."""
 
     def __init__(self, snapshot: Snapshot, schema: pa.Schema):
         self.snapshot, self.schema = snapshot, schema
-        self._files = [open_part(path) for path in snapshot.paths]
+        self._reader = snapshot.reader()
 
-    def column(self, name: str, ordinals: np.ndarray | pa.Array) -> pa.ChunkedArray:
-        """Values of some clips."""
-        chunks = [
-            file.read([name])[name]
-            if name in file.schema_arrow.names
-            else pa.chunked_array([pa.nulls(file.metadata.num_rows)])
-            for file in self._files
-        ]
-        kind = self.schema.field(name).type
-        try:
-            values = pa.chunked_array([part for chunk in chunks for part in chunk.cast(kind).chunks], kind)
-        except pa.ArrowInvalid:
-            raise _other_type(name, chunks[0].type, kind) from None
-        return values.take(pa.array(self._places()).take(pa.array(ordinals)))
+    def rows(self, ordinals: np.ndarray) -> pa.Table:
+        """The last states of some clips."""
+        rows = self.snapshot.rows(ordinals, self._reader)
+        return pa.table([_cast(rows, field) for field in self.schema], self.schema)
 
-    def _places(self) -> np.ndarray:
-        starts = np.cumsum([0, *(file.metadata.num_rows for file in self._files)])[:-1]
-        return self.snapshot.places(starts)
+    def ids(self) -> np.ndarray:
+        """The packed ids of all clips."""
+        reader, everyone = self.snapshot.reader(["clip_id"]), np.arange(len(self.snapshot))
+        parts = (everyone[start : start + _STEP] for start in range(0, len(everyone), _STEP))
+        return np.concatenate([packed(self.snapshot.rows(some, reader)["clip_id"]) for some in parts])
+
+
+def _cast(rows: pa.Table, field: pa.Field) -> pa.ChunkedArray:
+    before = rows[field.name]
+    try:
+        return before.cast(field.type)
+    except pa.ArrowInvalid:
+        raise _other_type(field.name, before.type, field.type) from None
 
 
 def _compare(known: _Known, scanned: pa.Table) -> Growth:
-    snapshot = known.snapshot
-    ids = known.column("clip_id", np.arange(len(snapshot))).combine_chunks()
-    place = pc.index_in(scanned["clip_id"], ids)
-    is_known = pc.is_valid(place)
-    ordinals = place.drop_null().to_numpy()
-    seen = _in_known_versions(scanned.filter(is_known), known.column("source_version", ordinals))
-    is_changed = _differs(known, "source_version", ordinals, seen)
-    is_back = ~snapshot.is_present[ordinals]
-    is_news = is_changed | is_back | _says_otherwise(known, ordinals, seen)
-    news = seen.filter(pa.array(is_news)).add_column(1, "ordinal", pa.array(ordinals[is_news]))
-    gone = _gone(known, ordinals)
-    added = _with_ordinals(scanned.filter(pc.invert(is_known)), len(snapshot))
-    parts = [part for part in (_with_state(news, PRESENT), gone, added) if len(part)] or [added]
-    rows = pa.concat_tables(parts, promote_options="permissive")
-    return Growth(len(added), int(is_changed.sum()), len(gone), int(is_back.sum()), rows)
+    snapshot, rows, news, changed = known.snapshot, Chunks(scanned), [], 0
+    place, is_new = _places(known.ids(), scanned["clip_id"])
+    seen = np.flatnonzero(place >= 0)
+    for start in range(0, len(seen), _STEP):
+        ordinals = seen[start : start + _STEP]
+        before, now = known.rows(ordinals), rows.take(place[ordinals])
+        now = _in_known_version(now, before["source_version"])
+        is_changed = _differs("source_version", before, now)
+        is_news = is_changed | ~snapshot.is_present[ordinals] | _says_otherwise(before, now)
+        news.append(now.filter(pa.array(is_news)).add_column(1, "ordinal", pa.array(ordinals[is_news])))
+        changed += int(is_changed.sum())
+    back = int((~snapshot.is_present[seen]).sum())
+    gone = known.rows(np.flatnonzero(snapshot.is_present & (place < 0)))
+    added = _with_ordinals(scanned.filter(pa.array(is_new)), len(snapshot))
+    parts = [*(_with_state(some, PRESENT) for some in news if len(some)), _with_state(gone, VANISHED), added]
+    everything = pa.concat_tables([part for part in parts if len(part)] or [added], promote_options="permissive")
+    return Growth(len(added), changed, len(gone), back, everything)
 
 
-def _says_otherwise(known: _Known, ordinals: np.ndarray, seen: pa.Table) -> np.ndarray:
+def _places(known: np.ndarray, clip_ids: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each known id the row of `clip_ids` that has it, -1 where there is none; and which rows are new."""
+    order = np.argsort(known)
+    place, is_new = np.full(len(known), -1), np.zeros(len(clip_ids), bool)
+    for start in range(0, len(clip_ids), _STEP):
+        ids = packed(clip_ids[start : start + _STEP])
+        ordinals = _ordinals(ids, known, order, start)
+        is_known = known[ordinals] == ids
+        place[ordinals[is_known]] = start + np.flatnonzero(is_known)
+        is_new[start : start + len(ids)] = ~is_known
+    return place, is_new
+
+
+def _ordinals(ids: np.ndarray, known: np.ndarray, order: np.ndarray, first: int) -> np.ndarray:
+    """Where each of `ids` is among the `known`, if it is; they are mostly in the order that they were in."""
+    if np.array_equal(known[first : first + len(ids)], ids):
+        return np.arange(first, first + len(ids))
+    return order[np.minimum(np.searchsorted(known, ids, sorter=order), len(known) - 1)]
+
+
+def _says_otherwise(before: pa.Table, now: pa.Table) -> np.ndarray:
     """Where any column differs but those of the clip's identity, version and state."""
-    names = {*seen.column_names, *known.schema.names} - {"clip_id", "ordinal", "source_version", "state"}
-    otherwise = np.zeros(len(seen), bool)
-    for name in names:
-        otherwise |= _differs(known, name, ordinals, seen)
+    otherwise = np.zeros(len(now), bool)
+    for name in {*now.column_names, *before.column_names} - {"clip_id", "ordinal", "source_version", "state"}:
+        otherwise |= _differs(name, before, now)
     return otherwise
 
 
-def _gone(known: _Known, seen: np.ndarray) -> pa.Table:
-    """The clips that were there and are not among the ordinals `seen`."""
-    is_gone = known.snapshot.is_present.copy()
-    is_gone[seen] = False
-    ordinals = np.flatnonzero(is_gone)
-    names = known.schema.names
-    return _with_state(pa.table([known.column(name, ordinals) for name in names], names=names), VANISHED)
-
-
-def _differs(known: _Known, name: str, ordinals: np.ndarray, seen: pa.Table) -> np.ndarray:
-    """Where a column of `seen` is not what it was; a column that went, or came, counts as null."""
-    blank = pa.chunked_array([pa.nulls(len(seen))])
-    after = seen[name] if name in seen.column_names else blank
-    before = known.column(name, ordinals) if name in known.schema.names else blank
-    if pa.types.is_null(after.type) or pa.types.is_null(before.type):
-        return pc.xor(pc.is_null(after), pc.is_null(before)).to_numpy()
-    return _unequal(before, after)
+def _differs(name: str, before: pa.Table, now: pa.Table) -> np.ndarray:
+    """Where a column is not what it was; one that went, or came, counts as null."""
+    blank = pa.chunked_array([pa.nulls(len(now))])
+    was, is_ = (rows[name] if name in rows.column_names else blank for rows in (before, now))
+    if pa.types.is_null(is_.type) or pa.types.is_null(was.type):
+        return pc.xor(pc.is_null(is_), pc.is_null(was)).to_numpy()
+    return _unequal(was, is_)
 
 
 def _unequal(before: pa.ChunkedArray, after: pa.ChunkedArray) -> np.ndarray:
@@ -165,18 +182,18 @@ def _unequal(before: pa.ChunkedArray, after: pa.ChunkedArray) -> np.ndarray:
 
 def _unequal_nested(before: pa.ChunkedArray, after: pa.ChunkedArray) -> np.ndarray:
     result = np.zeros(len(after), bool)
-    for start in range(0, len(after), _STEP):
-        part = slice(start, start + _STEP)
+    for start in range(0, len(after), _NESTED_STEP):
+        part = slice(start, start + _NESTED_STEP)
         pairs = zip(before[part].to_pylist(), after[part].to_pylist(), strict=True)
         result[part] = [repr(old) != repr(new) for old, new in pairs]
     return result
 
 
-def _in_known_versions(seen: pa.Table, known: pa.ChunkedArray) -> pa.Table:
-    """`seen`, where a version that is a size alone (`corpus.trust_size`) is the known one of that size."""
-    now = seen["source_version"]
-    is_same = pc.equal(pc.replace_substring_regex(known, "-.*", ""), now)
-    return seen.set_column(seen.column_names.index("source_version"), "source_version", pc.if_else(is_same, known, now))
+def _in_known_version(now: pa.Table, known: pa.ChunkedArray) -> pa.Table:
+    """`now`, where a version that is a size alone (`corpus.trust_size`) is the known one of that size."""
+    place = now.column_names.index("source_version")
+    is_same = pc.equal(pc.replace_substring_regex(known, "-.*", ""), now[place])
+    return now.set_column(place, "source_version", pc.if_else(is_same, known, now[place]))
 
 
 def _other_type(column: str, before: pa.DataType, now: pa.DataType) -> ValueError:

@@ -7,7 +7,8 @@ from hashlib import blake2b
 import numpy as np
 import pyarrow as pa
 
-WIDTH = 16
+from recap.ids import WIDTH
+
 _STEP = 65_536
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -32,20 +32,12 @@ class RowReader:
     def take(self, file: np.ndarray, row: np.ndarray) -> pa.Table:
         """Row `row[i]` of `paths[file[i]]` for every i, with the columns of `schema`; null where a file lacks one."""
         assert (file >= 0).all(), "a row of no file"
-        order = np.lexsort((row, file))
-        pieces = [self.schema.empty_table()]
-        for number in np.unique(file):
-            pieces += self._from_file(int(number), row[order][file[order] == number])
-        rows = pa.concat_tables(pieces, promote_options="permissive")
-        return rows.take(pa.array(np.argsort(order, kind="stable")))
+        return _gathered(file, row, self._from_file, self.schema)
 
     def _from_file(self, number: int, rows: np.ndarray) -> list[pa.Table]:
         starts = self._open(number)[1]
         groups = np.searchsorted(starts, rows, side="right") - 1
-        return [
-            self._group(number, int(group)).take(pa.array(rows[groups == group] - starts[group]))
-            for group in np.unique(groups)
-        ]
+        return [self._group(number, group).take(pa.array(some - starts[group])) for group, some in _apart(groups, rows)]
 
     def _open(self, number: int) -> tuple[pq.ParquetFile, np.ndarray]:
         if number not in self._files:
@@ -70,6 +62,40 @@ class RowReader:
                 self._rows -= len(self._groups.popitem(last=False)[1])
         self._groups.move_to_end(key)
         return self._groups[key]
+
+
+class Chunks:
+    """Rows of a table in any order. Arrow's own `take` would join all chunks of a column for it."""
+
+    def __init__(self, table: pa.Table):
+        self.schema, self._batches = table.schema, table.to_batches()
+        self._starts = np.cumsum([0, *map(len, self._batches)])[:-1]
+
+    def take(self, row: np.ndarray) -> pa.Table:
+        """Row `row[i]` for every i."""
+        chunk = np.searchsorted(self._starts, row, side="right") - 1
+        return _gathered(chunk, row - self._starts[chunk], self._from_chunk, self.schema)
+
+    def _from_chunk(self, number: int, rows: np.ndarray) -> list[pa.Table]:
+        return [pa.Table.from_batches([self._batches[number].take(pa.array(rows))])]
+
+
+def _gathered(
+    part: np.ndarray, row: np.ndarray, pick: Callable[[int, np.ndarray], list[pa.Table]], schema: pa.Schema
+) -> pa.Table:
+    """Row `row[i]` of part `part[i]` for every i; `pick` gives ascending rows of one part."""
+    order = np.lexsort((row, part))
+    pieces = [schema.empty_table()]
+    for number, some in _apart(part[order], row[order]):
+        pieces += pick(number, some)
+    rows = pa.concat_tables(pieces, promote_options="permissive")
+    return rows.take(pa.array(np.argsort(order, kind="stable")))
+
+
+def _apart(part: np.ndarray, row: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Each part, of ascending ones, and its rows."""
+    numbers, firsts = np.unique(part, return_index=True)
+    yield from zip(numbers.tolist(), np.split(row, firsts[1:]), strict=True) if len(part) else ()
 
 
 def common_schema(schemas: Sequence[pa.Schema]) -> pa.Schema:

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from recap.ledger.identity import WIDTH, identities
+from recap.ids import WIDTH
+from recap.ledger.identity import identities
 from recap.ledger.rows import RowReader, common_schema
 from recap.ledger.sealed import Torn, open_sealed
 from recap.records import Clip
@@ -21,7 +22,7 @@ from recap.storage import Location, below, children
 
 PRESENT, VANISHED = "present", "vanished"
 OWN = ("clip_id", "ordinal", "uri", "source_version", "start_s", "end_s", "state")
-PART_ROWS = 8192  # in a row group of a part
+PART_ROWS, GROUP_ROWS = 2**18, 8192  # in a part, and in each of its row groups, at most
 CLIP = [name for name in OWN if name != "state"]
 _STEP = 8192
 _PART = re.compile(r"part-\d+\.parquet")
@@ -64,15 +65,9 @@ class Snapshot:
         self._parts += 1
 
     def _grow(self, size: int) -> None:
-        more = max(0, size - len(self))
-        self.identity = np.concatenate([self.identity, np.zeros((more, WIDTH), np.uint8)])
-        self.is_present, self._part, self._row = (
-            np.concatenate([array, np.zeros(more, array.dtype)]) for array in (self.is_present, self._part, self._row)
-        )
-
-    def places(self, starts: np.ndarray) -> np.ndarray:
-        """Where each clip's last state lies when the parts are laid end to end, part p beginning at `starts[p]`."""
-        return starts[self._part] + self._row
+        if size > len(self):
+            for array in (self.identity, self.is_present, self._part, self._row):
+                array.resize((size, *array.shape[1:]), refcheck=False)  # where it lies, if there is room
 
     def rows(self, ordinals: np.ndarray, reader: RowReader) -> pa.Table:
         """The last states of some clips, read with a `reader()` of this snapshot."""

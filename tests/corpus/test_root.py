@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 
 import pytest
 
@@ -47,6 +48,23 @@ def test_a_linked_root_takes_absolute_addresses_in_both_spellings(tmp_path, link
     with pytest.raises(ValueError, match="by a link, out of"):
         Root(alias).version("outer/a.mp4")
     assert scan(CorpusSettings(str(alias)))["uri"].to_pylist() == ["in.mp4", "v/a.mp4"]
+
+
+def test_a_file_is_looked_at_once_however_many_spans_of_it_there_are(tmp_path, linked, monkeypatch):
+    looks, real = Counter(), os.lstat
+
+    def lstat(path, **kwargs):
+        looks[os.path.basename(path)] += 1
+        return real(path, **kwargs)
+
+    manifest = linked / "m.csv"
+    spans = [f"{file},{start}" for start in range(50) for file in ("v/a.mp4", "in.mp4", "none.mp4")]
+    manifest.write_text("\n".join(["path,start", *spans]))
+    monkeypatch.setattr(os, "lstat", lstat)
+    scanned = scan(CorpusSettings(str(manifest), "manifest", start_column="start"))
+    size, missing = "1-", "missing"
+    assert [version[:2] for version in scanned["source_version"].to_pylist()[:3]] == [size, size, missing[:2]]
+    assert looks["a.mp4"] <= 2 and looks["none.mp4"] == 1  # `in.mp4` leads to `a.mp4`
 
 
 def test_an_address_is_normalised_and_stays_inside(tmp_path):

@@ -29,7 +29,7 @@ class Output:
     @staticmethod
     def scanned(*names: str, version: str = "1", **extra) -> pa.Table:
         columns = {
-            "clip_id": [f"{name:0>32}" for name in names],
+            "clip_id": [f"{name.encode().hex():0>32}" for name in names],
             "uri": list(names),
             "source_version": [version] * len(names),
             "start_s": pa.array([None] * len(names), pa.float64()),

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from recap import ledger
+from recap.ledger import growth as growth_of
 from recap.ledger import snapshot
 
 
@@ -151,6 +152,45 @@ def test_foreseeing_counts_the_same_and_writes_nothing(output):
     assert snapshot.present.tolist() == [1, 2]
     later, _ = ledger.update_snapshot(output.path, output.scanned("b", "c", version="2"))
     assert (later.identity == snapshot.identity).all()
+
+
+@pytest.fixture
+def in_twos(monkeypatch):
+    """Parts of two rows, clips that are compared by twos, and the others by nested values one by one."""
+    monkeypatch.setattr(growth_of, "PART_ROWS", 2)
+    monkeypatch.setattr(growth_of, "_STEP", 2)
+    monkeypatch.setattr(growth_of, "_NESTED_STEP", 1)
+
+
+def test_many_clips_are_compared_and_appended_by_steps(output, in_twos):
+    scores = [[number] for number in range(7)]
+    assert counts(output.see(*"abcdefg", score=scores)) == (7, 0, 0, 0) and parts(output) == 4
+    assert counts(output.see(*"gfedcba", score=scores[::-1])) == (0, 0, 0, 0) and parts(output) == 4
+    assert counts(output.see(*"hgfxyeda", score=[[9]] * 8)) == (3, 0, 2, 0)
+    assert output.rows("uri", "ordinal", "state", "score") == [
+        *(("abcdefg"[n], n, *(("vanished", [n]) if n in (1, 2) else ("present", [9]))) for n in range(7)),
+        *((uri, 7 + n, "present", [9]) for n, uri in enumerate("hxy")),
+    ]
+    assert counts(output.see(*"abcdefg", score=scores)) == (0, 0, 3, 2)
+
+
+@pytest.mark.parametrize("survives", [1, 2])
+def test_who_dies_between_two_parts_has_lost_nothing(output, in_twos, monkeypatch, survives):
+    output.see(*"ab")
+
+    def dies(path, *args, write=growth_of.write_sealed, **kwargs):
+        if path.name == f"part-{1 + survives:05d}.parquet":
+            raise KeyboardInterrupt
+        write(path, *args, **kwargs)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(growth_of, "write_sealed", dies)
+        output.see(*"acdefg", version="2")
+    assert parts(output) == 1 + survives
+    output.see(*"acdefg", version="2")
+    states = [("a", 0, "present"), ("b", 1, "vanished"), *((uri, n, "present") for n, uri in enumerate("cdefg", 2))]
+    assert output.rows("uri", "ordinal", "state") == states
+    assert counts(output.see(*"acdefg", version="2")) == (0, 0, 0, 0)
 
 
 def test_a_damaged_snapshot_is_refused(output):
