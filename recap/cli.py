@@ -281,6 +281,7 @@ def plan(
 @main.command()
 @_on_output
 @click.option("--rows", type=click.IntRange(min=1), help="How many records to show; 10, or the 1000 worst on a page.")
+@click.option("--latest", is_flag=True, help="Show what was committed last, also while the run goes on.")
 @click.option("--sheet", metavar="FILE.png", help="Draw frames and captions into this PNG instead.")
 @click.option(
     "--page",
@@ -292,7 +293,7 @@ def plan(
 @click.option(
     "--strips", type=click.IntRange(min=0), default=200, show_default=True, help="Rows with frames on a page."
 )
-def view(output: Location, rows: int | None, sheet: str | None, page: str | None, strips: int) -> None:
+def view(output: Location, rows: int | None, latest: bool, sheet: str | None, page: str | None, strips: int) -> None:
     """Show the first captions of OUTPUT and, without --rows, write the page to look through all of them."""
     from rich.console import Console
 
@@ -302,14 +303,16 @@ def view(output: Location, rows: int | None, sheet: str | None, page: str | None
 
     if sheet and page is not None:
         raise click.UsageError("say either --sheet or --page")
+    if latest and page is not None:
+        raise click.UsageError("a page is of what a run has finished: say either --latest or --page")
     if "-" in (sheet, page):
         raise click.UsageError("--sheet and --page write a file, and nothing to standard output: name one")
     if sheet:
-        click.echo(write_sheet(output, jobs.root_of(output), _file(sheet), rows or 10))
+        click.echo(write_sheet(output, jobs.root_of(output), _file(sheet), rows or 10, latest=latest))
         return
     if page is None:
-        print_captions(output, rows or 10, Console())
-    if page is not None or rows is None:
+        print_captions(output, rows or 10, Console(), latest=latest)
+    if page is not None or not (rows or latest):
         click.echo(
             _page(output, _file(page, ".html", ".htm") if page else output / "report/index.html", rows or 1000, strips)
         )

@@ -78,6 +78,25 @@ def test_run_prints_one_json_object_and_view_shows_the_captions(ray_session, pip
     assert "red-circle-right.mp4" in shown and summary["generation"] in shown
 
 
+def test_captions_can_be_looked_at_before_a_run_has_ended(tmp_path, rehearsal):
+    out = tmp_path / "out"
+    jobs.run(rehearsal(), runner="loop")
+    (out / "manifest.json").unlink()
+    result = invoke("view", out)
+    assert result.exit_code == 2 and "no run has finished there yet (`recap view --latest`" in result.stderr
+    for rows, options in ((6, ()), (2, ("--rows", "2"))):
+        lines = invoke("view", out, "--latest", *options).stdout.splitlines()
+        assert len([line for line in lines if ".mp4" in line]) == rows and "what was committed last" in lines[-1]
+    assert not (out / "report/index.html").exists()
+    assert invoke("view", out, "--latest", "--sheet", tmp_path / "sheet.png").exit_code == 0
+    assert (tmp_path / "sheet.png").exists()
+    page = invoke("view", out, "--latest", "--page")
+    assert page.exit_code == 2 and "say either --latest or --page" in page.stderr
+    for fragment in (out / "fragments").glob("*/*.parquet"):
+        fragment.unlink()
+    assert "nothing has been committed yet" in invoke("view", out, "--latest").stdout
+
+
 def test_what_others_print_meanwhile_is_not_on_stdout(rehearsal, capsys):
     def run():
         print("(raylet) a task will be retried")

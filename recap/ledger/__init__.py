@@ -14,7 +14,15 @@ from recap.ledger.files import (
     sweep,
     write_json,
 )
-from recap.ledger.fragments import FragmentWriter, newest_fragments, pass_over, read_fragments, set_aside, write_retry
+from recap.ledger.fragments import (
+    FragmentWriter,
+    newest_fragments,
+    newest_records,
+    pass_over,
+    read_fragments,
+    set_aside,
+    write_retry,
+)
 from recap.ledger.growth import Growth, compare, foresee_snapshot, grow, update_snapshot
 from recap.ledger.keys import Keys, differences, key_of
 from recap.ledger.lease import holder, lease, require_lease
@@ -68,6 +76,7 @@ __all__ = [
     "key_of",
     "lease",
     "newest_fragments",
+    "newest_records",
     "observe",
     "output_errors",
     "overlay_folder",

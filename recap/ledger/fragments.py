@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from threading import Lock, Timer
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -195,6 +197,23 @@ def newest_fragments(folder: Location) -> list[Location]:
             newest[epoch, writer] = path
     last = max(newest, default=(0, ""))[0]
     return [path for (epoch, _), path in newest.items() if epoch == last]
+
+
+def newest_records(folder: Location, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """`columns` of committed records, about the newest first, a clip once; read without the lease."""
+    seen: set[str] = set()
+    paths = (path for path in list_fragments(folder, lambda *_: None) if not is_mark(path))
+    for path in sorted(paths, key=_age, reverse=True):
+        with suppress(Torn, FileNotFoundError):  # merged away meanwhile
+            for row in reversed(open_fragment(path).read(["clip_id", *columns]).to_pylist()):
+                if row["clip_id"] not in seen:
+                    seen.add(row["clip_id"])
+                    yield row
+
+
+def _age(path: Location) -> tuple[int, int, str]:
+    epoch, _, writer, sequence = fragment_order(path)
+    return epoch, sequence, writer
 
 
 def is_mark(path: Location) -> bool:

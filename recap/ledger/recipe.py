@@ -43,7 +43,10 @@ def read_manifest(output: Location) -> Manifest:
     """The current generation's manifest. Raises ValueError where there is none, or as `find_document` does."""
     manifest = find_document(output, Manifest)
     if manifest is None:
-        raise ValueError(f"{output} holds no manifest.json: no run has finished there yet")
+        raise ValueError(
+            f"{output} holds no manifest.json: no run has finished there yet "
+            "(`recap view --latest` shows what is committed)"
+        )
     return manifest
 
 

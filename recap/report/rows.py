@@ -10,8 +10,18 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recap.ledger import Damaged, Manifest, read_manifest
+from recap.ledger import Damaged, Manifest, fragment_folder, newest_records, read_manifest, read_recipe
 from recap.storage import Location, source
+
+
+def rows_of(output: Location, columns: Sequence[str], *, latest: bool = False) -> Iterator[dict[str, Any]]:
+    """`columns` of the rows in the shards, or of what a run has committed `latest`, shards cut from it or not.
+
+    The latter as the engine left it: without translations, openings untrimmed. ValueError where there is nothing yet.
+    """
+    if not latest:
+        return read_rows(output, read_manifest(output), columns)
+    return newest_records(fragment_folder(output, read_recipe(output).keys["caption_key"]), columns)
 
 
 def read_rows(output: Location, manifest: Manifest, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from recap.ledger import read_manifest
 from recap.records import CAPTIONED, ClipError, FrameRequest
 from recap.report.frames import ClipFrames
-from recap.report.rows import read_rows
+from recap.report.rows import rows_of
 from recap.storage import Location, written
 from recap.video import DecodeSettings
 
@@ -23,8 +22,8 @@ COLUMNS = ["uri", "start_s", "end_s", "status", "caption"]
 LETTERS_A_LINE = 46
 
 
-def write_sheet(output: Location, root: Location, file: Location, rows: int) -> Location:
-    """Draw the first `rows` captioned clips of `output`, whose files lie below `root`, into `file`.
+def write_sheet(output: Location, root: Location, file: Location, rows: int, *, latest: bool = False) -> Location:
+    """Draw the first `rows` captioned clips of `output`, whose files lie below `root`, into `file`; or the `latest`.
 
     A clip that can no longer be read has no pictures. ValueError where no run has finished or nothing is
     captioned, and for a file of no known kind.
@@ -32,7 +31,7 @@ def write_sheet(output: Location, root: Location, file: Location, rows: int) -> 
     kind = Image.registered_extensions().get(file.suffix.lower())
     if kind is None:
         raise ValueError(f"{file}: no picture has such a name; let it end in .png")
-    records = (row for row in read_rows(output, read_manifest(output), COLUMNS) if row["status"] == CAPTIONED)
+    records = (row for row in rows_of(output, COLUMNS, latest=latest) if row["status"] == CAPTIONED)
     strips = [_strip(row, pictures) for row, pictures in _shown(islice(records, rows), root)]
     if not strips:
         raise ValueError(f"{output} holds no caption to draw")

@@ -12,25 +12,31 @@ from rich.table import Column, Table
 
 from recap.ledger import read_manifest
 from recap.report.printable import printable
-from recap.report.rows import read_rows
+from recap.report.rows import rows_of
 from recap.storage import Location
 
 COLUMNS = ["uri", "start_s", "end_s", "caption", "captions", "status", "error_message"]
 
 
-def print_captions(output: Location, rows: int, console: Console) -> None:
-    """The first `rows` records of the current generation, translations below their caption.
+def print_captions(output: Location, rows: int, console: Console, *, latest: bool = False) -> None:
+    """The first `rows` records of the current generation, translations below their caption; or the `latest` ones.
 
-    Raises ValueError where there is no generation.
+    Raises ValueError where there is none.
     """
-    manifest = read_manifest(output)
+    records = rows_of(output, COLUMNS, latest=latest)
     columns = (Column(name, overflow="fold") for name in ("clip", "caption"))  # Chinese has no spaces to break at
     table = Table(*columns, box=None, pad_edge=False)
-    for record in islice(read_rows(output, manifest, COLUMNS), rows):
+    for record in islice(records, rows):
         table.add_row(_shown(_clip(record)), "\n".join(_lines(record)))
     console.print(table, highlight=False)
-    where = f"{output}/shards/{manifest.generation}"
-    console.print(f"{where} holds them all", markup=False, highlight=False, soft_wrap=True)
+    console.print(_where(output, table.row_count, latest), markup=False, highlight=False, soft_wrap=True)
+
+
+def _where(output: Location, rows: int, latest: bool) -> str:
+    if not latest:
+        return f"{output}/shards/{read_manifest(output).generation} holds them all"
+    what = "what was committed last, the newest first" if rows else "nothing has been committed yet"
+    return f"{what} (`recap status {output}` counts it all)"
 
 
 def _clip(record: Mapping[str, Any]) -> str:

@@ -115,6 +115,22 @@ def test_the_newest_fragments_are_the_last_ones_of_the_last_epochs_writers(outpu
     assert names == ["000002-x-000001.parquet", "000002-y-000000.parquet"]
 
 
+def test_the_newest_records_come_first_and_a_clip_once(output, monkeypatch):
+    assert list(ledger.newest_records(output.fragments, ["uri"])) == []
+    output.see(*"abcdef")
+    for epoch, writer, seq, names in ((1, "x", 9, "ab"), (2, "x", 0, "bc"), (2, "y", 1, "d"), (2, "x", 1, "e")):
+        output.commit(epoch, writer, *(output.caption(name, f"{name}{epoch}") for name in names), seq=seq)
+    output.commit(3, "x", output.caption("f")).write_bytes(b"PAR1")
+    ledger.write_retry(output.fragments, 4, output.scanned("a"))
+    records = list(ledger.newest_records(output.fragments, ["caption", "uri"]))
+    assert [record["caption"] for record in records] == ["d2", "e2", "c2", "b2", "a1"]
+    gone = output.fragments / "000002-y-000001.parquet"
+    listed = list_fragments(output.fragments)
+    monkeypatch.setattr("recap.ledger.fragments.list_fragments", lambda *_: listed)
+    gone.unlink()
+    assert [record["uri"] for record in ledger.newest_records(output.fragments, ["uri"])] == [*"ecba"]
+
+
 def test_the_writer_commits_by_count_and_by_time(output, wait_for):
     output.see("a", "b", "c")
     out = ledger.FragmentWriter(output.fragments, 1, "x", flush_s=0.2, flush_rows=2)
