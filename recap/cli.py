@@ -261,10 +261,12 @@ def plan(
     from recap.pipeline import load_pipeline
     from recap.planning import list_corpus, plan
     from recap.report.plan import print_forecast, print_plan
+    from recap.report.progress import Progress
 
     settings = load_pipeline(pipeline, overrides)
+    on_listed = functools.partial(Progress().far, "listing the corpus")
     with leaving_soon():
-        listing = list_corpus(settings, corpus_moved=corpus_moved)
+        listing = list_corpus(settings, corpus_moved=corpus_moved, on_listed=on_listed)
         planned = plan(settings, listing, limit=limit)
         if probe and planned.to_do:
             click.echo(f"probing {min(probe, planned.clips)} clips...", err=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any
@@ -51,11 +51,20 @@ def _read(committed: ledger.Committed, ordinals: np.ndarray) -> dict[int, Captio
 class Delivery:
     """The rows of shards: `captions`, and `translations` by language behind them, under `review_key`.
 
+    `on_compared` is told, while near-duplicates are looked for, how many clips were.
     After `batches` has ended, `statuses` counts rows by status, `flags` captions by flag, before and after repair,
     and `translated` clips by language.
     """
 
-    def __init__(self, captions: Layer, translations: Mapping[str, Layer], settings: ReviewSettings, review_key: str):
+    def __init__(
+        self,
+        captions: Layer,
+        translations: Mapping[str, Layer],
+        settings: ReviewSettings,
+        review_key: str,
+        on_compared: Callable[[int], object] = lambda _: None,
+    ):
+        self.on_compared = on_compared
         self.committed, self.layer, self.translations = captions.committed, captions, translations
         self.settings, self.review_key = settings, review_key
         self._reset()
@@ -139,9 +148,12 @@ class Delivery:
         return is_double
 
     def _texts(self, seen: list[np.ndarray]) -> Iterator[str]:
+        compared = 0
         for ordinals, rows in self.committed.records(self.committed.done, ["status", "caption"]):
             is_captioned = pc.equal(rows["status"], CAPTIONED)
             seen.append(ordinals[is_captioned.to_numpy()])
+            compared += len(ordinals)
+            self.on_compared(compared)
             yield from rows["caption"].filter(is_captioned).to_pylist()
 
     def _count(self, rows: pa.Table) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from recap.delivery import Delivery, Layer, verdict_key
 from recap.graph.reviewing import contexts
 from recap.graph.stopping import GO_ON, RayLost
 from recap.pipeline import Pipeline, absolute, from_recipe
-from recap.planning import check, check_corpus, check_recipe, output_reached, untold
+from recap.planning import check, check_corpus, check_recipe, output_reached, unheard
 from recap.prepared import Prepared, prepare
 from recap.records import CAPTIONED, FILTERED, QUARANTINED
 from recap.report.last import last_report
@@ -92,7 +93,8 @@ def run(
     with output_reached(output):
         parts = ledger.part_paths(output)
     passed_over: list[str] = []
-    scanned = check(pipeline, passed_over.append, corpus_moved)
+    bars = progress or Progress()
+    scanned = check(pipeline, passed_over.append, corpus_moved, partial(bars.far, "listing the corpus"))
     prepared = prepare(pipeline)
     caption_key = prepared.keys.values["caption_key"]  # all weights are read for it: not under the lease
     with (
@@ -107,11 +109,11 @@ def run(
         work = Work(snapshot, resolved(corpus_root(pipeline.corpus)), prepared.plan(epoch), limit, only)
         pipeline = _with_actors(pipeline, _actors(prepared, len(work.to_do), runner))
         work.plan = replace(work.plan, engine=pipeline.engine)
-        with progress or Progress() as bars:
+        with bars:
             planned = time.monotonic()
             work.run(runner, bars, Stops(pipeline.output.grace_s, budget.seconds(pipeline)))
         with executor_of(pipeline) if runner == "ray" else nullcontext() as executor:
-            manifest = _finalize(pipeline, work, executor)
+            manifest = _finalize(pipeline, work, executor, bars)
         summary = _summary(output, manifest, work, _wall(began, planned, work))
         log.info("run %d: %d captioned now, %d remaining", epoch, summary.captioned_now, summary.remaining)
         _report(output, epoch, asdict(summary))
@@ -131,7 +133,7 @@ def _begin(prepared: Prepared, scanned: pa.Table, parts: Sequence[Location], cor
     output, corpus = location(pipeline.output.path), corpus_identity(pipeline.corpus)
     ledger.check_owner(output, None if corpus_moved else corpus)
     if ledger.part_paths(output) != parts:  # another run saw clips that came meanwhile
-        scanned = check_corpus(pipeline, untold, corpus_moved)
+        scanned = check_corpus(pipeline, unheard, corpus_moved)
     known = ledger.read_snapshot(output)
     growth = ledger.compare(known, scanned)
     if known is not None and corpus_moved and growth.vanished == len(known.present):
@@ -173,7 +175,7 @@ def retry(
     """
     recipe = ledger.read_recipe(output)
     pipeline = from_recipe(recipe.settings, output)
-    check(pipeline, untold)
+    check(pipeline, unheard)
     check_recipe(recipe, pipeline)
     with ledger.output_errors(), ledger.lease(output) as epoch, log_file(output / "run.log"):
         marked = _mark(output, epoch, reason, clips)
@@ -218,14 +220,14 @@ def _actors(prepared: Prepared, clips: int, runner: Runner) -> int:
     return 1 if runner == "loop" else prepared.actors(machine_of(prepared.pipeline), clips)
 
 
-def _finalize(pipeline: Pipeline, work: Work, executor: Executor | None) -> ledger.Manifest:
+def _finalize(pipeline: Pipeline, work: Work, executor: Executor | None, bars: Progress) -> ledger.Manifest:
     """Have the shards written, here where there is no `executor`; the manifest of what readers now see."""
     output = location(pipeline.output.path)
     ledger.require_lease(output, work.plan.epoch)
-    plan, delivery = work.plan, _delivery(output, work)
+    plan, delivery = work.plan, _delivery(output, work, bars)
     videos = shards.Videos(work.root, work.snapshot)
     generation, shard_list = shards.write_generation(
-        resolved(output), delivery.batches(), pipeline.output, videos, executor
+        resolved(output), _told(delivery.batches(), work, bars), pipeline.output, videos, executor
     )
     books = delivery.books()
     _check_shards(shard_list, books)
@@ -249,7 +251,15 @@ def _finalize(pipeline: Pipeline, work: Work, executor: Executor | None) -> ledg
     return manifest
 
 
-def _delivery(output: Location, work: Work) -> Delivery:
+def _told(batches: Iterator[pa.Table], work: Work, bars: Progress) -> Iterator[pa.Table]:
+    rows, everyone = 0, len(work.committed.done)
+    for batch in batches:
+        rows += len(batch)
+        bars.far("cutting shards", rows, everyone)
+        yield batch
+
+
+def _delivery(output: Location, work: Work, bars: Progress) -> Delivery:
     """The rows under today's review settings, once what was judged under others has been judged again."""
     plan, committed = work.plan, work.committed
     folder, judge = ledger.overlay_folder(output, plan.review_key), judge_captions(contexts(plan.review, plan.prompt))
@@ -261,7 +271,8 @@ def _delivery(output: Location, work: Work) -> Delivery:
         folder = ledger.overlay_folder(output, verdict_key(plan.review_key, each.key))
         verdicts = review_again(texts, captioned, folder, plan.review_key, judge, plan.epoch)
         translations[each.language] = Layer(texts, verdicts)
-    return Delivery(captions, translations, plan.review, plan.review_key)
+    on_compared = partial(bars.far, "looking for near-duplicates", of=len(committed.done))
+    return Delivery(captions, translations, plan.review, plan.review_key, on_compared)
 
 
 def _check_shards(shard_list: list[shards.Shard], books: dict[str, int]) -> None:

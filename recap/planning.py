@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recap import engines, ledger
-from recap.corpus import corpus_identity, scan
+from recap.corpus import OnListed, corpus_identity, scan
 from recap.graph.sizing import local_machine, size_pools, translator_cpus
 from recap.pipeline import Pipeline, absolute
 from recap.prepared import PIXELS, REPAIR, glance
@@ -34,6 +34,10 @@ WRITTEN = {
     **{name: f"model.{name}" for name in ("lora_alpha", "dtype", "visual_tokens", "pooling")},
     **{f"repair.{name}": f"review.{name}" for name in REPAIR},
 }
+
+
+def unheard(said: object) -> None:
+    """Where nobody wants to be told, or a first look at the corpus told it."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +78,10 @@ class Listing:
     passed_over: tuple[str, ...]
 
 
-def list_corpus(pipeline: Pipeline, *, corpus_moved: bool = False) -> Listing:
+def list_corpus(pipeline: Pipeline, *, corpus_moved: bool = False, on_listed: OnListed = unheard) -> Listing:
     """The corpus for `plan` and a forecast. Raises ValueError as `check_corpus` does."""
     passed_over: list[str] = []
-    return Listing(check_corpus(pipeline, passed_over.append, corpus_moved), tuple(passed_over))
+    return Listing(check_corpus(pipeline, passed_over.append, corpus_moved, on_listed), tuple(passed_over))
 
 
 def plan(pipeline: Pipeline, listing: Listing | None = None, *, limit: int | None = None) -> Plan:
@@ -142,7 +146,9 @@ def check_recipe(recipe: ledger.Recipe, pipeline: Pipeline) -> None:
         )
 
 
-def check(pipeline: Pipeline, tell: Tell = log.warning, corpus_moved: bool = False) -> pa.Table:
+def check(
+    pipeline: Pipeline, tell: Tell = log.warning, corpus_moved: bool = False, on_listed: OnListed = unheard
+) -> pa.Table:
     """Everything that can be refused before work starts; returns the scanned corpus.
 
     Raises ValueError with every problem found, so that one attempt shows them all.
@@ -150,7 +156,7 @@ def check(pipeline: Pipeline, tell: Tell = log.warning, corpus_moved: bool = Fal
     problems, nowhere, scanned = _problems_here(pipeline), list(_nowhere(pipeline)), None
     problems += nowhere
     try:
-        scanned = None if nowhere else check_corpus(pipeline, tell, corpus_moved)
+        scanned = None if nowhere else check_corpus(pipeline, tell, corpus_moved, on_listed)
     except ValueError as error:
         problems.append(str(error))
     if problems:
@@ -193,16 +199,14 @@ def _nowhere(pipeline: Pipeline) -> Iterator[str]:
             yield f"{section}.{name}: {error}"
 
 
-def untold(said: str) -> None:
-    """For a second look at a corpus: the first one told what is passed over."""
-
-
-def check_corpus(pipeline: Pipeline, tell: Tell = log.warning, corpus_moved: bool = False) -> pa.Table:
+def check_corpus(
+    pipeline: Pipeline, tell: Tell = log.warning, corpus_moved: bool = False, on_listed: OnListed = unheard
+) -> pa.Table:
     """The scanned corpus; ValueError when it cannot be read or `output.path` is not its output.
 
     Where it is `corpus_moved`, the output may have begun with the same corpus at another place.
     """
-    scanned = scan(pipeline.corpus, tell, ledger.RESERVED)
+    scanned = scan(pipeline.corpus, tell, ledger.RESERVED, on_listed)
     spans = pc.sum(pc.or_(pc.is_valid(scanned["start_s"]), pc.is_valid(scanned["end_s"]))).as_py()
     if spans and pipeline.output.include_video:
         tell(f"output.include_video: each of the {spans} clips that are spans comes with the whole file that it is in")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -13,9 +14,11 @@ from threading import Timer
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from recap import forecast, jobs, verification
 from recap.cli import _finish, main
+from recap.report.progress import Progress
 from recap.storage import scratch
 
 RECAP = str(Path(sys.executable).with_name("recap"))
@@ -95,6 +98,20 @@ def test_captions_can_be_looked_at_before_a_run_has_ended(tmp_path, rehearsal):
     for fragment in (out / "fragments").glob("*/*.parquet"):
         fragment.unlink()
     assert "nothing has been committed yet" in invoke("view", out, "--latest").stdout
+
+
+def test_long_phases_say_how_far_they_are(rehearsal):
+    told = Progress(Console(file=io.StringIO()), every_s=0)
+    jobs.run(rehearsal(), runner="loop", progress=told)
+    said = told.console.file.getvalue().splitlines()
+    phases = [line.split(":")[0] for line in said if not line.startswith(("decoded", "6 clips"))]
+    assert phases == ["listing the corpus", "looking for near-duplicates", "cutting shards"]
+    assert said[-1] == "cutting shards: 6/6 clips"
+
+
+def test_a_plan_says_how_far_its_listing_is(pipeline, monkeypatch):
+    monkeypatch.setattr(Progress.__init__, "__defaults__", (None, 0))
+    assert "listing the corpus: 3 clips so far" in invoke("plan", pipeline, "--probe", "0").stderr
 
 
 def test_what_others_print_meanwhile_is_not_on_stdout(rehearsal, capsys):

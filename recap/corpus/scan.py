@@ -20,6 +20,7 @@ from recap.records import MISSING
 from recap.storage import Location, StoredVersions, is_store, location, resolved, spilled, store_errors
 
 log = logging.getLogger(__name__)
+OnListed = Callable[[int], object]
 BASE = {
     "clip_id": pa.string(),
     "uri": pa.string(),
@@ -41,27 +42,34 @@ def corpus_identity(settings: CorpusSettings) -> str:
 
 
 def scan(
-    settings: CorpusSettings, tell: Callable[[str], object] = log.warning, reserved: Collection[str] = ()
+    settings: CorpusSettings,
+    tell: Callable[[str], object] = log.warning,
+    reserved: Collection[str] = (),
+    on_listed: OnListed = lambda _: None,
 ) -> pa.Table:
-    """All clips of the corpus in its own order: `BASE` columns, then the caller's in their own types.
+    """All clips of the corpus in its own order: `BASE` columns, then the caller's in their own types. They lie on the
+    local disk, and not in memory.
 
-    What a folder's listing passed over and may have been meant is told to `tell`, in one line.
+    What a folder's listing passed over and may have been meant is told to `tell`, in one line, and `on_listed` how many
+    clips there are so far, again and again.
 
     Raises ValueError for a corpus that is missing, unreadable, empty, or names one clip twice, and for
     caller's columns named like one of `BASE` or of `reserved`.
     """
     try:
         with store_errors(corpus_root(settings)):
-            return _folder(settings, tell) if settings.kind == "folder" else _manifest(settings, reserved)
+            if settings.kind == "folder":
+                return _folder(settings, tell, on_listed)
+            return _manifest(settings, reserved, on_listed)
     except OSError as error:
         if not is_store(corpus_root(settings)):
             raise
         raise ValueError(f"corpus.path: {settings.path} cannot be read: {error}") from error
 
 
-def _folder(settings: CorpusSettings, tell: Callable[[str], object]) -> pa.Table:
+def _folder(settings: CorpusSettings, tell: Callable[[str], object], on_listed: OnListed) -> pa.Table:
     passed = PassedOver(settings.path)
-    clips = _clips(folder_entries(settings, passed), settings)
+    clips = _clips(folder_entries(settings, passed), settings, on_listed)
     if not len(clips):
         said = f"; {passed.all_words()}" if passed.all_words() else ""
         raise ValueError(f"corpus.path: no videos (pattern {settings.pattern!r}) in {settings.path}{said}")
@@ -71,10 +79,10 @@ def _folder(settings: CorpusSettings, tell: Callable[[str], object]) -> pa.Table
     return clips
 
 
-def _manifest(settings: CorpusSettings, reserved: Collection[str]) -> pa.Table:
+def _manifest(settings: CorpusSettings, reserved: Collection[str], on_listed: OnListed) -> pa.Table:
     manifest = read_manifest(settings)
     callers = named(callers_part(manifest, settings), settings.rename or {}, {*BASE, *reserved})
-    clips = _clips(manifest_entries(manifest, settings), settings)
+    clips = _clips(manifest_entries(manifest, settings), settings, on_listed)
     if not len(clips):
         raise ValueError(f"corpus.path: no rows in {settings.path}")
     refuse_duplicates(clips)
@@ -83,8 +91,17 @@ def _manifest(settings: CorpusSettings, reserved: Collection[str]) -> pa.Table:
     return clips
 
 
-def _clips(entries: Iterator[Entry], settings: CorpusSettings) -> pa.Table:
-    return spilled(pa.schema(BASE), _tables(entries, corpus_root(settings), settings.trust_size))
+def _clips(entries: Iterator[Entry], settings: CorpusSettings, on_listed: OnListed) -> pa.Table:
+    tables = _tables(entries, corpus_root(settings), settings.trust_size)
+    return spilled(pa.schema(BASE), _counted(tables, on_listed))
+
+
+def _counted(tables: Iterator[pa.Table], on_listed: OnListed) -> Iterator[pa.Table]:
+    clips = 0
+    for table in tables:
+        clips += len(table)
+        on_listed(clips)
+        yield table
 
 
 def _tables(entries: Iterator[Entry], root: Location, trust_size: bool) -> Iterator[pa.Table]:

@@ -49,6 +49,13 @@ class Progress:
             self._tasks = [self._bars.add_task(name, total=total, note="") for name in ("decode", "caption")]
             self._bars.start()
 
+    def far(self, doing: str, clips: int, of: int = 0) -> None:
+        """What a run does before or behind its bars has come to so many clips; said every few seconds."""
+        if time.monotonic() - self._last_line >= self.every_s:
+            self._last_line = time.monotonic()
+            line = f"{doing}: {clips}/{of} clips" if of else f"{doing}: {_clips(clips)} so far"
+            self.console.print(line, highlight=False, soft_wrap=True)
+
     def set_decoded(self, clips: int) -> None:
         """How many clips of this run have been decoded so far."""
         self.decoded = clips

@@ -33,6 +33,19 @@ def test_a_log_gets_a_line_now_and_then_and_one_at_the_end():
     assert len(drive(Progress(console(terminal=False), every_s=0)).splitlines()) == 5
 
 
+def test_a_phase_without_bars_is_told_now_and_then(monkeypatch):
+    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr(module, "time", clock)
+    progress = Progress(console(terminal=False))
+    for clock.now in (1.0, 6.0, 7.0, 12.0):
+        progress.far("listing the corpus", int(clock.now))
+    progress.far("cutting shards", 1, of=9)
+    clock.now = 20.0
+    progress.far("cutting shards", 4, of=9)
+    lines = progress.console.file.getvalue().splitlines()
+    assert lines == [*(f"listing the corpus: {clips} clips so far" for clips in (6, 12)), "cutting shards: 4/9 clips"]
+
+
 def test_the_time_left_is_that_of_captioning_and_not_of_loading_models(monkeypatch):
     clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
     monkeypatch.setattr(module, "time", clock)
