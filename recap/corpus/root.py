@@ -21,8 +21,8 @@ _REMEMBERED = 65_536  # spans of one file tend to stand near each other
 class Root:
     """A corpus root, as it was given and with its own links resolved.
 
-    `version` gives the source version of the file at an address from `inside`; of a file that `trust_size`
-    recognises, its size. It raises ValueError where a link leads out of the root.
+    `version` gives the source version of the file at an address from `inside`, with `trust_size` its size alone. It
+    raises ValueError where a link leads out of the root.
     """
 
     def __init__(self, folder: Path, trust_size: bool = False):

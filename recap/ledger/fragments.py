@@ -200,7 +200,10 @@ def newest_fragments(folder: Location) -> list[Location]:
 
 
 def newest_records(folder: Location, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """`columns` of committed records, about the newest first, a clip once; read without the lease."""
+    """`columns` of committed records, about the newest first, a clip once; read without the lease.
+
+    Also of those that do not count any more, as their clips were marked for a retry or are in another version.
+    """
     seen: set[str] = set()
     paths = (path for path in list_fragments(folder, lambda *_: None) if not is_mark(path))
     for path in sorted(paths, key=_age, reverse=True):

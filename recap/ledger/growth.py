@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
@@ -21,8 +25,9 @@ from recap.ledger.snapshot import (
     part_paths,
     read_snapshot,
 )
-from recap.storage import Location
+from recap.storage import Location, spilled
 
+PERMISSIVE = "permissive"
 _STEP, _NESTED_STEP = 65_536, 4096  # clips that are compared at a time
 
 
@@ -94,13 +99,16 @@ class _Known:
     def rows(self, ordinals: np.ndarray) -> pa.Table:
         """The last states of some clips."""
         rows = self.snapshot.rows(ordinals, self._reader)
-        return pa.table([_cast(rows, field) for field in self.schema], self.schema)
+        return pa.table([_cast(rows, field) for field in self.schema], names=self.schema.names)
 
     def ids(self) -> np.ndarray:
         """The packed ids of all clips."""
         reader, everyone = self.snapshot.reader(["clip_id"]), np.arange(len(self.snapshot))
-        parts = (everyone[start : start + _STEP] for start in range(0, len(everyone), _STEP))
-        return np.concatenate([packed(self.snapshot.rows(some, reader)["clip_id"]) for some in parts])
+        return np.concatenate([packed(self.snapshot.rows(some, reader)["clip_id"]) for some in _steps(everyone)])
+
+
+def _steps(ordinals: np.ndarray) -> Iterator[np.ndarray]:
+    return (ordinals[start : start + _STEP] for start in range(0, len(ordinals), _STEP))
 
 
 def _cast(rows: pa.Table, field: pa.Field) -> pa.ChunkedArray:
@@ -112,28 +120,53 @@ def _cast(rows: pa.Table, field: pa.Field) -> pa.ChunkedArray:
 
 
 def _compare(known: _Known, scanned: pa.Table) -> Growth:
-    snapshot, rows, news, changed = known.snapshot, Chunks(scanned), [], 0
     place, is_new = _places(known.ids(), scanned["clip_id"])
-    seen = np.flatnonzero(place >= 0)
-    for start in range(0, len(seen), _STEP):
-        ordinals = seen[start : start + _STEP]
-        before, now = known.rows(ordinals), rows.take(place[ordinals])
+    added, counts = _with_ordinals(_chosen(scanned, is_new), len(known.snapshot)), Counter[str]()
+    schema = _united(added.schema, known.schema)
+    said = chain(_news(known, Chunks(scanned), place, counts), _gone(known, place, counts))
+    rows = spilled(
+        schema, (pa.concat_tables([schema.empty_table(), some], promote_options=PERMISSIVE) for some in said)
+    )
+    everything = pa.concat_tables([rows, added], promote_options=PERMISSIVE)
+    return Growth(len(added), counts["changed"], counts["vanished"], counts["returned"], everything)
+
+
+def _united(*schemas: pa.Schema) -> pa.Schema:
+    fields = pa.unify_schemas(schemas, promote_options=PERMISSIVE)
+    return pa.schema([field.with_nullable(True) for field in fields])
+
+
+def _news(known: _Known, scanned: Chunks, place: np.ndarray, counts: Counter[str]) -> Iterator[pa.Table]:
+    """What is not as it was of clips that are there."""
+    for ordinals in _steps(np.flatnonzero(place >= 0)):
+        before, now = known.rows(ordinals), scanned.take(place[ordinals])
         now = _in_known_version(now, before["source_version"])
-        is_changed = _differs("source_version", before, now)
-        is_news = is_changed | ~snapshot.is_present[ordinals] | _says_otherwise(before, now)
-        news.append(now.filter(pa.array(is_news)).add_column(1, "ordinal", pa.array(ordinals[is_news])))
-        changed += int(is_changed.sum())
-    back = int((~snapshot.is_present[seen]).sum())
-    gone = known.rows(np.flatnonzero(snapshot.is_present & (place < 0)))
-    added = _with_ordinals(scanned.filter(pa.array(is_new)), len(snapshot))
-    parts = [*(_with_state(some, PRESENT) for some in news if len(some)), _with_state(gone, VANISHED), added]
-    everything = pa.concat_tables([part for part in parts if len(part)] or [added], promote_options="permissive")
-    return Growth(len(added), changed, len(gone), back, everything)
+        is_changed, is_back = _differs("source_version", before, now), ~known.snapshot.is_present[ordinals]
+        counts.update(changed=int(is_changed.sum()), returned=int(is_back.sum()))
+        is_news = is_changed | is_back | _says_otherwise(before, now)
+        news = now.filter(pa.array(is_news)).add_column(1, "ordinal", pa.array(ordinals[is_news]))
+        yield _with_state(news, PRESENT)
+
+
+def _gone(known: _Known, place: np.ndarray, counts: Counter[str]) -> Iterator[pa.Table]:
+    """The clips that were there and have no place any more."""
+    for ordinals in _steps(np.flatnonzero(known.snapshot.is_present & (place < 0))):
+        counts.update(vanished=len(ordinals))
+        yield _with_state(known.rows(ordinals), VANISHED)
+
+
+def _chosen(rows: pa.Table, is_chosen: np.ndarray) -> pa.Table:
+    """Only stretches of which some rows are left out are copied."""
+    stretches = [rows.slice(0, 0)]
+    for start in range(0, len(rows), _STEP):
+        some, stretch = is_chosen[start : start + _STEP], rows.slice(start, _STEP)
+        stretches.append(stretch if some.all() else stretch.filter(pa.array(some)))
+    return pa.concat_tables(stretches)
 
 
 def _places(known: np.ndarray, clip_ids: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
     """Of each known id the row of `clip_ids` that has it, -1 where there is none; and which rows are new."""
-    order = np.argsort(known)
+    order = cache(lambda: np.argsort(known))
     place, is_new = np.full(len(known), -1), np.zeros(len(clip_ids), bool)
     for start in range(0, len(clip_ids), _STEP):
         ids = packed(clip_ids[start : start + _STEP])
@@ -144,11 +177,11 @@ def _places(known: np.ndarray, clip_ids: pa.ChunkedArray) -> tuple[np.ndarray, n
     return place, is_new
 
 
-def _ordinals(ids: np.ndarray, known: np.ndarray, order: np.ndarray, first: int) -> np.ndarray:
+def _ordinals(ids: np.ndarray, known: np.ndarray, order: Callable[[], np.ndarray], first: int) -> np.ndarray:
     """Where each of `ids` is among the `known`, if it is; they are mostly in the order that they were in."""
     if np.array_equal(known[first : first + len(ids)], ids):
         return np.arange(first, first + len(ids))
-    return order[np.minimum(np.searchsorted(known, ids, sorter=order), len(known) - 1)]
+    return order()[np.minimum(np.searchsorted(known, ids, sorter=order()), len(known) - 1)]
 
 
 def _says_otherwise(before: pa.Table, now: pa.Table) -> np.ndarray:
@@ -224,7 +257,9 @@ def _with_ordinals(rows: pa.Table, first: int) -> pa.Table:
 
 
 def _with_state(rows: pa.Table, state: str) -> pa.Table:
-    values = pa.repeat(pa.scalar(state), len(rows))
+    some = pa.repeat(pa.scalar(state), _STEP)  # one for all
+    whole, rest = divmod(len(rows), _STEP)
+    values = pa.chunked_array([some] * whole + [some[:rest]])
     if "state" in rows.column_names:
         return rows.set_column(rows.column_names.index("state"), "state", values)
     return rows.append_column("state", values)

@@ -95,7 +95,8 @@ def _gathered(
 def _apart(part: np.ndarray, row: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """Each part, of ascending ones, and its rows."""
     numbers, firsts = np.unique(part, return_index=True)
-    yield from zip(numbers.tolist(), np.split(row, firsts[1:]), strict=True) if len(part) else ()
+    if len(numbers):
+        yield from zip(numbers.tolist(), np.split(row, firsts[1:]), strict=True)
 
 
 def common_schema(schemas: Sequence[pa.Schema]) -> pa.Schema:

@@ -1,6 +1,6 @@
 """The corpus as the output knows it: append-only parts, ordinals that never move.
 
-In memory a clip is 30 bytes or so; its address and the caller's columns stay on the disk.
+In memory a clip is 25 bytes; its address and the caller's columns stay on the disk.
 """
 
 from __future__ import annotations

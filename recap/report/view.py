@@ -35,7 +35,7 @@ def print_captions(output: Location, rows: int, console: Console, *, latest: boo
 def _where(output: Location, rows: int, latest: bool) -> str:
     if not latest:
         return f"{output}/shards/{read_manifest(output).generation} holds them all"
-    what = "what was committed last, the newest first" if rows else "nothing has been committed yet"
+    what = "what was committed last" if rows else "nothing has been committed yet"
     return f"{what} (`recap status {output}` counts it all)"
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import weakref
 from datetime import datetime
 
@@ -9,6 +10,7 @@ import pytest
 from recap import ledger
 from recap.ledger import growth as growth_of
 from recap.ledger import snapshot
+from recap.storage import spilled
 
 
 def counts(growth: ledger.Growth) -> tuple[int, int, int, int]:
@@ -191,6 +193,30 @@ def test_who_dies_between_two_parts_has_lost_nothing(output, in_twos, monkeypatc
     states = [("a", 0, "present"), ("b", 1, "vanished"), *((uri, n, "present") for n, uri in enumerate("cdefg", 2))]
     assert output.rows("uri", "ordinal", "state") == states
     assert counts(output.see(*"acdefg", version="2")) == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("becomes", ["more", "less", "other"])
+def test_what_a_large_corpus_has_become_takes_little_memory(output, becomes):
+    names, few = [f"{number:x}" for number in range(30_000)], [f"{number:x}" for number in range(10)]
+    before, after = (few, names) if becomes == "more" else (names, few if becomes == "less" else names)
+    output.see(*before)
+    after = output.scanned(*after, version="2" if becomes == "other" else "1")
+    after, held = spilled(after.schema, [after]), pa.total_allocated_bytes()
+    growth = ledger.compare(output.snapshot, after)
+    gc.collect()
+    assert sum(counts(growth)) >= 29_990
+    assert pa.total_allocated_bytes() - held < 0.3 * growth.rows.nbytes
+
+
+def test_columns_that_had_no_nulls_may_have_some(output):
+    for names, has_column in (("ab", True), ("a", False), ("abc", True)):
+        scanned = output.scanned(*names)
+        if has_column:
+            column = pa.field("k", pa.list_(pa.int64()), nullable=False)
+            scanned = scanned.append_column(column, pa.array([[1]] * len(names), column.type))
+        for is_news in (True, False):
+            _, growth = ledger.update_snapshot(output.path, scanned)
+            assert bool(len(growth.rows)) is is_news
 
 
 def test_a_damaged_snapshot_is_refused(output):
