@@ -148,7 +148,7 @@ def test_shards_that_others_upload_are_the_same(
     options = ["output.rows_per_shard=2", f"output.include_video={include_video}"]
     run(rehearsal(*options))
     finalize = jobs._finalize
-    monkeypatch.setattr(jobs, "_finalize", lambda pipeline, work, _: finalize(pipeline, work, elsewhere))
+    monkeypatch.setattr(jobs, "_finalize", lambda pipeline, work, _, bars: finalize(pipeline, work, elsewhere, bars))
     run(pipeline(*options))
     assert manifest(bucket / "out") == manifest(tmp_path / "out") and elsewhere.calls == 6
 
