@@ -264,9 +264,8 @@ def plan(
     from recap.report.progress import Progress
 
     settings = load_pipeline(pipeline, overrides)
-    on_listed = functools.partial(Progress().far, "listing the corpus")
     with leaving_soon():
-        listing = list_corpus(settings, corpus_moved=corpus_moved, on_listed=on_listed)
+        listing = list_corpus(settings, corpus_moved=corpus_moved, on_listed=Progress().listed)
         planned = plan(settings, listing, limit=limit)
         if probe and planned.to_do:
             click.echo(f"probing {min(probe, planned.clips)} clips...", err=True)

@@ -94,7 +94,7 @@ def run(
         parts = ledger.part_paths(output)
     passed_over: list[str] = []
     bars = progress or Progress()
-    scanned = check(pipeline, passed_over.append, corpus_moved, partial(bars.far, "listing the corpus"))
+    scanned = check(pipeline, passed_over.append, corpus_moved, bars.listed)
     prepared = prepare(pipeline)
     caption_key = prepared.keys.values["caption_key"]  # all weights are read for it: not under the lease
     with (

@@ -49,6 +49,10 @@ class Progress:
             self._tasks = [self._bars.add_task(name, total=total, note="") for name in ("decode", "caption")]
             self._bars.start()
 
+    def listed(self, clips: int) -> None:
+        """So many clips of the corpus are known so far."""
+        self.far("listing the corpus", clips)
+
     def far(self, doing: str, clips: int, of: int = 0) -> None:
         """What a run does before or behind its bars has come to so many clips; said every few seconds."""
         if time.monotonic() - self._last_line >= self.every_s:

@@ -158,7 +158,7 @@ def test_foreseeing_counts_the_same_and_writes_nothing(output):
 
 @pytest.fixture
 def in_twos(monkeypatch):
-    """Parts of two rows, clips that are compared by twos, and the others by nested values one by one."""
+    """Parts of two rows; clips are compared by twos, their nested values one by one."""
     monkeypatch.setattr(growth_of, "PART_ROWS", 2)
     monkeypatch.setattr(growth_of, "_STEP", 2)
     monkeypatch.setattr(growth_of, "_NESTED_STEP", 1)
@@ -196,13 +196,16 @@ def test_who_dies_between_two_parts_has_lost_nothing(output, in_twos, monkeypatc
 
 
 @pytest.mark.parametrize("becomes", ["more", "less", "other"])
-def test_what_a_large_corpus_has_become_takes_little_memory(output, becomes):
+def test_what_a_large_corpus_has_become_takes_little_memory(output, becomes, monkeypatch):
+    monkeypatch.setattr(growth_of, "_STEP", 1000)
     names, few = [f"{number:x}" for number in range(30_000)], [f"{number:x}" for number in range(10)]
     before, after = (few, names) if becomes == "more" else (names, few if becomes == "less" else names)
     output.see(*before)
-    after = output.scanned(*after, version="2" if becomes == "other" else "1")
-    after, held = spilled(after.schema, [after]), pa.total_allocated_bytes()
-    growth = ledger.compare(output.snapshot, after)
+    scanned = output.scanned(*after, version="2" if becomes == "other" else "1")
+    scanned = spilled(scanned.schema, [scanned])
+    gc.collect()
+    held = pa.total_allocated_bytes()
+    growth = ledger.compare(output.snapshot, scanned)
     gc.collect()
     assert sum(counts(growth)) >= 29_990
     assert pa.total_allocated_bytes() - held < 0.3 * growth.rows.nbytes

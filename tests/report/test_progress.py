@@ -38,7 +38,7 @@ def test_a_phase_without_bars_is_told_now_and_then(monkeypatch):
     monkeypatch.setattr(module, "time", clock)
     progress = Progress(console(terminal=False))
     for clock.now in (1.0, 6.0, 7.0, 12.0):
-        progress.far("listing the corpus", int(clock.now))
+        progress.listed(int(clock.now))
     progress.far("cutting shards", 1, of=9)
     clock.now = 20.0
     progress.far("cutting shards", 4, of=9)
