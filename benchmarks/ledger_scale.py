@@ -169,7 +169,7 @@ def resume(folder: Path) -> dict:
         if ledger.compact(place, committed.rows_in):
             committed = ledger.Committed(snapshot, place)
         missing = committed.missing()
-        next(snapshot.clips(missing, folder / "clips"))
+        next(iter(snapshot.clips(missing, folder / "clips")))
     arrays = [value for thing in (snapshot, committed) for value in vars(thing).values()]
     held = sum(array.nbytes for array in (*arrays, missing) if isinstance(array, np.ndarray))
     return {"to_do": len(missing), "held_bytes": held}

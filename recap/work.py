@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -28,12 +28,14 @@ log = logging.getLogger(__name__)
 Runner = Literal["ray", "loop"]
 CaptionGraph = Callable[..., Iterator[Receipt]]
 TranslationGraph = Callable[..., Iterator[int]]
-CLIPS_AN_ACTOR = 10_000  # a graph starts its workers anew, and with fewer that would cost time
+CLIPS_AN_ACTOR = 50_000  # a graph starts its workers anew, and with fewer that would cost time
 LEFT = (
     "%d clips are left for later: nothing is to be seen of their folders any more (is the corpus still mounted?), "
     "or workers died with them"
 )
-MAX_GRAPH_CLIPS = 500_000  # they are in memory as objects, and Ray Data keeps half a kilobyte about each
+MAX_GRAPH_CLIPS = 5_000_000  # packed, they are in memory as long as it runs
+MAX_TRANSLATED_CLIPS = 500_000  # with their captions, too
+MERGE_EVERY_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,9 @@ class Stops:
     budget_s: float | None = None
 
 
-def graph_clips(actors: int) -> int:
+def graph_clips(actors: int, most: int = MAX_GRAPH_CLIPS) -> int:
     """How many clips one graph with that many copies of the model is given."""
-    return min(MAX_GRAPH_CLIPS, CLIPS_AN_ACTOR * actors)
+    return min(most, CLIPS_AN_ACTOR * actors)
 
 
 class Work:
@@ -91,7 +93,7 @@ class Work:
         started = time.monotonic()
         missing = self.to_do
         if not self.is_complete:
-            first = next(self.snapshot.clips(self.snapshot.present[:1], self.root))
+            (first,) = self.snapshot.clips(self.snapshot.present[:1], self.root)
             # Ray sets handlers of its own when its session begins: ours come after.
             stopped = stopping(stops.grace_s, stops.budget_s)
             with _graphs(runner, self.plan, first) as graphs, stopped as stop, _watched(runner, stop):
@@ -137,14 +139,15 @@ class Work:
             log.warning("round %d left %d clips behind; going on with those", number, len(missing))
 
     def _round(self, run_graph: CaptionGraph, missing: np.ndarray, bars: Progress, stop: Stop) -> None:
-        step, rows_in = graph_clips(self.plan.engine.actors), self.committed.rows_in
+        step, merger = graph_clips(self.plan.engine.actors), _Merger(self.plan.fragments, self.committed.rows_in)
         for start in range(0, len(missing), step):
             if stop:
                 return
-            rows_in = rows_in | ledger.compact(self.plan.fragments, rows_in)
-            clips, withheld = list(self.snapshot.clips(missing[start : start + step], self.root)), 0
+            merger.merge()
+            clips, withheld = self.snapshot.clips(missing[start : start + step], self.root), 0
             with self._losses(stop):
                 for receipt in run_graph(clips, _Watcher(bars, start, self.graphs)):
+                    merger.merge(MERGE_EVERY_S)
                     if receipt.status == WITHHELD:
                         withheld += 1
                     else:
@@ -160,7 +163,7 @@ class Work:
                 return
             before = len(ordinals)
             bars.start_translating(before, plan.language)
-            step = graph_clips(plan.settings.actors)
+            step = graph_clips(plan.settings.actors, MAX_TRANSLATED_CLIPS)
             for start in range(0, before, step):
                 if stop:
                     break
@@ -192,6 +195,18 @@ class Work:
         for some, rows in self.committed.records(ordinals, ["captions"]):
             clips = self.snapshot.clips(some, self.root)
             yield from zip(clips, map(ledger.captions_of, rows["captions"].to_pylist()), strict=True)
+
+
+class _Merger:
+    """Keeps the fragments few while graphs run: whoever reads them later reads them before all else."""
+
+    def __init__(self, folder: Location, rows_in: Mapping[Location, int]):
+        self.folder, self.rows_in, self.at = folder, rows_in, 0.0
+
+    def merge(self, every_s: float = 0.0) -> None:
+        if time.monotonic() - self.at >= every_s:
+            self.rows_in = {**self.rows_in, **ledger.compact(self.folder, self.rows_in)}
+            self.at = time.monotonic()
 
 
 @dataclass

@@ -116,6 +116,23 @@ def test_fragments_are_merged_between_graphs_and_before_shards_are_cut(rehearsal
     assert deliverable(tmp_path / "many") == deliverable(tmp_path / "one")
 
 
+def test_fragments_are_merged_while_a_graph_runs(rehearsal, tmp_path, monkeypatch, deliverable):
+    run(rehearsal(f"output.path={tmp_path}/one"))
+    monkeypatch.setattr(work, "MERGE_EVERY_S", 0.0)
+    monkeypatch.setattr(ledger, "compact", partial(ledger.compact, many=1))
+    seen, compacted = [], ledger.compact
+
+    def counted(folder, rows_in):
+        merged = compacted(folder, rows_in)
+        seen.append((len(list(folder.glob("*.parquet"))), len(merged)))
+        return merged
+
+    monkeypatch.setattr(ledger, "compact", counted)
+    assert run(rehearsal(f"output.path={tmp_path}/many", "engine.batch_size=1", "output.commit_every_s=0.001")).complete
+    assert any(merged for _, merged in seen[1:-1]) and max(files for files, _ in seen) <= 2
+    assert deliverable(tmp_path / "many") == deliverable(tmp_path / "one")
+
+
 def test_a_cluster_that_became_too_small_ends_a_run_in_order(rehearsal, monkeypatch, caplog):
     monkeypatch.setattr(work, "CLIPS_AN_ACTOR", 2)
     graphs, graph = [], loop.loop_round
@@ -152,7 +169,7 @@ def test_a_clip_that_an_engine_dies_of_is_quarantined_and_the_others_are_caption
     assert summary.reasons == {"caption/engine_died": 1}
 
 
-@pytest.mark.parametrize(("actors", "clips"), [(1, 10_000), (8, 80_000), (200, 500_000)])
+@pytest.mark.parametrize(("actors", "clips"), [(1, 50_000), (8, 400_000), (200, 5_000_000)])
 def test_a_graph_gives_each_copy_of_the_model_enough_to_do(actors, clips):
     assert work.graph_clips(actors) == clips
 

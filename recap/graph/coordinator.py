@@ -13,12 +13,13 @@ from recap.timing import Spent
 
 class Coordinator:
     """How many of a graph's clips have been decoded and are done, who has which, what its workers did, and whether it
-    is to stop. Blocks of clips are known by their first one, as Ray may have a worker do one twice."""
+    is to stop. Bundles of clips are known by their first one, as Ray may have a worker do one twice."""
 
     def __init__(self, clips: int, journal: Journal | None = None):
         end_surely()
         self.clips, self.count, self.done, self.closed = clips, 0, 0, False
         self.decoded: set[str] = set()
+        self.at_work: set[str] = set()
         self.over: set[str] = set()
         self.books: dict[str, Spent] = {}
         self.living: dict[str, tuple[str, float]] = {}
@@ -30,7 +31,10 @@ class Coordinator:
         self.closed = True
 
     def admit(self, worker: str, clip_ids: Sequence[str]) -> dict[str, Past] | None:
-        return None if self.closed else self.journal.begin(worker, clip_ids)
+        if self.closed:
+            return None
+        self.at_work.update(clip_ids)
+        return self.journal.begin(worker, clip_ids)
 
     def alone(self, worker: str, clip_id: str | None) -> None:
         self.journal.alone(worker, clip_id)
@@ -40,6 +44,9 @@ class Coordinator:
 
     def is_closed(self) -> bool:
         return self.closed
+
+    def is_idle(self) -> bool:
+        return self.closed and not self.at_work
 
     def add(self, clip_ids: Sequence[str]) -> None:
         self.count += 0 if clip_ids[0] in self.decoded else len(clip_ids)
@@ -69,6 +76,7 @@ class Coordinator:
 
     def is_over(self, clip_ids: Sequence[str], done: Sequence[str]) -> bool:
         self.journal.end(done)
+        self.at_work.difference_update(clip_ids)
         self.done += 0 if clip_ids[0] in self.over else len(clip_ids)
         self.over.add(clip_ids[0])
         self.over_at = time.monotonic()

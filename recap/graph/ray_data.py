@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import logging
+import math
+import pickle
 import threading
 import time
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import uuid4
 
 import pyarrow as pa
 import ray
 from ray.data import Dataset
+from ray.data._internal.execution.execution_callback import ExecutionCallback
 from ray.exceptions import RayActorError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -26,9 +30,12 @@ from recap.graph.stopping import Stop
 from recap.ledger import OUTPUT_ERRORS, OutputFailed
 from recap.levels import at_level
 
+if TYPE_CHECKING:
+    from ray.data._internal.execution.streaming_executor import StreamingExecutor
+
 ASK_EVERY_S = 0.5
 ANSWER_S = 10.0  # where the head died none comes, and 20 s after that was noticed Ray ends this process
-RETRIES = 6  # three for each clip that a worker dies of
+RETRIES, RETRIES_FOR = 6, 10_000  # three for each clip that a worker dies of, of so many clips
 LEAVING_S = 10.0  # of a graph that ended well, they are off the list at once as a rule
 RETRY_ADVICE = "\nFailed to apply UDF transform"  # Ray Data's, behind what a worker said
 
@@ -47,7 +54,27 @@ def dataset_of(blocks: Sequence[pa.Table]) -> Dataset:
     context.print_on_execution_start = False
     context.raise_original_map_exception = True  # or the reason is lost on the way to us
     context.execution_no_progress_timeout_s = -1  # engine.stall_s watches; loading a model may take longer than Ray's
+    context.target_max_block_size = 1  # each row goes on by itself
+    context.custom_execution_callback_classes = [_Forgetting]
     return dataset
+
+
+class _Forgetting(ExecutionCallback):
+    """Drops the statistics of blocks that are over, 0.9 KB about each, which Ray Data keeps until its graph is."""
+
+    def on_execution_step(self, executor: StreamingExecutor) -> None:
+        for operator in executor._topology or ():
+            getattr(operator, "_output_blocks_stats", []).clear()
+
+
+def packed(clips: Sequence[Any]) -> bytes:
+    """A row's clips, in a fifth of their room: those of all rows are held as long as a graph runs."""
+    return zlib.compress(pickle.dumps(clips), 1)
+
+
+def unpacked(row: bytes) -> list[Any]:
+    """What was `packed`."""
+    return pickle.loads(zlib.decompress(row))
 
 
 class Workers:
@@ -57,13 +84,15 @@ class Workers:
     Python collects it, and those that stay keep their cores and GPUs from the next graph.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clips: int = 0) -> None:
+        """Each has `clips` to do."""
         self._names: set[str] = set()
+        self._restarts = RETRIES * math.ceil(max(1, clips) / RETRIES_FOR)
 
     def options(self) -> dict[str, Any]:
         """What Ray is to start the next one with; by itself it restarts and retries for ever."""
         self._names.add(name := f"recap-{uuid4().hex}")
-        return {"name": name, "max_restarts": RETRIES, "max_task_retries": RETRIES}
+        return {"name": name, "max_restarts": self._restarts, "max_task_retries": RETRIES}
 
     def __enter__(self) -> Workers:
         return self

@@ -7,10 +7,9 @@ import math
 import os
 import pickle
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import replace
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,6 +20,7 @@ from ray.exceptions import RayError
 
 from recap.engines import EngineLost
 from recap.graph.crashes import note_crashes
+from recap.graph.dealing import QUEUED_BLOCKS, Clips, blocks, bundle_clips, bundles
 from recap.graph.joined import copies_a_node, joined_machine, size_cluster
 from recap.graph.journal import Journal, Past
 from recap.graph.lifeline import end_surely
@@ -32,9 +32,11 @@ from recap.graph.ray_data import (
     blocks_of,
     dataset_of,
     in_time,
+    packed,
     raise_what_ended,
     start_coordinator,
     stoppable,
+    unpacked,
 )
 from recap.graph.reporter import Reporter
 from recap.graph.sizing import Pools
@@ -42,38 +44,34 @@ from recap.graph.stages import CaptionStage, DecodeStage, Receipt
 from recap.graph.stopping import Stop
 from recap.graph.telling import Retelling
 from recap.graph.watcher import Watcher
-from recap.records import Clip
 
 log = logging.getLogger(__name__)
-# Each block makes work for Ray's processes, the driver above all; but it goes on with its slowest clip, and what it
-# holds back is lost to an idle engine. So a worker, and a copy of the model, has several at least.
-MAX_BLOCK_CLIPS, BLOCKS_A_WORKER, BLOCKS_IN_FLIGHT = 8, 8, 6
-QUEUED_BLOCKS = 6  # with 2, a decoder of small clips waits for Ray's scheduler a third of its time
 STEP_BACK = 10  # of niceness: a tenth of the time of a core that a decoder wants, too
 
 
-def ray_round(
-    clips: Sequence[Clip], watcher: Watcher, stop: Stop, *, plan: WorkPlan, journal: Journal
-) -> Iterator[Receipt]:
+def ray_round(clips: Clips, watcher: Watcher, stop: Stop, *, plan: WorkPlan, journal: Journal) -> Iterator[Receipt]:
     """Decode and caption `clips` on the joined cluster; receipts come as clips are finished.
 
-    After `stop` the rest comes back withheld, as do clips that workers of this run died with again and again, as the
-    `journal` tells. Raises WorkerLost when a worker died more often than it is restarted, Refused when none can start,
-    and OutputFailed when one could not commit; what was committed until then stays.
+    It ends when all are, or after `stop` as soon as nothing is at work any more. Clips that workers of this run died
+    with again and again, as the `journal` tells, come back withheld. Raises WorkerLost when a worker died more often
+    than it is restarted, Refused when none can start, and OutputFailed when one could not commit; what was committed
+    until then stays.
     """
     machine, told = joined_machine(), journal.last_words
     coordinator = start_coordinator(len(clips), journal)
     asked, retelling = 0.0, Retelling()
-    workers = Workers()
+    workers = Workers(len(clips) // plan.engine.actors)
     try:
         dataset = _graph(clips, plan, _pools_that_fit(plan), coordinator, workers)
-        with workers, stoppable(stop, coordinator):
-            for block in blocks_of(dataset):
+        with workers, stoppable(stop, coordinator), closing(blocks_of(dataset)) as done:
+            for bundle in done:
                 if time.monotonic() - asked >= ASK_EVERY_S:
                     asked = time.monotonic()
                     watcher.on_decoded(ray.get(coordinator.total.remote()))
                     retelling.hear(ray.get(coordinator.warned.remote()))
-                yield from (Receipt(**row) for row in block.to_pylist())
+                    if stop and ray.get(coordinator.is_idle.remote()):
+                        break
+                yield from (Receipt(**receipt) for receipts in bundle["receipts"].to_pylist() for receipt in receipts)
     except RayError as error:
         with suppress(RayError):
             journal.follow(*in_time(coordinator.what_is_known.remote()))
@@ -104,10 +102,9 @@ def _pools_that_fit(plan: WorkPlan) -> Pools:
     return size_cluster(plan.decode, plan.engine)  # which says why there is room for none
 
 
-def _graph(
-    clips: Sequence[Clip], plan: WorkPlan, pools: Pools, coordinator: ray.actor.ActorHandle, workers: Workers
-) -> Dataset:
-    size = block_clips(len(clips), pools.decode_workers, plan.engine.clips_in_flight)
+def _graph(clips: Clips, plan: WorkPlan, pools: Pools, coordinator: ray.actor.ActorHandle, workers: Workers) -> Dataset:
+    size = bundle_clips(len(clips), pools.decode_workers, plan.engine.clips_in_flight)
+    dealt = blocks(clips, size, pools.decode_workers)
     in_flight = math.ceil(plan.engine.clips_in_flight / size)
     decode_pool = ActorPoolStrategy(size=pools.decode_workers, max_tasks_in_flight_per_actor=QUEUED_BLOCKS)
     caption_pool = ActorPoolStrategy(
@@ -115,11 +112,10 @@ def _graph(
         max_concurrent_calls_per_actor=in_flight + 1,  # one may only be waiting for a commit
         max_tasks_in_flight_per_actor=in_flight + 2,
     )
-    # A batch is a block: None would say so too, but is refused where there are GPUs.
-    common = {"batch_size": size, "batch_format": "pyarrow", "ray_remote_args_fn": workers.options}
-    decoded = dataset_of(list(_blocks(clips, size))).map_batches(
+    common = {"batch_size": 1, "batch_format": "pyarrow", "ray_remote_args_fn": workers.options}
+    decoded = dataset_of([pa.table({"clips": [packed(block)]}) for block in dealt]).map_batches(
         _Decode,
-        fn_constructor_args=(plan, coordinator),
+        fn_constructor_args=(plan, coordinator, size),
         compute=decode_pool,
         num_cpus=pools.decode_cpus,
         **common,
@@ -134,32 +130,21 @@ def _graph(
     )
 
 
-def block_clips(clips: int, decode_workers: int, in_flight: int) -> int:
-    """How many of a graph's clips go through it together."""
-    return max(1, min(MAX_BLOCK_CLIPS, clips // (BLOCKS_A_WORKER * decode_workers), in_flight // BLOCKS_IN_FLIGHT))
-
-
-def _blocks(clips: Iterable[Clip], size: int) -> Iterator[pa.Table]:
-    rest = iter(clips)
-    while block := list(islice(rest, size)):
-        yield pa.table({"clip": pa.array([pickle.dumps(clip) for clip in block], pa.binary())})
-
-
 class _Decode:
-    def __init__(self, plan: WorkPlan, coordinator: ray.actor.ActorHandle):
+    def __init__(self, plan: WorkPlan, coordinator: ray.actor.ActorHandle, size: int):
         end_surely()
-        self.coordinator, self.reporter = coordinator, Reporter(coordinator)
+        self.coordinator, self.reporter, self.size = coordinator, Reporter(coordinator), size
         self.opened = Opened(lambda: DecodeStage(plan))
         self.looked, self.is_closed = 0.0, False
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
         stage = self.opened.stage
-        clips = [pickle.loads(clip) for clip in block["clip"].to_pylist()]
-        # One at a time: the frames of all of a block need not stand here in both forms.
-        pickled = [pickle.dumps(None if self._is_closed() else stage.decode(clip), protocol=5) for clip in clips]
-        self.coordinator.add.remote([clip.clip_id for clip in clips])
-        self.reporter.report(stage.spent())
-        yield block.append_column("frames", pa.array(pickled, pa.large_binary()))
+        for bundle in bundles(unpacked(block["clips"][0].as_py()), self.size):
+            # One at a time: the frames of all of a bundle need not stand here in both forms.
+            pickled = [pickle.dumps(None if self._is_closed() else stage.decode(clip), protocol=5) for clip in bundle]
+            self.coordinator.add.remote([clip.clip_id for clip in bundle])
+            self.reporter.report(stage.spent())
+            yield pa.table({"clips": [packed(bundle)], "frames": pa.array([pickled], pa.list_(pa.large_binary()))})
 
     def _is_closed(self) -> bool:
         if time.monotonic() - self.looked >= ASK_EVERY_S:
@@ -195,16 +180,16 @@ class _Caption:
         if plan.engine.computes_on_cpu:
             _step_back()
 
-    async def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
+    async def __call__(self, bundle: pa.Table) -> Iterator[pa.Table]:
         stage = self.opened.stage
-        columns = (block[name].to_pylist() for name in ("clip", "frames"))
-        decoded = [(pickle.loads(clip), pickle.loads(frames)) for clip, frames in zip(*columns, strict=True)]
+        clips, frames = unpacked(bundle["clips"][0].as_py()), map(pickle.loads, bundle["frames"][0].as_py())
+        decoded = list(zip(clips, frames, strict=True))
         try:
             receipts = await stage.caption_beside(decoded, self)
         except EngineLost as error:
             await self._leave(error)
         await self.reporter.report(stage.spent())
-        yield pa.Table.from_pylist([{"clip_id": it.clip_id, "status": it.status} for it in receipts])
+        yield pa.table({"receipts": [[asdict(receipt) for receipt in receipts]]})
 
     async def _leave(self, error: EngineLost) -> NoReturn:
         """As a crash would, but committed and without a core dump: the process that comes next may do better."""

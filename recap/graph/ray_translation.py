@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import NoReturn
@@ -23,9 +22,11 @@ from recap.graph.ray_data import (
     blocks_of,
     dataset_of,
     in_time,
+    packed,
     raise_what_ended,
     start_coordinator,
     stoppable,
+    unpacked,
 )
 from recap.graph.reporter import Reporter
 from recap.graph.sizing import translator_cpus
@@ -74,8 +75,8 @@ def _graph(
     clips: Sequence[Captioned], plan: TranslationPlan, coordinator: ray.actor.ActorHandle, workers: Workers
 ) -> Dataset:
     settings = plan.settings
-    packed = [pa.table({"clips": [pickle.dumps(block)]}) for block in blocks(clips, len(clips), settings.actors)]
-    return dataset_of(packed).map_batches(
+    dealt = blocks(clips, len(clips), settings.actors)
+    return dataset_of([pa.table({"clips": [packed(block)]}) for block in dealt]).map_batches(
         _Translate,
         fn_constructor_args=(plan, coordinator),
         compute=ActorPoolStrategy(size=settings.actors),
@@ -99,7 +100,7 @@ class _Translate:
         stage = self.opened.stage
         (block,) = batch["clips"].to_pylist()
         is_closed = ray.get(self.coordinator.is_closed.remote())
-        done = 0 if is_closed else stage.translate(pickle.loads(block))
+        done = 0 if is_closed else stage.translate(unpacked(block))
         ray.get(self.reporter.report())  # before the last block is told of, and with it the end
         return pa.table({"done": [done]})
 

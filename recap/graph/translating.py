@@ -6,10 +6,10 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
-from itertools import islice
 from uuid import uuid4
 
 from recap.engines import UNWATCHED, ModelSettings
+from recap.graph.dealing import bundles
 from recap.graph.stopping import Stop
 from recap.ledger import FragmentWriter
 from recap.records import CAPTIONED, Caption, Clip, Record
@@ -98,9 +98,7 @@ class TranslateStage:
 
 def blocks(clips: Iterable[Captioned], total: int, actors: int) -> Iterator[list[Captioned]]:
     """Some clips at a time, so that every actor has several turns."""
-    rest, size = iter(clips), max(1, min(BLOCK_CLIPS, total // (4 * actors)))
-    while block := list(islice(rest, size)):
-        yield block
+    return bundles(clips, max(1, min(BLOCK_CLIPS, total // (4 * actors))))
 
 
 def loop_translation(clips: Sequence[Captioned], stop: Stop, *, plan: TranslationPlan) -> Iterator[int]:

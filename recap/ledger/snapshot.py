@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -95,12 +96,27 @@ class Snapshot:
             raise ValueError(f"the corpus has no clip {', '.join(sorted(unknown))}")
         return np.unique(np.concatenate(found))
 
-    def clips(self, ordinals: np.ndarray, root: Location) -> Iterator[Clip]:
-        """Some clips below `root`, read as they are asked for."""
-        reader = self.reader(CLIP)
-        for start in range(0, len(ordinals), _STEP):
-            for row in self.rows(ordinals[start : start + _STEP], reader).to_pylist():
-                yield Clip(location=below(root, row["uri"]), **row)
+    def clips(self, ordinals: np.ndarray, root: Location) -> Clips:
+        """Some clips below `root`."""
+        return Clips(self, ordinals, root)
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Some clips of a snapshot, read one after the other as they are asked for."""
+
+    snapshot: Snapshot
+    ordinals: np.ndarray
+    root: Location
+
+    def __len__(self) -> int:
+        return len(self.ordinals)
+
+    def __iter__(self) -> Iterator[Clip]:
+        reader = self.snapshot.reader(CLIP)
+        for start in range(0, len(self), _STEP):
+            for row in self.snapshot.rows(self.ordinals[start : start + _STEP], reader).to_pylist():
+                yield Clip(location=below(self.root, row["uri"]), **row)
 
 
 def part_paths(output: Location) -> list[Location]:

@@ -23,6 +23,16 @@ def test_a_block_that_a_worker_does_twice_counts_once(counting):
     assert counting.is_over(["c", "d"], ["c", "d"])
 
 
+def test_a_stopping_graph_is_idle_once_what_was_admitted_is_over(counting):
+    assert counting.admit("worker", ["a", "b"]) == {} and not counting.is_idle()
+    counting.close()
+    assert not counting.is_idle() and counting.admit("worker", ["c"]) is None
+    counting.is_over(["c", "d"], [])
+    assert not counting.is_idle(), "a and b are at work"
+    counting.is_over(["a", "b"], ["a"])
+    assert counting.is_idle()
+
+
 def test_who_lives_has_waited_until_the_last_block_was_over(counting, monkeypatch):
     now = iter((5.0, 10.0, 20.0, 30.0, 50.0, 60.0))
     monkeypatch.setattr(coordinator.time, "monotonic", lambda: next(now))

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from itertools import pairwise
@@ -23,14 +23,14 @@ import psutil
 import pyarrow as pa
 import pytest
 import ray
-from ray.data import DataContext
+from ray.data import ActorPoolStrategy, DataContext
+from ray.data._internal.execution.execution_callback import ExecutionCallback
 from ray.exceptions import ActorDiedError, RayActorError, RayError
 
 from recap import jobs
-from recap.graph import ray_graph, ray_translation
+from recap.graph import dealing, ray_graph, ray_translation
 from recap.graph.opened import NotOpened, Opened, Refused
-from recap.graph.ray_data import Workers, blocks_of, dataset_of, raise_what_ended
-from recap.graph.ray_graph import block_clips
+from recap.graph.ray_data import RETRIES, Workers, blocks_of, dataset_of, packed, raise_what_ended
 from recap.graph.stages import WorkerLost
 from recap.pipeline import load_pipeline
 from recap.report.progress import Progress
@@ -40,8 +40,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(120)]
 
 @pytest.fixture
 def rehearsal(tmp_path, home, monkeypatch):
-    """A function that makes the pipeline of an output; its 21 clips go through a graph in blocks of two."""
-    monkeypatch.setattr(ray_graph, "BLOCKS_A_WORKER", 2)
+    """A function that makes the pipeline of an output; its 21 clips go through a graph in bundles of two."""
+    monkeypatch.setattr(dealing, "BUNDLES_A_WORKER", 2)
     path = tmp_path / "pipeline.yaml"
     path.write_text(
         f"corpus: {{path: {home / 'pipelines/demo/clips/shapes'}}}\n"
@@ -206,6 +206,11 @@ def test_actors_that_something_still_refers_to_end_with_their_graph(
     wait_for(lambda: not answers(actor))
 
 
+def test_a_worker_with_more_clips_to_do_may_die_more_often():
+    restarts = [Workers(clips).options()["max_restarts"] for clips in (0, 10_000, 10_001, 50_000)]
+    assert restarts == [RETRIES, RETRIES, 2 * RETRIES, 5 * RETRIES]
+
+
 def answers(actor: ray.actor.ActorHandle) -> bool:
     with suppress(RayActorError):
         return ray.get(actor.answer.remote(), timeout=30) == "here"
@@ -260,6 +265,35 @@ def test_reading_a_graph_sends_no_statistics_of_its_blocks(ray_session, monkeypa
     assert list(dataset.iter_batches()) and sent, "Ray Data's own way no longer does: blocks_of can go"
 
 
+class Same:
+    def __call__(self, row: pa.Table) -> Iterator[pa.Table]:
+        yield from (row.slice(0, 1) for _ in range(3))
+
+
+def test_what_a_graph_keeps_of_a_block_does_not_grow_while_it_runs(ray_session):
+    kept: dict[bool, list[int]] = {}
+    for forgets in (True, False):
+        dataset = dataset_of([pa.table({"id": [number]}) for number in range(30)])
+        if not forgets:
+            dataset.context.custom_execution_callback_classes = []
+        pool = {"compute": ActorPoolStrategy(size=1), "num_cpus": 0.1, "batch_size": 1, "batch_format": "pyarrow"}
+        dataset = dataset.map_batches(Same, **pool)
+        dataset.context.custom_execution_callback_classes.insert(0, Looks)
+        Looks.kept = kept[forgets] = []
+        assert sorted(row["id"] for block in blocks_of(dataset) for row in block.to_pylist()) == sorted(
+            3 * [*range(30)]
+        )
+    assert max(kept[True]) < 45
+    assert max(kept[False]) == 90, "Ray Data keeps nothing by itself: _Forgetting can go"
+
+
+class Looks(ExecutionCallback):
+    kept: list[int]
+
+    def on_execution_step(self, executor) -> None:
+        self.kept += [len(getattr(operator, "_output_blocks_stats", ())) for operator in executor._topology]
+
+
 def test_what_does_not_fit_is_refused_before_it_hangs(ray_session, rehearsal, tmp_path):
     with pytest.raises(ValueError, match=r"decode\.workers"):
         jobs.run(rehearsal("big", "decode.workers=500"), runner="ray")
@@ -286,19 +320,13 @@ def test_a_block_that_is_being_read_breaks_off_when_the_run_is_to_stop(monkeypat
     closed = SimpleNamespace(remote=lambda: len(read) > 1)
     decoder.coordinator, decoder.reporter = SimpleNamespace(is_closed=closed, add=written), MagicMock()
     decoder.opened, decoder.looked = SimpleNamespace(stage=SimpleNamespace(decode=read.append, spent=dict)), 0.0
+    decoder.size = 4
     monkeypatch.setattr(ray_graph.ray, "get", lambda answer: answer)
     monkeypatch.setattr(ray_graph, "ASK_EVERY_S", 0)
-    clips = [pickle.dumps(SimpleNamespace(clip_id=str(number))) for number in range(8)]
-    (block,) = decoder(pa.table({"clip": pa.array(clips, pa.binary())}))
-    assert (len(block), len(read)) == (8, 2)
-
-
-@pytest.mark.parametrize(
-    ("clips", "workers", "in_flight", "size"),
-    [(10_000, 8, 192, 8), (10_000, 8, 24, 4), (100, 2, 96, 6), (24, 2, 24, 1), (10_000, 8, 1, 1)],
-)
-def test_workers_and_engine_have_several_blocks_each_however_many_clips_there_are(clips, workers, in_flight, size):
-    assert block_clips(clips, workers, in_flight) == size
+    clips = [SimpleNamespace(clip_id=str(number)) for number in range(7)]
+    frames = [row["frames"] for rows in decoder(pa.table({"clips": [packed(clips)]})) for row in rows.to_pylist()]
+    assert ([*map(len, frames)], len(read)) == ([4, 3], 2)
+    assert {pickle.loads(each) for bundle in frames for each in bundle} == {None}
 
 
 @pytest.mark.timeout(60)
