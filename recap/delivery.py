@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -21,9 +21,11 @@ from recap.review import (
     mark_near_duplicate,
     near_duplicates,
 )
+from recap.storage import spilled_zeros
 from recap.translation import source_sha
 
 Captions = list[dict[str, Any]]
+SIGNATURES = partial(spilled_zeros, what="the search for near-duplicates, 0.13 KB each caption")
 
 
 def verdict_key(review_key: str, translation_key: str) -> str:
@@ -143,7 +145,7 @@ class Delivery:
         if self.settings.duplicate_similarity:
             ordinals: list[np.ndarray] = [np.zeros(0, np.int64)]
             most = len(self.committed.done)
-            earlier = near_duplicates(self._texts(ordinals), self.settings.duplicate_similarity, most)
+            earlier = near_duplicates(self._texts(ordinals), self.settings.duplicate_similarity, most, SIGNATURES)
             is_double[np.concatenate(ordinals)[earlier >= 0]] = True
         return is_double
 

@@ -37,7 +37,7 @@ LAW = {
     },
     "__main__": {"cli"},
     "leaving": {"storage"},
-    "delivery": {"ledger", "review", "translation"},
+    "delivery": {"storage", "ledger", "review", "translation"},
     "rereview": {"storage", "ledger", "review"},
     "budget": {"pipeline"},
     "cluster": {"graph", "pipeline"},

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, islice
 
 import numpy as np
 
 from recap.review.draft import words
 
+Room = Callable[[tuple[int, ...], type[np.generic]], np.ndarray]
 _HASHES = 64
 _BAND = np.uint64  # four hashes: captions with similarity 0.8 agree on one of the sixteen with probability 0.9998
 _PIECE = 3  # words
@@ -20,14 +21,14 @@ _TERMS = _RANDOM.integers(0, 2**63, _HASHES, dtype=np.uint64)
 _PLACES = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)
 
 
-def near_duplicates(texts: Iterable[str], similarity: float, most: int) -> np.ndarray:
+def near_duplicates(texts: Iterable[str], similarity: float, most: int, room: Room = np.zeros) -> np.ndarray:
     """For each of up to `most` texts the place of an earlier one that reads nearly the same, or -1. int64 `(texts,)`.
 
     Give the texts in ordinal order: the first of its kind gets -1. Similarity is the estimated share of
     three-word pieces in common, 0 to 1, give or take 0.05. Texts without a word are nobody's duplicate. Holds 128
-    bytes a text, and 60 more at the end.
+    bytes a text in what `room` gives for a shape and a type, and 60 more in memory at the end.
     """
-    signatures = _signatures(texts, most)
+    signatures = _signatures(texts, room((most, _HASHES), np.uint16))
     earlier = np.full(len(signatures), -1, np.int64)
     for band in signatures.view(_BAND).T:
         _match_band(band, signatures, similarity, earlier)
@@ -49,10 +50,9 @@ def _match_band(band: np.ndarray, signatures: np.ndarray, similarity: float, ear
             earlier[here[alike]] = there[alike]
 
 
-def _signatures(texts: Iterable[str], most: int) -> np.ndarray:
-    """The least of each hash, uint16 `(texts, 64)`; zeros for no words."""
+def _signatures(texts: Iterable[str], signatures: np.ndarray) -> np.ndarray:
+    """The least of each hash, uint16 `(texts, 64)`, written to `signatures`; zeros for no words."""
     numbers, source, end = _Numbers(), iter(texts), 0
-    signatures = np.empty((most, _HASHES), np.uint16)
     while batch := [[numbers[word] for word in words(text)] for text in islice(source, _BATCH)]:
         start, end = end, end + len(batch)
         signatures[start:end] = _minima(batch)

@@ -7,7 +7,7 @@ from recap.storage.fetching import Fetcher
 from recap.storage.listing import StoredVersions, stored_files
 from recap.storage.reading import children, is_cut_off, is_folder, read_bytes, source
 from recap.storage.scratch import abandon_scratch, scratch
-from recap.storage.spilling import spilled
+from recap.storage.spilling import spilled, spilled_zeros
 from recap.storage.writing import (
     abort_uploads,
     copy,
@@ -47,6 +47,7 @@ __all__ = [
     "scratch",
     "source",
     "spilled",
+    "spilled_zeros",
     "store_errors",
     "stored_files",
     "sync",

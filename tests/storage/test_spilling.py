@@ -6,10 +6,11 @@ import os
 import tempfile
 from functools import partial
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
-from recap.storage import spilled
+from recap.storage import spilled, spilled_zeros
 
 SCHEMA = pa.schema([("name", pa.string()), ("score", pa.list_(pa.float64()))])
 
@@ -43,8 +44,22 @@ def test_a_full_disk_is_told_with_a_way_out(monkeypatch):
 
 def test_a_machine_without_a_temporary_folder_is_told_what_to_set(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
-    with pytest.raises(ValueError, match=r"needs a temporary file .*none.*: set TMPDIR"):
+    with pytest.raises(ValueError, match=r"must be a temporary file for the list of clips.*none.*: set TMPDIR"):
         spilled(SCHEMA, [])
+
+
+def test_an_array_may_be_written_to_and_leaves_no_file(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    array = spilled_zeros((1000, 64), np.uint16, "signatures")
+    assert (array.shape, array.dtype, array.any()) == ((1000, 64), np.uint16, False)
+    array[1:3] = 7
+    assert array.sum() == 2 * 64 * 7 and not os.listdir(tmp_path)
+    assert spilled_zeros((0, 64), np.uint16, "signatures").shape == (0, 64)
+
+
+def test_room_for_an_array_is_taken_at_once_and_a_full_disk_is_told():
+    with pytest.raises(ValueError, match=r"no room in .* for signatures \(.*\): make room, or set TMPDIR"):
+        spilled_zeros((1 << 50, 1 << 10), np.uint8, "signatures")
 
 
 def test_another_error_of_the_disk_stays_what_it_is():
