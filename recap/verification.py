@@ -37,7 +37,7 @@ def verify(output: Location) -> list[Difference]:
     """Every difference that a read of every byte finds; none for a sound output.
 
     Takes no lease, so that a run that is at work, or was stopped before its end, differs too. Memory
-    holds the rows of one shard, and 0.2 KB a caption to look for near-duplicates. Raises ValueError where
+    holds the rows of one shard, and 60 bytes a caption to look for near-duplicates. Raises ValueError where
     no run has finished.
     """
     try:

@@ -87,6 +87,7 @@ class Workers:
     def __init__(self, clips: int = 0) -> None:
         """Each has `clips` to do."""
         self._names: set[str] = set()
+        self.leaving_s = LEAVING_S
         self._restarts = RETRIES * math.ceil(max(1, clips) / RETRIES_FOR)
 
     def options(self) -> dict[str, Any]:
@@ -99,7 +100,7 @@ class Workers:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
         if error is None:
-            self._end(LEAVING_S)
+            self._end(self.leaving_s)
         elif isinstance(error, RayError):  # of any other the run ends, and all with it
             with suppress(RayError):
                 self._end(0)

@@ -70,6 +70,7 @@ def ray_round(clips: Clips, watcher: Watcher, stop: Stop, *, plan: WorkPlan, jou
                     watcher.on_decoded(ray.get(coordinator.total.remote()))
                     retelling.hear(ray.get(coordinator.warned.remote()))
                     if stop and ray.get(coordinator.is_idle.remote()):
+                        workers.leaving_s = ASK_EVERY_S  # by themselves they would go through all that is left
                         break
                 yield from (Receipt(**receipt) for receipts in bundle["receipts"].to_pylist() for receipt in receipts)
     except RayError as error:

@@ -46,7 +46,8 @@ def ray_translation(clips: Sequence[Captioned], stop: Stop, *, plan: Translation
 
     Raises WorkerLost and OutputFailed as `ray_round` does.
     """
-    coordinator, retelling, workers = start_coordinator(len(clips)), Retelling(), Workers()
+    coordinator, retelling = start_coordinator(len(clips)), Retelling()
+    workers = Workers(len(clips) // plan.settings.actors)
     try:
         with workers, stoppable(stop, coordinator):
             for block in blocks_of(_graph(clips, plan, coordinator, workers)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -18,7 +19,7 @@ from recap.ledger.snapshot import Snapshot
 from recap.records import CAPTIONED, STATUSES
 from recap.storage import Location
 
-GLANCES = 3
+GLANCES, GLANCE_EVERY_S = 20, 1.0  # a merge of what hundreds of workers committed takes some seconds
 BATCH_ROWS = 4096
 _GATHERED = 1_000_000  # records that are looked up together
 
@@ -159,6 +160,7 @@ def observe(snapshot: Snapshot, folder: Location) -> Committed:
     for _ in range(GLANCES):
         with suppress(FileNotFoundError):
             return Committed(snapshot, folder)
+        time.sleep(GLANCE_EVERY_S)
     return Committed(snapshot, folder)
 
 

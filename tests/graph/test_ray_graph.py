@@ -88,7 +88,7 @@ class KillsOnce(Progress):
         for pid in self.killed:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        _, self.orphans = psutil.wait_procs(orphans, timeout=5)
+        _, self.orphans = psutil.wait_procs(orphans, timeout=20)
 
 
 def no_worker_is_left() -> bool:
@@ -136,6 +136,32 @@ def test_a_killed_worker_changes_nothing(ray_session, rehearsal, whole, tmp_path
     assert summary.complete
     assert deliverable(tmp_path / "killed") == whole
     assert "a worker: a process died, and this one took its place" in caplog.messages
+    wait_for(no_worker_is_left)
+
+
+class StopsAtOnce(Progress):
+    def add(self, status: str) -> None:
+        super().add(status)
+        os.kill(os.getpid(), signal.SIGTERM)
+        self.add = super().add
+
+
+def test_a_stopped_graph_ends_once_nothing_is_at_work_however_many_clips_are_left(
+    ray_session, rehearsal, home, tmp_path, monkeypatch, caplog, wait_for
+):
+    rows = [f"{number % 400 / 1000},{0.8 + number // 400 / 1000}" for number in range(8000)]
+    (clip, *_) = (home / "pipelines/demo/clips/shapes").iterdir()
+    (tmp_path / "spans.csv").write_text("path,start,end\n" + "".join(f"{clip},{row}\n" for row in rows))
+    spans = ("corpus.kind=manifest", f"corpus.path={tmp_path}/spans.csv", "corpus.start_column=start", "corpus.root=/")
+    receipts, ray_round = [], ray_graph.ray_round
+    monkeypatch.setattr(
+        ray_graph, "ray_round", lambda *args, **how: (receipts.append(each) or each for each in ray_round(*args, **how))
+    )
+    pipeline = rehearsal("stopped", *spans, "corpus.end_column=end", "frames.count=2")
+    summary = jobs.run(pipeline, progress=StopsAtOnce())
+    assert summary.stopped_by == signal.SIGTERM
+    assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
+    assert 0 < summary.captioned < len(receipts) < 6000
     wait_for(no_worker_is_left)
 
 
