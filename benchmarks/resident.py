@@ -1,18 +1,17 @@
-"""The peak of this process's own memory, shared by the benchmarks. Linux only."""
+"""A process's own memory, and its peak of this one, shared by the benchmarks. Linux only."""
 
 from __future__ import annotations
 
 import threading
 from pathlib import Path
 
-_STATUS = Path("/proc/self/status")
 _EVERY_S = 0.005
 
 
-def anonymous_bytes() -> int:
-    """Memory that belongs to this process alone; pages of mapped files do not count."""
-    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("RssAnon:"))
-    return int(line.split()[1]) * 1024
+def anonymous_bytes(process: Path = Path("/proc/self")) -> int:
+    """Memory that belongs to a process alone; pages of mapped files do not count. 0 of one that has ended."""
+    lines = (process / "status").read_text().splitlines()
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:"))
 
 
 class PeakMemory:

@@ -2,16 +2,15 @@
 
 python benchmarks/soak.py --minutes 30 [--json]
 
-Each process counts with its proportional set size (PSS): shared pages are shared out. What it has at
-the end (median of the last fifth) is held against what it had after warming up (the fifth after the
-first). Exits 1 where a kind of process holds over 5 %, and over 10 MB, more. Linux only.
+Each process counts with its own memory: pages of files, such as libraries, are shared by a number of processes that
+changes. What it has at the end (median of the last fifth) is held against what it had after warming up (the fifth
+after the first). Exits 1 where a kind of process holds over 5 %, and over 10 MB, more. Linux only.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from pathlib import Path
 from statistics import median
 
 import click
+from resident import anonymous_bytes
 
 HOME = Path(__file__).parents[1]
 CLIPS = HOME / "pipelines/demo/clips"
@@ -94,22 +94,17 @@ def pipeline(folder: Path, clips: int) -> Path:
 
 
 def sample(session: int) -> Sample:
-    """PSS in KB of the processes of a session, by kind; of several the largest."""
+    """Own memory in KB of the processes of a session, by kind; of several the largest."""
     held: Sample = {}
     for entry in Path("/proc").iterdir():
         try:
             if entry.name.isdigit() and os.getsid(int(entry.name)) == session:
                 title = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
                 kind = next((kind for mark, kind in KINDS.items() if mark in title), OTHERS)
-                held[kind] = max(held.get(kind, 0), pss_kb(entry))
+                held[kind] = max(held.get(kind, 0), anonymous_bytes(entry) // 1024)
         except OSError:
             continue
     return held
-
-
-def pss_kb(process: Path) -> int:
-    match = re.search(r"^Pss:\s+(\d+)", (process / "smaps_rollup").read_text(), re.M)
-    return int(match[1]) if match else 0
 
 
 def compare(samples: list[Sample]) -> dict[str, tuple[float, float]]:
