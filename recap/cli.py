@@ -224,9 +224,10 @@ def status(output: Location, as_json: bool) -> None:
 @JSON
 def verify(output: Location, as_json: bool) -> None:
     """Read every byte of OUTPUT; exit 1 and name each difference where something is not as it must be."""
+    from recap.report.progress import Progress
     from recap.verification import verify
 
-    found = verify(output)
+    found = verify(output, Progress().far)
     if as_json:
         click.echo(json.dumps({"differences": [asdict(difference) for difference in found]}))
     else:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from hashlib import file_digest
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from recap.records import CAPTIONED
 from recap.review import ReviewSettings
 from recap.storage import Location, children, source
 
+Far = Callable[[str, int, int], object]
 LATE = "its shards were cut of less than is known and committed by now: run again, or to the end, then verify"
 
 
@@ -33,21 +35,22 @@ class Difference:
     what: str
 
 
-def verify(output: Location) -> list[Difference]:
+def verify(output: Location, far: Far = lambda doing, clips, of: None) -> list[Difference]:
     """Every difference that a read of every byte finds; none for a sound output.
 
-    Takes no lease, so that a run that is at work, or was stopped before its end, differs too. Memory
+    `far` is told what is done, and how far: clips of so many. Takes no lease, so that a run that is at work, or was
+    stopped before its end, differs too. Memory
     holds the rows of one shard, and 60 bytes a caption to look for near-duplicates. Raises ValueError where
     no run has finished.
     """
     try:
-        return _differences(output)
+        return _differences(output, far)
     except FileNotFoundError as error:
         where = str(error.filename).removeprefix(f"{output}/")
         return [Difference(where, "it went while it was looked at: a run is at work; verify again when it has ended")]
 
 
-def _differences(output: Location) -> list[Difference]:
+def _differences(output: Location, far: Far) -> list[Difference]:
     try:
         manifest = ledger.read_manifest(output)
         judged = {"review": manifest.review}
@@ -55,7 +58,7 @@ def _differences(output: Location) -> list[Difference]:
     except ledger.Damaged as error:
         return [*_recipe(output), Difference("manifest.json", str(error))]
     files = manifest.shards
-    found = [*_recipe(output), *_fragments(output), *_manifest(manifest), *_files(output, files)]
+    found = [*_recipe(output), *_fragments(output), *_manifest(manifest), *_files(output, files, far)]
     broken = {difference.where for difference in found}
     try:
         snapshot = ledger.read_snapshot(output)
@@ -63,13 +66,13 @@ def _differences(output: Location) -> list[Difference]:
         return [*found, Difference("snapshot", str(error))]
     if snapshot is None:
         return [*found, Difference("snapshot", "it is missing")]
-    delivery = _delivery(output, manifest, snapshot, settings)
+    delivery = _delivery(output, manifest, snapshot, settings, far)
     if _is_late(manifest, delivery.committed):
         return [*found, Difference("manifest.json", LATE)]
     for kind in dict.fromkeys(("quarantine", *(shard.kind for shard in files))):
         some = [shard for shard in files if shard.kind == kind]
         expected = Expected(kind, delivery)
-        found += _content(output, kind, some, broken, expected)
+        found += _content(output, kind, _told(f"comparing {kind}", some, far), broken, expected)
         expected.skip()
     return [*found, *_books(manifest, delivery)]
 
@@ -88,7 +91,7 @@ def _is_late(manifest: ledger.Manifest, committed: ledger.Committed) -> bool:
 
 
 def _delivery(
-    output: Location, manifest: ledger.Manifest, snapshot: ledger.Snapshot, settings: ReviewSettings
+    output: Location, manifest: ledger.Manifest, snapshot: ledger.Snapshot, settings: ReviewSettings, far: Far
 ) -> Delivery:
     """What the shards were cut from, with the settings that the manifest names."""
     committed = ledger.observe(snapshot, ledger.fragment_folder(output, manifest.caption_key))
@@ -98,7 +101,8 @@ def _delivery(
         language: Layer(*(ledger.observe(snapshot, ledger.overlay_folder(output, k)) for k in _keys(each.key, key)))
         for language, each in manifest.translations.items()
     }
-    return Delivery(captions, translations, settings, key)
+    on_compared = partial(far, "looking for near-duplicates", of=len(committed.done))
+    return Delivery(captions, translations, settings, key, on_compared)
 
 
 def _keys(translation_key: str, review_key: str) -> tuple[str, str]:
@@ -134,8 +138,16 @@ def _manifest(manifest: ledger.Manifest) -> Iterator[Difference]:
         yield Difference("manifest.json", f"its books do not balance: {books}")
 
 
-def _files(output: Location, files: list[shards.Shard]) -> Iterator[Difference]:
+def _told(doing: str, files: list[shards.Shard], far: Far) -> Iterator[shards.Shard]:
+    clips, of = 0, sum(shard.rows for shard in files)
     for shard in files:
+        yield shard
+        clips += shard.rows
+        far(doing, clips, of)
+
+
+def _files(output: Location, files: list[shards.Shard], far: Far) -> Iterator[Difference]:
+    for shard in _told("reading shards", files, far):
         path = output / shard.path
         if not path.is_file():
             yield Difference(shard.path, "it is missing")
@@ -188,7 +200,7 @@ class Expected:
 
 
 def _content(
-    output: Location, kind: str, files: list[shards.Shard], broken: set[str], expected: Expected
+    output: Location, kind: str, files: Iterable[shards.Shard], broken: set[str], expected: Expected
 ) -> Iterator[Difference]:
     """Where the shards of a kind, read in order, are not what the fragments say."""
     for shard in files:

@@ -52,6 +52,15 @@ def differences(output) -> list[str]:
     return [f"{found.where}: {found.what}" for found in verify(output)]
 
 
+def test_how_far_it_is_is_told(output):
+    told = []
+    assert verify(output, lambda doing, clips, of: told.append((doing, clips, of))) == []
+    assert told[-1] == ("comparing webdataset", 5, 5) and ("looking for near-duplicates", 6, 6) in told
+    assert [clips for doing, clips, of in told if doing == "reading shards"] == sorted(
+        clips for doing, clips, of in told if doing == "reading shards" and of == 11
+    )
+
+
 def rewrite_manifest(output, change):
     """Let the manifest speak of the shards as they are now, after `change` had a go at it."""
     document = json.loads((output / "manifest.json").read_text())
