@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from recap.review.draft import sentences, word_count, words
 
 
@@ -31,3 +34,8 @@ def test_what_is_quoted_is_not_the_captions_own(draft):
 
 def test_a_quotation_that_never_closes_is_the_captions_own(draft):
     assert "no no" in draft('The sign reads "no no').unquoted
+
+
+@given(st.text(st.sampled_from("aZ09 _'-.\n"), max_size=30))
+def test_words_of_an_ascii_text_are_those_that_it_has_beside_a_foreign_one(text):
+    assert words(f"{text} é") == (*words(text), "é")
