@@ -56,9 +56,7 @@ def test_how_far_it_is_is_told(output):
     told = []
     assert verify(output, lambda doing, clips, of: told.append((doing, clips, of))) == []
     assert told[-1] == ("comparing webdataset", 5, 5) and ("looking for near-duplicates", 6, 6) in told
-    assert [clips for doing, clips, of in told if doing == "reading shards"] == sorted(
-        clips for doing, clips, of in told if doing == "reading shards" and of == 11
-    )
+    assert [clips for doing, clips, _ in told if doing == "reading shards"] == [1, 3, 5, 6, 8, 10, 11]
 
 
 def rewrite_manifest(output, change):

@@ -61,7 +61,7 @@ class Coordinator:
             self.living[actor] = worker, time.monotonic()
 
     def spents(self) -> list[Spent]:
-        """Of those that live, with their wait until the last block was over."""
+        """Of those that live, with their wait until the last bundle was over."""
         waits = {worker: max(0.0, self.over_at - at) for worker, at in self.living.values()}
         return [spent.and_waited(waits.get(worker, 0.0)) for worker, spent in self.books.items()]
 

@@ -13,7 +13,7 @@ def counting(monkeypatch):
     return coordinator.Coordinator(4)
 
 
-def test_a_block_that_a_worker_does_twice_counts_once(counting):
+def test_a_bundle_that_a_worker_does_twice_counts_once(counting):
     for _ in range(2):
         counting.add(["a", "b"])
         assert not counting.is_over(["a", "b"], ["a"])
@@ -33,7 +33,7 @@ def test_a_stopping_graph_is_idle_once_what_was_admitted_is_over(counting):
     assert counting.is_idle()
 
 
-def test_who_lives_has_waited_until_the_last_block_was_over(counting, monkeypatch):
+def test_who_lives_has_waited_until_the_last_bundle_was_over(counting, monkeypatch):
     now = iter((5.0, 10.0, 20.0, 30.0, 50.0, 60.0))
     monkeypatch.setattr(coordinator.time, "monotonic", lambda: next(now))
     busy = Spent("decode", 1, 9.0, {"decoding": 9.0}, {}, {})
