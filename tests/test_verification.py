@@ -81,6 +81,7 @@ def test_a_sound_output_has_no_difference_and_is_searched_for_near_duplicates_on
     monkeypatch.setattr(delivery, "near_duplicates", lambda *what: searches.append(what) or real(*what))
     assert differences(output) == []
     assert len(searches) == 1
+    assert searches[0][-1] is delivery.SIGNATURES
 
 
 def test_clips_that_were_committed_since_are_no_damage(output):

@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from recap import delivery
+from recap.review import near_duplicates
 from recap.storage import spilled, spilled_zeros
 
 SCHEMA = pa.schema([("name", pa.string()), ("score", pa.list_(pa.float64()))])
@@ -60,6 +62,18 @@ def test_an_array_may_be_written_to_and_leaves_no_file(monkeypatch, tmp_path):
 def test_room_for_an_array_is_taken_at_once_and_a_full_disk_is_told():
     with pytest.raises(ValueError, match=r"no room in .* for signatures \(.*\): make room, or set TMPDIR"):
         spilled_zeros((1 << 50, 1 << 10), np.uint8, "signatures")
+
+
+def test_the_search_for_near_duplicates_writes_where_it_is_told(monkeypatch):
+    rooms = []
+
+    def room(shape, kind):
+        rooms.append(delivery.SIGNATURES(shape, kind))
+        return rooms[-1]
+
+    assert near_duplicates(["a red cat sits", "a red cat sits"], 0.8, 5, room).tolist() == [-1, 0]
+    (signatures,) = rooms
+    assert signatures[:2].all() and not signatures[2:].any() and not signatures.flags.owndata
 
 
 def test_another_error_of_the_disk_stays_what_it_is():
