@@ -7,13 +7,28 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 
 from recap.graph.sizing import Machine, local_machine
-from recap.graph.stopping import endable
+from recap.graph.stopping import RayLost, endable
 from recap.pipeline import Pipeline
 
 
 @contextmanager
 def joined(pipeline: Pipeline) -> Iterator[None]:
-    """In the cluster where one is named; ValueError where it does not answer, or is too small for the pools."""
+    """In the cluster where one is named; ValueError where it does not answer, or is too small for the pools.
+
+    A session that was lost inside is left at the end: Ray may end the process as it does so.
+    """
+    try:
+        with _cluster(pipeline):
+            yield
+    except RayLost:
+        from recap.graph.session import leave_session
+
+        leave_session()
+        raise
+
+
+@contextmanager
+def _cluster(pipeline: Pipeline) -> Iterator[None]:
     if pipeline.ray.address is None:
         yield
         return

@@ -98,7 +98,7 @@ def run(
     prepared = prepare(pipeline)
     caption_key = prepared.keys.values["caption_key"]  # all weights are read for it: not under the lease
     with (
-        joined(pipeline) if runner == "ray" else nullcontext(),  # it may not answer: nothing is written yet
+        joined(pipeline) if runner == "ray" else nullcontext(),  # it may not answer, or be lost: no lease is held then
         ledger.output_errors(),
         ledger.lease(output) as epoch,
         log_file(output / "run.log"),

@@ -78,17 +78,18 @@ def ray_round(clips: Clips, watcher: Watcher, stop: Stop, *, plan: WorkPlan, jou
             journal.follow(*in_time(coordinator.what_is_known.remote()))
         raise_what_ended(error, journal.last_words)
     finally:
-        with suppress(RayError):
-            warned, spents, known = in_time(
-                coordinator.warned.remote(), coordinator.spents.remote(), coordinator.what_is_known.remote()
-            )
-            retelling.hear(warned)
-            watcher.on_spent(spents, machine)
-            journal.follow(known)
+        if not stop.is_ray_lost:
+            with suppress(RayError):
+                warned, spents, known = in_time(
+                    coordinator.warned.remote(), coordinator.spents.remote(), coordinator.what_is_known.remote()
+                )
+                retelling.hear(warned)
+                watcher.on_spent(spents, machine)
+                journal.follow(known)
+            ray.kill(coordinator)
         if journal.last_words != told:
             log.warning("a worker was replaced: %s", journal.last_words)
         retelling.close()
-        ray.kill(coordinator)
 
 
 def _pools_that_fit(plan: WorkPlan) -> Pools:

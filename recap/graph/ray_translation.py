@@ -56,12 +56,13 @@ def ray_translation(clips: Sequence[Captioned], stop: Stop, *, plan: Translation
     except RayError as error:
         raise_what_ended(error, _last_words(coordinator))
     finally:
-        if said := _last_words(coordinator):
-            log.warning("a translator was replaced: %s", said)
-        with suppress(RayError):
-            retelling.hear(*in_time(coordinator.warned.remote()))
+        if not stop.is_ray_lost:
+            if said := _last_words(coordinator):
+                log.warning("a translator was replaced: %s", said)
+            with suppress(RayError):
+                retelling.hear(*in_time(coordinator.warned.remote()))
+            ray.kill(coordinator)
         retelling.close()
-        ray.kill(coordinator)
 
 
 def _last_words(coordinator: ray.actor.ActorHandle) -> str:

@@ -14,7 +14,7 @@ import psutil
 import ray
 
 from recap.graph.head import knock
-from recap.graph.stopping import SIGNALS, deaf_children
+from recap.graph.stopping import SIGNALS, RayLost, deaf_children
 from recap.imports import job_config
 from recap.limits import cores
 
@@ -37,19 +37,31 @@ GREETING = b"Set ray log level from environment variable"
 def ray_session(address: str | None) -> Iterator[None]:
     """Join the cluster at `address`, or start a local session; leave things as they were found, but for `SETTINGS`.
 
-    Threads of a process share one, which the last of them leaves. Raises ValueError when no cluster answers there.
+    Threads of a process share one, which the last of them leaves; one that was lost is left to `leave_session`. Raises
+    ValueError when no cluster answers there.
     """
     with _GUARD, _same_handlers():
         if not ray.is_initialized():
             _OURS.append(_begin_session(address))
         _USERS.append(threading.current_thread())
+    is_lost = False
     try:
         yield
+    except RayLost:
+        is_lost = True
+        raise
     finally:
-        with _GUARD, _same_handlers():
+        with _GUARD:
             _USERS.remove(threading.current_thread())
-            if _OURS and not _USERS:
-                _leave_session(_OURS.pop())
+        if not is_lost:
+            leave_session()
+
+
+def leave_session() -> None:
+    """Leave the session that was begun here, unless somebody uses it; Ray may end the process if it was lost."""
+    with _GUARD, _same_handlers():
+        if _OURS and not _USERS:
+            _leave_session(_OURS.pop())
 
 
 def _begin_session(address: str | None) -> list[psutil.Process]:

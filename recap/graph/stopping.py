@@ -48,6 +48,11 @@ class Stop:
     def __bool__(self) -> bool:
         return self.asked.is_set()
 
+    @property
+    def is_ray_lost(self) -> bool:
+        """The work has ended with RayLost: whatever still calls Ray may end the process without a word."""
+        return isinstance(self._ended_with, RayLost)
+
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """The first signal asks; what `end` was given is raised; a second signal, no echo, ends the process."""
         error, self._end_with = self._end_with, None

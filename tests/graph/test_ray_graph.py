@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 import logging
 import os
 import pickle
@@ -12,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -32,6 +33,7 @@ from recap.graph import dealing, ray_graph, ray_translation
 from recap.graph.opened import NotOpened, Opened, Refused
 from recap.graph.ray_data import RETRIES, Workers, blocks_of, dataset_of, packed, raise_what_ended
 from recap.graph.stages import WorkerLost
+from recap.graph.stopping import RayLost
 from recap.pipeline import load_pipeline
 from recap.report.progress import Progress
 
@@ -125,6 +127,45 @@ def test_the_graph_delivers_the_bytes_of_the_loop(ray_session, rehearsal, whole,
     summary = jobs.run(rehearsal("ray"), runner="ray")
     assert (summary.captioned, summary.complete) == (21, True)
     assert deliverable(tmp_path / "ray") == whole
+
+
+class Loses(Progress):
+    """Has `on_lost` called as soon as a clip is captioned or translated."""
+
+    def add(self, status: str) -> None:
+        super().add(status)
+        threading.Thread(target=self.on_lost[0]).start()
+
+    def add_translated(self, clips: int) -> None:
+        super().add_translated(clips)
+        threading.Thread(target=self.on_lost[0]).start()
+
+
+@pytest.mark.parametrize("graph", [ray_graph, ray_translation])
+def test_a_lost_ray_is_asked_nothing_and_the_lease_is_given_back_before_it_is_left(
+    ray_session, rehearsal, tmp_path, monkeypatch, wait_for, graph
+):
+    loses, leases, translating = Loses(), [], "translation={languages: [zh], engine: rehearsal}"
+    loses.on_lost = []
+
+    @contextmanager
+    def watched_raylet(on_lost):
+        loses.on_lost = [on_lost]
+        yield
+
+    if graph is ray_translation:
+        jobs.run(rehearsal("lost"), runner="loop")
+    lease = tmp_path / "lost/lease.json"
+    monkeypatch.setattr("recap.graph.watched.watched_raylet", watched_raylet)
+    monkeypatch.setattr("recap.graph.session.leave_session", lambda: leases.append(lease.exists()))
+    monkeypatch.setattr(graph, "in_time", lambda *asked: pytest.fail("Ray was asked"))
+    with pytest.raises(RayLost):
+        jobs.run(rehearsal("lost", translating), runner="ray", progress=loses)
+    assert leases == [False]
+    monkeypatch.undo()
+    gc.collect()  # actors of a graph that broke off are referred to until then
+    wait_for(no_worker_is_left)
+    assert jobs.run(rehearsal("lost", translating), runner="loop").complete
 
 
 @pytest.mark.parametrize("title", ["MapBatches(_Caption)", "MapBatches(_Decode)"])

@@ -7,7 +7,8 @@ import socket
 import pytest
 
 from recap.graph import session
-from recap.graph.session import _require_cluster, _same_handlers, _ungreeted, ray_session
+from recap.graph.session import _require_cluster, _same_handlers, _ungreeted, leave_session, ray_session
+from recap.graph.stopping import RayLost
 
 
 def test_ray_is_kept_from_saying_that_it_was_told_to_be_quiet_and_from_nothing_else(capfd):
@@ -30,6 +31,21 @@ def test_a_session_is_left_by_the_last_of_those_that_share_it(monkeypatch):
     first.__exit__(None, None, None)
     assert began == [None] and not left
     second.__exit__(None, None, None)
+    assert left == [["daemon"]]
+
+
+def test_a_session_that_was_lost_is_left_later(monkeypatch):
+    left = []
+    monkeypatch.setattr(session, "_USERS", [])
+    monkeypatch.setattr(session, "_OURS", [])
+    monkeypatch.setattr(session.ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(session, "_begin_session", lambda address: ["daemon"])
+    monkeypatch.setattr(session, "_leave_session", left.append)
+    with pytest.raises(RayLost), ray_session(None):
+        raise RayLost
+    assert not left
+    leave_session()
+    leave_session()
     assert left == [["daemon"]]
 
 
