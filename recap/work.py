@@ -13,8 +13,9 @@ from typing import Literal
 import numpy as np
 
 from recap import ledger
+from recap.graph.opened import Refused
 from recap.graph.plan import WorkPlan
-from recap.graph.sizing import Machine
+from recap.graph.sizing import Machine, TooSmall
 from recap.graph.stages import WITHHELD, Receipt, WorkerLost
 from recap.graph.stopping import GraceOver, Stop, stopping
 from recap.graph.translating import Captioned, TranslationPlan
@@ -122,6 +123,7 @@ class Work:
 
     def _read(self, folder: Location) -> ledger.Committed:
         """Once more where that made large fragments of many small ones: those are read fast, in any order."""
+        ledger.require_lease(self.plan.fragments.parents[1], self.plan.epoch)  # it sets aside, and merges
         committed = ledger.Committed(self.snapshot, folder, ledger.set_aside)
         if ledger.compact(folder, committed.rows_in):
             committed = ledger.Committed(self.snapshot, folder, ledger.set_aside)
@@ -139,7 +141,7 @@ class Work:
             log.warning("round %d left %d clips behind; going on with those", number, len(missing))
 
     def _round(self, run_graph: CaptionGraph, missing: np.ndarray, bars: Progress, stop: Stop) -> None:
-        step, merger = graph_clips(self.plan.engine.actors), _Merger(self.plan.fragments, self.committed.rows_in)
+        step, merger = graph_clips(self.plan.engine.actors), _Merger(self.plan, self.committed.rows_in)
         for start in range(0, len(missing), step):
             if stop:
                 return
@@ -147,7 +149,7 @@ class Work:
             clips, withheld = self.snapshot.clips(missing[start : start + step], self.root), 0
             with self._losses(stop):
                 for receipt in run_graph(clips, _Watcher(bars, start, self.graphs)):
-                    merger.merge(MERGE_EVERY_S)
+                    merger.merge(MERGE_EVERY_S, growing=True)
                     if receipt.status == WITHHELD:
                         withheld += 1
                     else:
@@ -184,12 +186,13 @@ class Work:
         except WorkerLost as error:
             log.warning("a worker was lost: %s", error)
             log.info("what it said", exc_info=error)
-        except ValueError as error:  # `Refused`, or of a cluster that has become too small
+        except (Refused, TooSmall) as error:
             if not any(graph.spents for graph in self.graphs):
                 raise
             log.warning("no worker can start again: %s", error)
         except GraceOver:
-            log.warning("%g s were not enough to finish what was in flight", stop.grace_s)
+            if not stop.is_idle:
+                log.warning("%g s were not enough to finish what was in flight", stop.grace_s)
 
     def _captioned(self, ordinals: np.ndarray) -> Iterator[Captioned]:
         for some, rows in self.committed.records(ordinals, ["captions"]):
@@ -200,12 +203,13 @@ class Work:
 class _Merger:
     """Keeps the fragments few while graphs run: whoever reads them later reads them before all else."""
 
-    def __init__(self, folder: Location, rows_in: Mapping[Location, int]):
-        self.folder, self.rows_in, self.at = folder, rows_in, 0.0
+    def __init__(self, plan: WorkPlan, rows_in: Mapping[Location, int]):
+        self.folder, self.epoch, self.rows_in, self.at = plan.fragments, plan.epoch, rows_in, 0.0
 
-    def merge(self, every_s: float = 0.0) -> None:
+    def merge(self, every_s: float = 0.0, *, growing: bool = False) -> None:
         if time.monotonic() - self.at >= every_s:
-            self.rows_in = {**self.rows_in, **ledger.compact(self.folder, self.rows_in)}
+            ledger.require_lease(self.folder.parents[1], self.epoch)
+            self.rows_in = {**self.rows_in, **ledger.compact(self.folder, self.rows_in, growing=growing)}
             self.at = time.monotonic()
 
 

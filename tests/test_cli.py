@@ -17,7 +17,8 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from recap import forecast, jobs, verification
-from recap.cli import _finish, main
+from recap.cli import main
+from recap.cli.runs import _finish
 from recap.report.progress import Progress
 from recap.storage import scratch
 
@@ -356,7 +357,7 @@ def test_no_file_of_another_kind_is_overwritten(pipeline, tmp_path):
 
 @pytest.mark.parametrize("is_store", [False, True])
 def test_what_mends_an_output_is_another_thing_in_a_store(tmp_path, monkeypatch, is_store):
-    monkeypatch.setattr("recap.cli.is_store", lambda _: is_store)
+    monkeypatch.setattr("recap.cli.outputs.is_store", lambda _: is_store)
     monkeypatch.setattr(verification, "verify", lambda *_: [verification.Difference("shards/a", "it is missing")])
     result = invoke("verify", tmp_path)
     assert result.exit_code == 1 and "1 difference: the same pipeline, run again" in result.stdout

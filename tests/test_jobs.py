@@ -14,11 +14,13 @@ from rich.console import Console
 from recap import jobs, ledger, prepared, work
 from recap.engines import RehearsalEngine, RehearsalFront
 from recap.graph import loop
+from recap.graph.sizing import TooSmall
 from recap.pipeline import Pipeline
 from recap.report.last import last_report
 from recap.report.progress import Progress
 from recap.report.view import print_captions
 from recap.status import status
+from recap.storage import location
 
 
 def run(pipeline: Pipeline, **options) -> jobs.Summary:
@@ -122,15 +124,33 @@ def test_fragments_are_merged_while_a_graph_runs(rehearsal, tmp_path, monkeypatc
     monkeypatch.setattr(ledger, "compact", partial(ledger.compact, many=1))
     seen, compacted = [], ledger.compact
 
-    def counted(folder, rows_in):
-        merged = compacted(folder, rows_in)
+    def counted(folder, rows_in, **how):
+        merged = compacted(folder, rows_in, **how)
         seen.append((len(list(folder.glob("*.parquet"))), len(merged)))
         return merged
 
     monkeypatch.setattr(ledger, "compact", counted)
     assert run(rehearsal(f"output.path={tmp_path}/many", "engine.batch_size=1", "output.commit_every_s=0.001")).complete
-    assert any(merged for _, merged in seen[1:-1]) and max(files for files, _ in seen) <= 2
+    assert any(merged for _, merged in seen[1:-1]) and max(files for files, _ in seen) <= 3
     assert deliverable(tmp_path / "many") == deliverable(tmp_path / "one")
+
+
+def test_a_run_that_was_overtaken_merges_nothing_any_more_and_ends(rehearsal, monkeypatch):
+    monkeypatch.setattr(work, "MERGE_EVERY_S", 0.0)
+    monkeypatch.setattr(work, "CLIPS_AN_ACTOR", 2)
+    asked = []
+
+    def require_lease(output, epoch):
+        asked.append((output, epoch))
+        if len(asked) == 6:  # when the second graph has a receipt
+            monkeypatch.setattr(ledger, "compact", lambda *_, **__: pytest.fail("it merged"))
+            raise ValueError("another took it over")
+
+    monkeypatch.setattr(ledger, "require_lease", require_lease)
+    pipeline = rehearsal()
+    with pytest.raises(ValueError, match="another took it over"):
+        run(pipeline)
+    assert set(asked) == {(location(pipeline.output.path), 1)}
 
 
 def test_a_cluster_that_became_too_small_ends_a_run_in_order(rehearsal, monkeypatch, caplog):
@@ -140,7 +160,7 @@ def test_a_cluster_that_became_too_small_ends_a_run_in_order(rehearsal, monkeypa
     def shrinks(clips, *args, **plan):
         graphs.append(len(clips))
         if len(graphs) > 1:
-            raise ValueError("engine.actors 1 × engine.gpus_per_actor 1 need 1 GPUs, and Ray finds 0")
+            raise TooSmall("engine.actors 1 × engine.gpus_per_actor 1 need 1 GPUs, and Ray finds 0")
         yield from graph(clips, *args, **plan)
 
     monkeypatch.setattr(loop, "loop_round", shrinks)

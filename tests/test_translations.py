@@ -9,7 +9,8 @@ import tarfile
 import pyarrow.parquet as pq
 import pytest
 
-from recap import cli, jobs, prepared, work
+from recap import jobs, prepared, work
+from recap.cli.runs import _finish
 from recap.engines import rehearsal as rehearsal_engine
 from recap.graph import stages, translating
 from recap.graph.stages import WorkerLost
@@ -103,7 +104,7 @@ def test_a_language_that_is_lacking_is_told_before_and_meanwhile(run, rehearsal,
     assert (stopped.complete, stopped.untranslated) == (False, {"zh": 6})
     assert (found.state, found.untranslated) == ("stopped", {"zh": 6})
     with pytest.raises(SystemExit):
-        cli._finish(lambda: stopped, as_json=True)
+        _finish(lambda: stopped, as_json=True)
     assert "ended with 0 clips remaining and 6 not yet in zh" in capsys.readouterr().err
     run(*CHINESE)
     assert (status(tmp_path / "out").state, status(tmp_path / "out").untranslated) == ("complete", {})

@@ -18,9 +18,9 @@ class Coordinator:
     def __init__(self, clips: int, journal: Journal | None = None):
         end_surely()
         self.clips, self.count, self.done, self.closed = clips, 0, 0, False
-        self.decoded: set[str] = set()
-        self.at_work: set[str] = set()
+        self.decoded: set[str] = set()  # and not over yet
         self.over: set[str] = set()
+        self.at_work: dict[str, str] = {}  # clips that were admitted and are not committed, and the worker of each
         self.books: dict[str, Spent] = {}
         self.living: dict[str, tuple[str, float]] = {}
         self.over_at = 0.0
@@ -33,13 +33,14 @@ class Coordinator:
     def admit(self, worker: str, clip_ids: Sequence[str]) -> dict[str, Past] | None:
         if self.closed:
             return None
-        self.at_work.update(clip_ids)
+        self.at_work |= dict.fromkeys(clip_ids, worker)
         return self.journal.begin(worker, clip_ids)
 
     def alone(self, worker: str, clip_id: str | None) -> None:
         self.journal.alone(worker, clip_id)
 
     def crashed(self, worker: str, said: str = "") -> None:
+        self._forget(worker)
         self.journal.crashed(worker, said)
 
     def is_closed(self) -> bool:
@@ -49,16 +50,23 @@ class Coordinator:
         return self.closed and not self.at_work
 
     def add(self, clip_ids: Sequence[str]) -> None:
-        self.count += 0 if clip_ids[0] in self.decoded else len(clip_ids)
-        self.decoded.add(clip_ids[0])
+        if clip_ids[0] not in self.decoded and clip_ids[0] not in self.over:
+            self.count += len(clip_ids)
+            self.decoded.add(clip_ids[0])
 
     def report(self, actor: str, worker: str, warned: Warnings, spent: Spent | None = None) -> None:
         """`worker` is a process of the `actor`: the one before it is dead."""
         self.warnings[worker] = warned
-        self.living.pop(actor, None)
+        was, _ = self.living.pop(actor, (worker, 0.0))
+        if was != worker:
+            self._forget(was)
         if spent is not None:
             self.books[worker] = spent
             self.living[actor] = worker, time.monotonic()
+
+    def _forget(self, worker: str) -> None:
+        """It is dead: what it had not committed is for another round."""
+        self.at_work = {clip_id: at for clip_id, at in self.at_work.items() if at != worker}
 
     def spents(self) -> list[Spent]:
         """Of those that live, with their wait until the last bundle was over."""
@@ -74,9 +82,12 @@ class Coordinator:
     def is_complete(self) -> bool:
         return self.count >= self.clips
 
-    def is_over(self, clip_ids: Sequence[str], done: Sequence[str]) -> bool:
+    def is_over(self, clip_ids: Sequence[str], done: Sequence[str], committed: Sequence[str]) -> bool:
         self.journal.end(done)
-        self.at_work.difference_update(clip_ids)
+        for clip_id in committed:
+            self.at_work.pop(clip_id, None)
+        self.add(clip_ids)
+        self.decoded.discard(clip_ids[0])
         self.done += 0 if clip_ids[0] in self.over else len(clip_ids)
         self.over.add(clip_ids[0])
         self.over_at = time.monotonic()

@@ -17,7 +17,7 @@ QUEUED_BLOCKS = 6  # with 2, a decoder of small clips waits for Ray's scheduler 
 _TURNS = 2 * (QUEUED_BLOCKS + 1)
 
 
-class Clips(Protocol):
+class GraphClips(Protocol):
     """Those of a graph, a list, or read one after the other as they are asked for."""
 
     def __len__(self) -> int: ...
@@ -30,7 +30,7 @@ def bundle_clips(clips: int, decode_workers: int, in_flight: int) -> int:
     return max(1, min(MAX_BUNDLE_CLIPS, clips // (BUNDLES_A_WORKER * decode_workers), in_flight // BUNDLES_IN_FLIGHT))
 
 
-def blocks(clips: Clips, bundle: int, workers: int) -> Iterator[list[Clip]]:
+def blocks(clips: GraphClips, bundle: int, workers: int) -> Iterator[list[Clip]]:
     """All clips, some whole bundles at a time; fewer towards the end, when no worker may have a long queue
     that others could help with."""
     rest, left = iter(clips), -(-len(clips) // bundle)

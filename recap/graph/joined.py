@@ -13,7 +13,7 @@ from recap.video import DecodeSettings
 
 
 def size_cluster(decode: DecodeSettings, engine: EngineSettings) -> Pools:
-    """The pools for the cluster that is joined; ValueError when they cannot run on it."""
+    """The pools for the cluster that is joined; TooSmall when they cannot run on it."""
     return size_pools(
         joined_machine(),
         decode_workers=decode.workers,
@@ -24,7 +24,7 @@ def size_cluster(decode: DecodeSettings, engine: EngineSettings) -> Pools:
 
 
 def check_translators(settings: TranslationSettings) -> None:
-    """ValueError when they cannot run on the cluster that is joined: a graph would wait for room without an end."""
+    """TooSmall when they cannot run on the cluster that is joined: a graph would wait for room without an end."""
     if settings.languages:
         translator_cpus(joined_machine(), settings)
 

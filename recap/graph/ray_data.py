@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 ASK_EVERY_S = 0.5
 ANSWER_S = 10.0  # where the head died none comes, and 20 s after that was noticed Ray ends this process
 RETRIES, RETRIES_FOR = 6, 10_000  # three for each clip that a worker dies of, of so many clips
+IDLE_S = 2.0  # what passes through a graph as withheld comes every moment
 LEAVING_S = 10.0  # of a graph that ended well, they are off the list at once as a rule
 RETRY_ADVICE = "\nFailed to apply UDF transform"  # Ray Data's, behind what a worker said
 
@@ -120,8 +121,8 @@ def blocks_of(dataset: Dataset) -> Iterator[pa.Table]:
     `iter_batches` would also send its statistics of all blocks so far to an actor, every five seconds.
     """
     with at_level("ray.data", logging.CRITICAL):  # what fails is raised to us
-        for bundle in dataset.iter_internal_ref_bundles():
-            yield from ray.get(bundle.block_refs)
+        for references in dataset.iter_internal_ref_bundles():
+            yield from ray.get(references.block_refs)
 
 
 def start_coordinator(clips: int, journal: Journal | None = None) -> ray.actor.ActorHandle:
@@ -152,6 +153,30 @@ def _pass_on(stop: Stop, over: threading.Event, coordinator: ray.actor.ActorHand
             with suppress(RayError):  # the graph may be over by now
                 ray.get(coordinator.close.remote())
             return
+
+
+@contextmanager
+def ended_when_idle(stop: Stop, coordinator: ray.actor.ActorHandle) -> Iterator[threading.Event]:
+    """What it gives is set once the run is to stop and nothing is at work any more; the graph is to be left then.
+
+    Where it is not, as nothing comes of it that could tell (workers may be loading a model), its end is raised.
+    """
+    over, idle = threading.Event(), threading.Event()
+    threading.Thread(target=_look, args=(stop, over, idle, coordinator), daemon=True).start()
+    try:
+        yield idle
+    finally:
+        over.set()
+
+
+def _look(stop: Stop, over: threading.Event, idle: threading.Event, coordinator: ray.actor.ActorHandle) -> None:
+    while not over.wait(ASK_EVERY_S):
+        with suppress(RayError):
+            if stop and ray.get(coordinator.is_idle.remote()):
+                idle.set()
+                if not over.wait(IDLE_S):
+                    stop.end_idle()
+                return
 
 
 def raise_what_ended(error: RayError, last_words: str = "") -> NoReturn:

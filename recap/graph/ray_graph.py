@@ -20,7 +20,7 @@ from ray.exceptions import RayError
 
 from recap.engines import EngineLost
 from recap.graph.crashes import note_crashes
-from recap.graph.dealing import QUEUED_BLOCKS, Clips, blocks, bundle_clips, bundles
+from recap.graph.dealing import QUEUED_BLOCKS, GraphClips, blocks, bundle_clips, bundles
 from recap.graph.joined import copies_a_node, joined_machine, size_cluster
 from recap.graph.journal import Journal, Past
 from recap.graph.lifeline import end_surely
@@ -31,6 +31,7 @@ from recap.graph.ray_data import (
     Workers,
     blocks_of,
     dataset_of,
+    ended_when_idle,
     in_time,
     packed,
     raise_what_ended,
@@ -39,7 +40,7 @@ from recap.graph.ray_data import (
     unpacked,
 )
 from recap.graph.reporter import Reporter
-from recap.graph.sizing import Pools
+from recap.graph.sizing import Pools, TooSmall
 from recap.graph.stages import CaptionStage, DecodeStage, Receipt
 from recap.graph.stopping import Stop
 from recap.graph.telling import Retelling
@@ -49,13 +50,15 @@ log = logging.getLogger(__name__)
 STEP_BACK = 10  # of niceness: a tenth of the time of a core that a decoder wants, too
 
 
-def ray_round(clips: Clips, watcher: Watcher, stop: Stop, *, plan: WorkPlan, journal: Journal) -> Iterator[Receipt]:
+def ray_round(
+    clips: GraphClips, watcher: Watcher, stop: Stop, *, plan: WorkPlan, journal: Journal
+) -> Iterator[Receipt]:
     """Decode and caption `clips` on the joined cluster; receipts come as clips are finished.
 
-    It ends when all are, or after `stop` as soon as nothing is at work any more. Clips that workers of this run died
-    with again and again, as the `journal` tells, come back withheld. Raises WorkerLost when a worker died more often
-    than it is restarted, Refused when none can start, and OutputFailed when one could not commit; what was committed
-    until then stays.
+    It ends when all are, or after `stop` as soon as nothing is at work any more (by GraceOver while nothing comes).
+    Clips that workers of this run died with again and again, as the `journal` tells, come back withheld. Raises
+    WorkerLost when a worker died more often than it is restarted, Refused when none can start, and OutputFailed when
+    one could not commit; what was committed until then stays.
     """
     machine, told = joined_machine(), journal.last_words
     coordinator = start_coordinator(len(clips), journal)
@@ -63,16 +66,21 @@ def ray_round(clips: Clips, watcher: Watcher, stop: Stop, *, plan: WorkPlan, jou
     workers = Workers(len(clips) // plan.engine.actors)
     try:
         dataset = _graph(clips, plan, _pools_that_fit(plan), coordinator, workers)
-        with workers, stoppable(stop, coordinator), closing(blocks_of(dataset)) as done:
+        with (
+            workers,
+            closing(blocks_of(dataset)) as done,
+            stoppable(stop, coordinator),
+            ended_when_idle(stop, coordinator) as idle,
+        ):
             for bundle in done:
                 if time.monotonic() - asked >= ASK_EVERY_S:
                     asked = time.monotonic()
                     watcher.on_decoded(ray.get(coordinator.total.remote()))
                     retelling.hear(ray.get(coordinator.warned.remote()))
-                    if stop and ray.get(coordinator.is_idle.remote()):
-                        workers.leaving_s = ASK_EVERY_S  # by themselves they would go through all that is left
-                        break
                 yield from (Receipt(**receipt) for receipts in bundle["receipts"].to_pylist() for receipt in receipts)
+                if idle.is_set():
+                    workers.leaving_s = ASK_EVERY_S  # by themselves they would go through all that is left
+                    break
     except RayError as error:
         with suppress(RayError):
             journal.follow(*in_time(coordinator.what_is_known.remote()))
@@ -96,7 +104,7 @@ def _pools_that_fit(plan: WorkPlan) -> Pools:
     """`size_cluster`, with fewer copies of the model where the cluster has lost what some of them were to run on."""
     wanted = plan.engine.actors
     for actors in range(wanted, 0, -1):
-        with suppress(ValueError):
+        with suppress(TooSmall):
             pools = size_cluster(plan.decode, replace(plan.engine, actors=actors))
             if actors < wanted:
                 log.warning("the cluster has room for %d of %d copies of the model", actors, wanted)
@@ -104,7 +112,9 @@ def _pools_that_fit(plan: WorkPlan) -> Pools:
     return size_cluster(plan.decode, plan.engine)  # which says why there is room for none
 
 
-def _graph(clips: Clips, plan: WorkPlan, pools: Pools, coordinator: ray.actor.ActorHandle, workers: Workers) -> Dataset:
+def _graph(
+    clips: GraphClips, plan: WorkPlan, pools: Pools, coordinator: ray.actor.ActorHandle, workers: Workers
+) -> Dataset:
     size = bundle_clips(len(clips), pools.decode_workers, plan.engine.clips_in_flight)
     dealt = blocks(clips, size, pools.decode_workers)
     in_flight = math.ceil(plan.engine.clips_in_flight / size)
@@ -211,5 +221,5 @@ class _Caption:
     async def is_closed(self) -> bool:
         return await self.coordinator.is_closed.remote()
 
-    async def is_over(self, clip_ids: Sequence[str], done: Sequence[str]) -> bool:
-        return await self.coordinator.is_over.remote(clip_ids, done)
+    async def is_over(self, clip_ids: Sequence[str], done: Sequence[str], committed: Sequence[str]) -> bool:
+        return await self.coordinator.is_over.remote(clip_ids, done, committed)

@@ -20,6 +20,10 @@ COPY_BYTES = 5e8  # a process with torch
 BATCHES = 2  # with fewer than these, another copy takes longer to start than it saves
 
 
+class TooSmall(ValueError):
+    """A machine, or a cluster, has no room for what is to run on it."""
+
+
 @dataclass(frozen=True)
 class Machine:
     """What there is to compute with, on one machine or in all of a cluster, whose GPUs are counted by node too."""
@@ -37,9 +41,9 @@ class Machine:
         return int(self.gpus) * int(1 / gpus_each + 1e-9)
 
     def check_copies(self, section: str, actors: int, gpus_each: float) -> None:
-        """ValueError where the GPUs have no room for so many `actors`."""
+        """TooSmall where the GPUs have no room for so many `actors`."""
         if gpus_each and actors > self.copies(gpus_each):
-            raise ValueError(
+            raise TooSmall(
                 f"{section}.actors {actors} × {section}.gpus_per_actor {gpus_each:g} need {actors * gpus_each:g} GPUs, "
                 f"and Ray finds {self.gpus:g}, with room for {self.copies(gpus_each)} such actors; lower one of them, "
                 "or add GPUs"
@@ -65,7 +69,7 @@ def size_pools(
     gpus_per_actor: float,
     shares_cores: bool = False,
 ) -> Pools:
-    """Fit the pools into `machine`; ValueError with the sums when they cannot run.
+    """Fit the pools into `machine`; TooSmall with the sums when they cannot run.
 
     Where engines compute on the very cores that decode (`shares_cores`), `auto` starts a decoder for each core: which
     of the two a clip takes longer in is not known, and whoever is ahead is held back. What they reserve is a share.
@@ -79,7 +83,7 @@ def size_pools(
     decode_cpus = min(DECODE_CPUS, room / workers)
     if workers > max(1, WORKERS_A_CPU * cpus) or min(decode_cpus, caption_cpus) < MIN_CPUS:
         mend = f"decode.workers (to {fitting})" if workers > fitting else f"engine.actors (to {_most_actors(machine)})"
-        raise ValueError(
+        raise TooSmall(
             f"decode.workers {workers} × {decode_cpus:.2g} CPU and engine.actors {caption_actors} × {caption_cpus:.2g} "
             f"CPU are shares of the {cpus:g} CPUs too small to work with, {HEADROOM_CPUS:g} of them left free so that "
             f"the graph cannot stand still; lower {mend}, or add CPUs"
@@ -88,11 +92,11 @@ def size_pools(
 
 
 def translator_cpus(machine: Machine, settings: TranslationSettings) -> float:
-    """What each translator reserves of the CPUs; ValueError with the sums when they cannot run on `machine`."""
+    """What each translator reserves of the CPUs; TooSmall with the sums when they cannot run on `machine`."""
     machine.check_copies("translation", settings.actors, settings.gpus_per_actor)
     share = min(1.0, (machine.cpus - HEADROOM_CPUS) / settings.actors)
     if share < MIN_CPUS:
-        raise ValueError(
+        raise TooSmall(
             f"translation.actors {settings.actors} × {share:.2g} CPU are shares of the {machine.cpus:g} CPUs too small "
             "to work with; lower translation.actors, or add CPUs"
         )

@@ -45,10 +45,11 @@ class Gate(Protocol):
     async def is_closed(self) -> bool:
         """The run is to stop."""
 
-    async def is_over(self, clip_ids: Sequence[str], done: Sequence[str]) -> bool:
-        """These, of which those that are `done` are committed, here or by a call that stands for them.
+    async def is_over(self, clip_ids: Sequence[str], done: Sequence[str], committed: Sequence[str]) -> bool:
+        """A call of these clips, of which those that are `done` are committed, or will be by a call that stands for it.
 
-        Whether they were the last of all.
+        Of the clips that are `committed`, of this call and of others, nothing is to be committed any more. Whether the
+        call was the last of all.
         """
 
 
@@ -126,6 +127,7 @@ class CaptionStage:
         self.is_calibrated = False
         self.writer = FragmentWriter(plan.fragments, plan.epoch, writer, plan.commit_every_s, timing=self.timing)
         self.in_flight = 0
+        self.owed: list[str] = []  # the clips of calls that another stands for
         self.turns = Turns()
 
     async def caption(self, decoded: Sequence[Decoded]) -> list[Receipt]:
@@ -155,11 +157,12 @@ class CaptionStage:
             pasts = await gate.admit([clip.clip_id for clip, frames in decoded if frames is not None])
             admitted = [] if pasts is None else [pair for pair in decoded if pair[1] is not None]
             receipts = {receipt.clip_id: receipt for receipt in await self._with_care(admitted, pasts or {}, gate)}
-            await self._commit(gate)
+            self.owed += clip_ids
+            committed = await self._commit(gate)
         finally:
             self.in_flight -= 1
         # A call beside the calibration stands for what is not committed: we no longer do.
-        if await gate.is_over(clip_ids, list(receipts)) and not await gate.is_closed():
+        if await gate.is_over(clip_ids, list(receipts), committed) and not await gate.is_closed():
             await self.calibrate()
         return [receipts.get(clip_id, Receipt(clip_id, WITHHELD)) for clip_id in clip_ids]
 
@@ -201,17 +204,19 @@ class CaptionStage:
                 shown = self.captioner.submit("blank", blank(self.plan.request), is_reviewed=False)
                 await asyncio.wrap_future(shown)
 
-    async def _commit(self, gate: Gate) -> None:
-        """Wait until nothing is pending, or another call stands for it."""
+    async def _commit(self, gate: Gate) -> list[str]:
+        """Wait until nothing is pending, or another call stands for it; the clips of calls that owe nothing now."""
         while self.writer.pending:
             closed = await gate.is_closed()
             # Nothing is awaited from here until this call is over: of calls that end together the last one stays.
             if self.in_flight > 1 and not closed:
-                return
+                return []
             if closed or await gate.is_last():
                 self.writer.flush()
             else:
                 await asyncio.sleep(LOOK_EVERY_S)
+        owed, self.owed = self.owed, []
+        return owed
 
     async def calibrate(self, least: int = 0) -> None:
         """Measure the engine alone, once, as `Calibrator.measure` does; a failure costs no more than the figure."""

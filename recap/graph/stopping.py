@@ -32,7 +32,7 @@ class Stop:
         self.grace_s = grace_s
         self.signal: int | None = None
         self._signalled = 0.0
-        self.is_over_budget = self.is_grace_over = False
+        self.is_over_budget = self.is_grace_over = self.is_idle = False
         self.is_heard = False  # handlers are set
         self._is_interruptible = False
         self.asked = threading.Event()
@@ -101,6 +101,11 @@ class Stop:
         if not self:
             self.asked.set()
             self._timer.start()
+
+    def end_idle(self) -> None:
+        """As when the grace is over, of which nothing needs any more."""
+        self.is_idle = True
+        self._end_grace()
 
     def _end_grace(self) -> None:
         self.is_grace_over = True

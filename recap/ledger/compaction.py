@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import pyarrow as pa
 
-from recap.ledger.fragments import FLUSH_ROWS, READERS, is_mark, list_fragments, open_fragment
+from recap.ledger.fragments import FLUSH_ROWS, READERS, is_mark, list_fragments, newest_fragments, open_fragment
 from recap.ledger.sealed import Torn, write_sealed
 from recap.storage import Location, ahead, remove
 
@@ -23,15 +23,23 @@ Group = list[tuple[Location, pa.Table]]
 
 
 def compact(
-    folder: Location, rows: Mapping[Location, int], many: int = MANY, merged_rows: int = MERGED_ROWS
+    folder: Location,
+    rows: Mapping[Location, int],
+    many: int = MANY,
+    merged_rows: int = MERGED_ROWS,
+    growing: bool = False,
 ) -> dict[Location, int]:
     """Merge the small fragments of `folder` when there are more than `many`; the rows of what was written.
 
-    `rows` are those of the fragments that are known; others are taken for small. Only under the lease.
-    Memory holds the records of a few merged files.
+    `rows` are those of the fragments that are known; others are taken for small. Only under the lease. While writers
+    are at it (`growing`) the last of each stays: a store that did not answer may be given it once more, and that would
+    replace what had been merged under its name. Memory holds the records of a few merged files.
     """
-    large = {path for path, count in rows.items() if count > merged_rows // 2}
-    runs = [run for run in _runs(folder, large) if len(run) > 1]
+    paths = list_fragments(folder)
+    whole = {path for path, count in rows.items() if count > merged_rows // 2}
+    if growing:
+        whole |= set(newest_fragments(folder))  # listed later: behind any other is one that its writer began after it
+    runs = [run for run in _runs(paths, whole) if len(run) > 1]
     if sum(map(len, runs)) <= many:
         return {}
     sizes = {}
@@ -43,11 +51,11 @@ def compact(
     return sizes
 
 
-def _runs(folder: Location, large: set[Location]) -> Iterator[list[Location]]:
+def _runs(paths: Iterable[Location], whole: set[Location]) -> Iterator[list[Location]]:
     """Small fragments that are neighbours. None reaches over a retry mark: a merge would move records across it."""
     run: list[Location] = []
-    for path in list_fragments(folder):
-        if path in large or is_mark(path):
+    for path in paths:
+        if path in whole or is_mark(path):
             yield run
             run = []
         else:

@@ -34,14 +34,24 @@ def spilled(schema: pa.Schema, tables: Iterable[pa.Table]) -> pa.Table:
 
 
 def spilled_zeros(shape: tuple[int, ...], kind: type[np.generic], what: str) -> np.ndarray:
-    """An array of zeros to write to, in such a file. Raises ValueError where there is no room for it, naming `what`."""
+    """An array of zeros to write to, in such a file.
+
+    Raises OSError where there is no room for it, naming `what`: unlike a list that a run begins with, it comes when
+    good work is done, and a disk that is full is no mistake of the settings.
+    """
     import numpy as np
 
     if not (size := int(np.prod(shape)) * np.dtype(kind).itemsize):
         return np.zeros(shape, kind)
-    with _room(what), _temporary_file(what) as file:
-        os.posix_fallocate(file.fileno(), 0, size)  # of a disk that is full later on, the kernel would kill us
-        return np.frombuffer(mmap.mmap(file.fileno(), size), kind).reshape(shape)
+    try:
+        with _temporary_file(what) as file:
+            os.posix_fallocate(file.fileno(), 0, size)  # of a disk that is full later on, the kernel would kill us
+            return np.frombuffer(mmap.mmap(file.fileno(), size), kind).reshape(shape)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        said = f"{error.strerror}, for {what} (TMPDIR may name a folder on another disk)"
+        raise OSError(error.errno, said, tempfile.gettempdir()) from error
 
 
 @contextmanager

@@ -72,6 +72,19 @@ def test_a_signal_stops_a_run_in_order_and_the_next_one_goes_on(
     accounts.add(name, "drained and stopped, the next run goes on", tmp_path / "out")
 
 
+@pytest.mark.ray
+@pytest.mark.long
+def test_nothing_is_waited_for_while_a_model_is_loading(start, finish, pipeline, faulty, tmp_path, wait_for):
+    process = start("ray", pipeline, **faulty, RECAP_FAULT=f"stalls@opening:{tmp_path}/flag:1")
+    wait_for((tmp_path / "flag-0").exists, 100)
+    asked = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 143 and time.monotonic() - asked < 15, said
+    assert "300 clips remaining" in said and "were not enough" not in said and "Traceback" not in said
+    assert verify(tmp_path / "out") == []
+
+
 def wait_for_the_graph(output: Path, seconds: float) -> None:
     deadline = time.monotonic() + 100
     while not (output / "snapshot").exists() and time.monotonic() < deadline:

@@ -16,20 +16,36 @@ def counting(monkeypatch):
 def test_a_bundle_that_a_worker_does_twice_counts_once(counting):
     for _ in range(2):
         counting.add(["a", "b"])
-        assert not counting.is_over(["a", "b"], ["a"])
+        assert not counting.is_over(["a", "b"], ["a"], ["a", "b"])
     assert (counting.total(), counting.is_complete()) == (2, False)
     counting.add(["c", "d"])
     assert (counting.total(), counting.is_complete()) == (4, True)
-    assert counting.is_over(["c", "d"], ["c", "d"])
+    assert counting.is_over(["c", "d"], ["c", "d"], ["c", "d"])
+    counting.add(["c", "d"])
+    assert counting.total() == 4, "a block was decoded once more when its worker died"
 
 
 def test_a_stopping_graph_is_idle_once_what_was_admitted_is_over(counting):
     assert counting.admit("worker", ["a", "b"]) == {} and not counting.is_idle()
     counting.close()
     assert not counting.is_idle() and counting.admit("worker", ["c"]) is None
-    counting.is_over(["c", "d"], [])
+    counting.is_over(["c", "d"], [], ["c", "d"])
     assert not counting.is_idle(), "a and b are at work"
-    counting.is_over(["a", "b"], ["a"])
+    counting.is_over(["a", "b"], ["a"], [])
+    assert not counting.is_idle(), "what is a's is not committed"
+    counting.is_over(["e", "f"], [], ["e", "f", "a", "b"])
+    assert counting.is_idle()
+
+
+@pytest.mark.parametrize("how", ["with a note", "without one"])
+def test_what_a_dead_worker_had_is_not_waited_for(counting, how):
+    counting.admit("dies", ["a", "b"])
+    counting.admit("lives", ["c", "d"])
+    counting.report("actor", "dies", {}, Spent("caption", 1, 9.0, {}, {}, {}))
+    counting.close()
+    counting.report("actor", "takes its place", {}) if how == "without one" else counting.crashed("dies")
+    assert not counting.is_idle()
+    counting.is_over(["c", "d"], ["c", "d"], ["c", "d"])
     assert counting.is_idle()
 
 
@@ -42,7 +58,7 @@ def test_who_lives_has_waited_until_the_last_bundle_was_over(counting, monkeypat
     counting.report("actor", "dies", {}, busy)
     counting.report("actor", "takes its place", {}, busy)
     counting.report("other", "captions", {}, Spent("caption", 1, 9.0, {"vision": 8.0}, {}, {}))
-    counting.is_over(["a"], ["a"])
+    counting.is_over(["a"], ["a"], ["a"])
     counting.report("third", "reports later", {}, busy)
     replaced, dead, living, captions, late = counting.spents()
     assert (replaced.alive_s, dead.alive_s, late.alive_s) == (9.0, 9.0, 9.0)

@@ -31,9 +31,9 @@ from ray.exceptions import ActorDiedError, RayActorError, RayError
 from recap import jobs
 from recap.graph import dealing, ray_graph, ray_translation
 from recap.graph.opened import NotOpened, Opened, Refused
-from recap.graph.ray_data import RETRIES, Workers, blocks_of, dataset_of, packed, raise_what_ended
+from recap.graph.ray_data import RETRIES, Workers, blocks_of, dataset_of, ended_when_idle, packed, raise_what_ended
 from recap.graph.stages import WorkerLost
-from recap.graph.stopping import RayLost
+from recap.graph.stopping import GraceOver, RayLost, stopping
 from recap.pipeline import load_pipeline
 from recap.report.progress import Progress
 
@@ -204,6 +204,27 @@ def test_a_stopped_graph_ends_once_nothing_is_at_work_however_many_clips_are_lef
     assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
     assert summary.captioned and len(receipts) < 6000
     wait_for(no_worker_is_left)
+
+
+class Nothing:
+    def is_idle(self) -> bool:
+        return True
+
+
+def test_a_stopped_graph_of_which_nothing_comes_is_ended_too(ray_session):
+    coordinator = ray_session.remote(num_cpus=0)(Nothing).remote()
+    began = time.monotonic()
+    with (
+        stopping(grace_s=60) as stop,
+        pytest.raises(GraceOver),
+        stop.interruptible(),
+        ended_when_idle(stop, coordinator) as idle,
+    ):
+        assert not idle.wait(1.0), "nobody asked for a stop"
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(40)
+    assert stop.is_idle and idle.is_set() and time.monotonic() - began < 30
+    ray_session.kill(coordinator)
 
 
 class Priorities(Progress):

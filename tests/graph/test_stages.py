@@ -61,7 +61,7 @@ class Gate:
 
     def __init__(self, last: bool, closed: bool = False, clips: int = 1, suspects: dict[str, Past] | None = None):
         self.last, self.closed, self.left = last, closed, clips
-        self.suspects, self.journal, self.done = suspects or {}, [], []
+        self.suspects, self.journal, self.done, self.committed = suspects or {}, [], [], []
 
     async def is_last(self) -> bool:
         return self.last
@@ -80,9 +80,10 @@ class Gate:
     async def alone(self, clip_id: str | None) -> None:
         self.journal.append(clip_id)
 
-    async def is_over(self, clips, done) -> bool:
+    async def is_over(self, clips, done, committed) -> bool:
         self.left -= len(clips)
         self.done += done
+        self.committed.append(sorted(committed))
         return self.left <= 0
 
 
@@ -101,6 +102,23 @@ def test_the_last_call_in_flight_commits_and_the_others_do_not_wait(plan, tmp_pa
     receipts = asyncio.run(two_calls())
     assert [receipt.status for receipt in receipts] == [QUARANTINED, CAPTIONED, CAPTIONED]
     assert sorted(committed(tmp_path)) == [clip(n).clip_id for n in (1, 2, 3)]
+    stage.close()
+
+
+def test_what_a_call_left_to_another_is_said_to_be_committed_when_it_is(plan, tmp_path):
+    stage, gate = CaptionStage(plan, "w"), Gate(last=False)
+
+    async def two_calls():
+        stands = asyncio.create_task(stage.caption_beside([bad(1)], gate))
+        await asyncio.sleep(0.01)
+        await stage.caption_beside([bad(2), (clip(3), None)], gate)
+        assert gate.committed == [[]] and not committed(tmp_path)
+        gate.closed = True
+        await stands
+
+    asyncio.run(two_calls())
+    assert gate.committed[1] == sorted(clip(n).clip_id for n in (1, 2, 3))
+    assert sorted(committed(tmp_path)) == sorted(clip(n).clip_id for n in (1, 2))
     stage.close()
 
 

@@ -40,6 +40,15 @@ def test_few_fragments_and_large_ones_stay(many):
     assert list_fragments(many.fragments) == merged
 
 
+def test_the_last_of_each_writer_stays_while_they_are_at_it(many):
+    for seq, name in enumerate(NAMES[:6]):
+        many.commit(4, "pq"[seq % 2], many.caption(name, "once more"), seq=seq)
+    last = list_fragments(many.fragments)[-6:]
+    ledger.compact(many.fragments, {}, many=8, merged_rows=100, growing=True)  # the fourth is one with the fifth
+    assert [path in list_fragments(many.fragments) for path in last] == [False, False, True, True, False, True]
+    assert many.captions() == EXPECTED
+
+
 class Died(BaseException):
     """Stands for a process that dies."""
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from recap import delivery
+from recap.ledger import OutputFailed, output_errors
 from recap.review import near_duplicates
 from recap.storage import spilled, spilled_zeros
 
@@ -59,8 +60,10 @@ def test_an_array_may_be_written_to_and_leaves_no_file(monkeypatch, tmp_path):
     assert spilled_zeros((0, 64), np.uint16, "signatures").shape == (0, 64)
 
 
-def test_room_for_an_array_is_taken_at_once_and_a_full_disk_is_told():
-    with pytest.raises(ValueError, match=r"no room in .* for signatures \(.*\): make room, or set TMPDIR"):
+def test_room_for_an_array_is_taken_at_once_and_a_full_disk_is_none_of_the_settings_mistakes(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    said = rf"to {tmp_path}: .*, for signatures \(TMPDIR may name a folder on another disk\)"
+    with pytest.raises(OutputFailed, match=said), output_errors():
         spilled_zeros((1 << 50, 1 << 10), np.uint8, "signatures")
 
 

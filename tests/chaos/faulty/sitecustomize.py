@@ -97,6 +97,19 @@ def break_engine(fault, flag: str, times: int) -> None:
     RehearsalEngine.step = broken
 
 
+def break_opening(fault, flag: str, times: int) -> None:
+    from recap.engines.rehearsal import RehearsalEngine
+
+    init = RehearsalEngine.__init__
+
+    def broken(self, *what, **how):
+        if first_come(flag, times):
+            fault()
+        init(self, *what, **how)
+
+    RehearsalEngine.__init__ = broken
+
+
 def break_engine_with(fault, clip_id: str) -> None:
     from recap.engines.rehearsal import RehearsalEngine
 
@@ -147,7 +160,7 @@ def break_disk(folder: str, fault, flag: str, times: int) -> None:
     os.fsync = broken
 
 
-BREAKS = {"": break_engine, "translator": break_translator} | {
+BREAKS = {"": break_engine, "opening": break_opening, "translator": break_translator} | {
     folder: partial(break_disk, folder) for folder in ("fragments", "shards")
 }
 
