@@ -39,7 +39,7 @@ def verify(output: Location, far: Far = lambda doing, clips, of: None) -> list[D
     """Every difference that a read of every byte finds; none for a sound output.
 
     `far` is told what is done, and how far: clips of so many. Takes no lease, so that a run that is at work, or was
-    stopped before its end, differs too. Memory holds the rows of one shard, and 60 bytes a caption to look for
+    stopped before its end, differs too. Memory holds the rows of one shard, and 53 bytes a caption to look for
     near-duplicates. Raises ValueError where no run has finished.
     """
     try:
