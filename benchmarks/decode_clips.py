@@ -9,7 +9,7 @@ that are there already are kept.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,41 +22,48 @@ SOURCE = Path(__file__).parents[1] / "pipelines/demo/clips/phone-vfr-1080p.mp4"
 GRAIN, PLATES, MARGIN = 4.0, 8, 64  # standard deviation of 255, how many plates of it, their margin in pixels
 ROOM = 10  # the film is larger than what is seen of it by one part in so many, in which the camera sways
 ENCODERS = {
-    "h264": ("libx264", {"preset": "veryfast", "crf": "22"}, "x264-params", "ref=3:scenecut=0:log-level=error"),
+    "h264": ("libx264", "veryfast", "x264-params", "ref=3:scenecut=0:log-level=error"),
     "hevc": (
         "libx265",
-        {"preset": "superfast", "crf": "24"},
+        "superfast",
         "x265-params",
         "sao=1:scenecut=0:log-level=error:pools=2",
     ),
 }
+CRF, BETWEEN = {"h264": 22, "hevc": 24}, {"h264": 3, "hevc": 4}
 SPEED = 30  # pictures of the source a second
 SIZES = {"1080p": (1920, 1080, 30), "4k60": (3840, 2160, 60)}
 
 
 @dataclass(frozen=True)
 class Kind:
-    """How a clip is coded: frames from key to key, and B-frames between two others."""
+    """How a clip is coded: frames from key to key, B-frames between two others, and the factor of its quality."""
 
     name: str
     size: str
     codec: str
     group: int
     between: int
+    crf: int
 
 
 KINDS = [
-    Kind(f"{size}-{codec}-{length}", size, codec, group, 3 if codec == "h264" else 4)
+    Kind(f"{size}-{codec}-{length}", size, codec, group, BETWEEN[codec], CRF[codec])
     for size, (_, _, rate) in SIZES.items()
     for codec in ENCODERS
     for length, group in (("long", 250), ("short", rate // 2))
-] + [Kind("1080p-h264-phone", "1080p", "h264", 30, 0)]
+] + [Kind("1080p-h264-phone", "1080p", "h264", 30, 0, CRF["h264"])]
 
 
 def make_clips(folder: Path, frames: int, only: str = "") -> list[Path]:
     """The clips of `KINDS` with `only` in their name, each of `frames` frames; missing ones are written."""
+    return write_clips(folder, [kind for kind in KINDS if only in kind.name], frames)
+
+
+def write_clips(folder: Path, kinds: Iterable[Kind], frames: int) -> list[Path]:
+    """A clip of each kind, of `frames` frames; those that are there are kept."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = {kind: folder / f"{kind.name}-{frames}.mp4" for kind in KINDS if only in kind.name}
+    paths = {kind: folder / f"{kind.name}-{frames}.mp4" for kind in kinds}
     for size in SIZES:
         missing = {kind: path for kind, path in paths.items() if kind.size == size and not path.exists()}
         if missing:
@@ -79,9 +86,10 @@ def _write(paths: dict[Kind, Path], shape: tuple[int, int, int], frames: int) ->
 
 
 def _stream(output, kind: Kind, shape: tuple[int, int, int]):
-    encoder, options, name, more = ENCODERS[kind.codec]
+    encoder, preset, name, more = ENCODERS[kind.codec]
     structure = f"keyint={kind.group}:bframes={kind.between}"
-    stream = output.add_stream(encoder, rate=shape[2], options=options | {name: f"{structure}:{more}"})
+    options = {"preset": preset, "crf": str(kind.crf), name: f"{structure}:{more}"}
+    stream = output.add_stream(encoder, rate=shape[2], options=options)
     stream.width, stream.height, stream.pix_fmt = *shape[:2], "yuv420p"
     stream.codec_context.time_base = Fraction(1, shape[2])
     return stream

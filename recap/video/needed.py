@@ -47,6 +47,14 @@ def entries_of(coded: Coded, codec: str) -> np.ndarray:
     return entries
 
 
+def depth(pts: np.ndarray) -> int:
+    """How many frames, each made of the one before, lead to the last of those shown at `pts`, in decoding order.
+
+    B-frames, which are shown before one that was decoded earlier, do not count: they pass hardly an error on.
+    """
+    return int((pts == np.maximum.accumulate(pts)).sum())
+
+
 def _start_of(place: int, pts: np.ndarray, starts: np.ndarray) -> int:
     group = int(np.searchsorted(starts, place, "right")) - 1
     leads = pts[place] < pts[starts[group]]

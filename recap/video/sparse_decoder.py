@@ -10,7 +10,7 @@ import numpy as np
 
 from recap.video.container import open_video, packets_in
 from recap.video.failure import DecoderFailed
-from recap.video.needed import Stretch, entries_of, needed
+from recap.video.needed import Stretch, depth, entries_of, needed
 from recap.video.probe import Probe
 from recap.video.timeline import Coded, Timeline
 from recap.video.upright import SHRUNK, Size, upright_pixels
@@ -27,8 +27,9 @@ SPARING = frozenset({"h264", "hevc"})  # frames say whether others refer to them
 CODECS = SPARING | {"vp8", "vp9", "av1", "mjpeg", "png", "prores"}
 # Where the decoder's parameters stand in the header, so that decoding can begin at any key frame.
 SEEKABLE = frozenset({"mov", "matroska", "flv"})
-# Without the loop filter errors add up from frame to frame: after so many packets they are still small.
-UNFILTERED = 32
+# Without the loop filter errors add up from frame to frame: after so many packets they are still small,
+# and in H.264 as deep as this, where B-frames are as many as others.
+UNFILTERED, UNFILTERED_DEPTH = 32, 64
 
 
 def suits(probe: Probe, timeline: Timeline) -> bool:
@@ -55,7 +56,7 @@ def sparse_frames(
     """
     wanted, at = timeline.pts[list(indices)], 0
     stretches = _stretches(probe, timeline.coded, wanted)
-    options = _shortcuts(probe, stretches, size) if size and not accelerator else {}
+    options = _shortcuts(probe, timeline.coded, stretches, size) if size and not accelerator else {}
     source = open_video(path, accelerator, look=bool(accelerator) or not _header_suffices(probe))
     for frame in _decoded(source, timeline.coded, stretches, wanted, options):
         if at < len(wanted) and frame.pts == wanted[at]:
@@ -75,12 +76,16 @@ def _stretches(probe: Probe, coded: Coded, wanted: np.ndarray) -> list[Stretch]:
     return needed(coded, wanted, entries)
 
 
-def _shortcuts(probe: Probe, stretches: list[Stretch], size: Size) -> dict[str, str]:
+def _shortcuts(probe: Probe, coded: Coded, stretches: list[Stretch], size: Size) -> dict[str, str]:
     if probe.codec not in SPARING or probe.width < SHRUNK * size[0]:
         return {}
-    longest = max(len(stretch.numbers) for stretch in stretches)
-    # Between others, B-frames pass hardly an error on.
-    return {"skip_loop_filter": "all" if longest <= UNFILTERED else "bidir"}
+    small = all(_errors_stay_small(probe.codec, coded.pts[stretch.numbers]) for stretch in stretches)
+    return {"skip_loop_filter": "all" if small else "bidir"}
+
+
+def _errors_stay_small(codec: str, pts: np.ndarray) -> bool:
+    deep = depth(pts)
+    return len(pts) <= UNFILTERED or (codec == "h264" and deep <= UNFILTERED_DEPTH and 2 * deep <= len(pts))
 
 
 def _decoded(

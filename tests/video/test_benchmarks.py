@@ -45,6 +45,16 @@ def test_the_clips_of_the_benchmark_are_what_they_say(home, tmp_path):
     assert len(keys) == 20 and [at for at, key in enumerate(keys) if key] == [0, 15]
 
 
+def test_what_the_loop_filter_is_worth_is_told_by_depth(home, tmp_path):
+    command = [sys.executable, str(home / "benchmarks/loop_filter.py"), "--json", "--frames=20", "--crf=30"]
+    command += ["--codecs=h264", f"--clips={tmp_path}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    without, between = json.loads(done.stdout.splitlines()[-1])["rows"]
+    assert (without["b_frames"], between["b_frames"]) == (0, 3)
+    assert without["worst_psnr_db"].keys() == {"1-16", "17-32"} and between["worst_psnr_db"].keys() == {"1-16"}
+    assert 34 < without["worst_psnr_db"]["17-32"] < without["worst_psnr_db"]["1-16"] < 50
+
+
 def test_likeness_falls_with_noise(home):
     spec = importlib.util.spec_from_file_location("frames_fast", home / "benchmarks/frames_fast.py")
     bench = importlib.util.module_from_spec(spec)

@@ -14,7 +14,7 @@ import pytest
 from recap.records import FrameRequest
 from recap.video import DecodeSettings, InProcessReader, SandboxedReader, frame_indices, sparse_decoder
 from recap.video.container import open_video
-from recap.video.needed import Stretch, entries_of, needed
+from recap.video.needed import Stretch, depth, entries_of, needed
 from recap.video.probe import Probe
 from recap.video.timeline import Coded
 
@@ -192,13 +192,31 @@ def test_what_fast_costs_on_a_filmed_clip(read, home, view):
 
 
 @pytest.mark.parametrize(
-    "width, lengths, left_out",
-    [(1920, [3, 32], "all"), (1920, [3, 33], "bidir"), (3840, [250], "bidir"), (1280, [3], None)],
+    "codec, width, depths, between, left_out",
+    [
+        ("h264", 1920, [32, 3], 0, "all"),
+        ("h264", 1920, [3, 33], 0, "bidir"),
+        ("h264", 1920, [3, 64], 1, "all"),
+        ("h264", 3840, [65, 3], 3, "bidir"),
+        ("hevc", 1920, [16, 3], 1, "all"),
+        ("hevc", 3840, [3, 17], 1, "bidir"),
+        ("h264", 1280, [3], 1, None),
+    ],
 )
-def test_where_the_loop_filter_is_left_out(width, lengths, left_out):
-    facts = Probe("mov", "h264", width, width * 9 // 16, 25.0, 100, 4.0, 0, False)
-    stretches = [Stretch(np.arange(length)) for length in lengths]
-    assert sparse_decoder._shortcuts(facts, stretches, (640, 360)).get("skip_loop_filter") == left_out
+def test_where_the_loop_filter_is_left_out(codec, width, depths, between, left_out):
+    facts = Probe("mov", codec, width, width * 9 // 16, 25.0, 100, 4.0, 0, False)
+    apart = between + 1
+    shown = [apart * at + step for at in range(sum(depths)) for step in (between, *range(between))]
+    packets = Coded(np.array(shown), np.zeros(len(shown), bool))
+    stretches = [Stretch(numbers) for numbers in np.split(np.arange(len(shown)), [apart * depths[0]])]
+    assert sparse_decoder._shortcuts(facts, packets, stretches, (640, 360)).get("skip_loop_filter") == left_out
+
+
+@pytest.mark.parametrize(
+    "packets, frames", [("I0", 1), ("I0 P1 P2", 3), ("I0 P4 B2 b1 b3 P8 B6", 3), ("I4 b2 b3 P8 b5", 2)]
+)
+def test_depth_counts_no_b_frames(packets, frames):
+    assert depth(coded(packets).pts) == frames
 
 
 def test_pictures_of_layers_are_not_passed_over(folder):
