@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # Elsewhere FFmpeg makes up a duration from what it finds, which a truncated file cannot miss.
 DECLARES_DURATION = {"matroska", "flv"}
 RAW = {"h264", "hevc"}  # which have no clock
+HDR = {16, 18}  # transfer curves, PQ and HLG (ITU-T H.273)
 FASTEST = 300  # frames a second; streams of a varying rate state the ticks of their clock, thousands a second
 
 
@@ -31,7 +32,8 @@ FASTEST = 300  # frames a second; streams of a varying rate state the ticks of t
 class Probe:
     """A file's facts: size in pixels once upright, `frames` shown, quarter `turns` to put it upright, `mirrored` first.
 
-    `declared_frames` and `declared_s` are what the header promises, None where it promises nothing.
+    `hdr`: they are bright by a curve that screens of standard range do not have. `declared_frames` and `declared_s`
+    are what the header promises, None where it promises nothing.
     """
 
     container: str
@@ -46,6 +48,7 @@ class Probe:
     declared_frames: int | None = None
     declared_s: float | None = None
     mirrored: bool = False
+    hdr: bool = False
 
     @property
     def facts(self) -> dict:
@@ -136,7 +139,8 @@ def _seen(header: Probe, frame: VideoFrame | None, path: str) -> Probe:
         return _require_size(header, path)
     turns = turns_of(frame)
     width, height = _upright(frame, turns)
-    return replace(header, width=width, height=height, turns=turns, mirrored=is_mirrored(frame))
+    turned = {"width": width, "height": height, "turns": turns, "mirrored": is_mirrored(frame)}
+    return replace(header, **turned, hdr=frame.color_trc in HDR)
 
 
 def _check_size(header: Probe) -> None:

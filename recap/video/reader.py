@@ -18,7 +18,7 @@ from recap.video.timeline import Timeline
 from recap.video.truncation import missing
 from recap.video.view import coverage, window_count
 
-DAMAGED, REPEATED, TRUNCATED, VARIABLE_RATE = "damaged", "repeated_frames", "truncated", "variable_rate"
+DAMAGED, HDR, REPEATED, TRUNCATED, VARIABLE_RATE = "damaged", "hdr", "repeated_frames", "truncated", "variable_rate"
 MEMORY_LIMIT = "memory_limit"
 OnFacts = Callable[[dict[str, Any]], None]
 
@@ -75,8 +75,8 @@ class InProcessReader:
         moments each, row by row: `pixels` is (windows·count/tiles, size, size, 3), `coverage` that of
         the whole grid, and `times_s` still holds every moment. `count` must divide by columns·rows.
 
-        Flags: `truncated`, `variable_rate`, `damaged` (frames could not be decoded, or two claim one
-        moment), `repeated_frames` (the span has fewer than asked for). Raises ClipError of stage
+        Flags: `truncated`, `variable_rate`, `hdr` (not tone-mapped), `damaged` (frames could not be decoded, or
+        two claim one moment), `repeated_frames` (the span has fewer than asked for). Raises ClipError of stage
         `probe` (see `probe`) or `decode`: truncated, no_frames, empty_span, damaged, decoder_error;
         of either: memory_limit.
         """
@@ -134,6 +134,5 @@ class InProcessReader:
         part = missing(path, probe, timeline)
         if part and self.settings.truncated == "quarantine":
             raise ClipError("decode", TRUNCATED, f"the file breaks off: it holds {part}")
-        if part:
-            return [TRUNCATED]
-        return [VARIABLE_RATE] * is_variable(timeline, probe.fps)
+        shape = [TRUNCATED] if part else [VARIABLE_RATE] * is_variable(timeline, probe.fps)
+        return shape + [HDR] * probe.hdr

@@ -48,4 +48,5 @@ def test_hdr_is_not_tone_mapped_nor_is_an_anamorphic_picture_stretched(read, tmp
         encode(path, 20, options={"preset": "ultrafast", "x264-params": f"colormatrix=bt2020nc:log-level=error{more}"})
     plain, other = (read(path, size=48, decoder=decoder) for path in paths)
     assert says(paths[0]) != says(paths[1])
+    assert plain.flags == () and other.flags == (("hdr",) if "transfer" in named else ())
     assert np.array_equal(other.pixels, plain.pixels) and other.width / other.height == plain.width / plain.height
