@@ -30,8 +30,12 @@ from recap.timing import Calibration
 from recap.translation import TranslationSettings
 
 RAY_START_S = 16.0  # Python, a local Ray session, its workers, and ending them; opening the model is not in it
-REACHED = (1.0, 0.85, 0.7)  # of the ceiling, by runs of more than a few minutes: best, usual, worst
+STARTS = np.array((0.7, 1.0, 1.6))  # of the usual start: best, usual, worst
+REACHED = (1.0, 0.85, 0.7)  # of the ceiling, by runs of more than a few minutes
 RESAMPLES, PERCENTILES = 400, (95, 50, 5)
+UNSEEN = 0.5  # by how much clips may differ (of the logarithm) where but one was seen; of n, an nth of that
+
+Interval = tuple[float, float, float]  # the least, the expected and the most
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What captioning `clips` more takes on `machine`. `seconds` is the least, the expected and the most.
+    """What captioning `clips` more takes on `machine`.
 
     `clip_core_s` is what a clip takes of the cores, `decode_cores` how many cores of decoding keep the engines
     busy. Bytes are of all the clips. GPU-hours and `cost` are 0 where the engines hold no GPU; `cost` is None
@@ -57,13 +61,13 @@ class Forecast:
     clips: int
     probed: int
     machine: Machine
-    seconds: tuple[float, float, float]
+    seconds: Interval
     clips_per_s: float
     bound_by: str
     clip_core_s: float
     decode_cores: float
-    gpu_hours: float
-    cost: float | None
+    gpu_hours: Interval
+    cost: Interval | None
     read_bytes: int
     written_bytes: int
     languages: tuple[str, ...] = ()
@@ -170,19 +174,19 @@ def project(pipeline: Pipeline, probe: Probe, machine: Machine, clips: int, clip
     actors, decode_core_s = pipeline.engine.actors, float(probe.decode_core_s.mean())
     apart = engines_apart(actors, pipeline.engine.gpus_per_actor)
     paces = np.percentile(_paces(probe, machine, apart), PERCENTILES) * REACHED
-    seconds = tuple(float(RAY_START_S + probe.opening_s + clips / pace) for pace in paces)
-    gpu_hours, price = actors * pipeline.engine.gpus_per_actor * seconds[1] / 3600, pipeline.ray.price_per_gpu_hour
+    seconds = STARTS * (RAY_START_S + probe.opening_s) + clips / paces
+    gpu_hours, price = actors * pipeline.engine.gpus_per_actor * seconds / 3600, pipeline.ray.price_per_gpu_hour
     return Forecast(
         clips=clips,
         probed=len(probe.decode_core_s),
         machine=machine,
-        seconds=seconds,
+        seconds=tuple(seconds.tolist()),
         clips_per_s=float(paces[1]),
         bound_by=narrowest(machine, apart, probe.engine, decode_core_s)[0],
         clip_core_s=probe.engine.clip_core_s + decode_core_s,
         decode_cores=apart / probe.engine.clip_s * decode_core_s,
-        gpu_hours=gpu_hours,
-        cost=None if price is None else price * gpu_hours,
+        gpu_hours=tuple(gpu_hours.tolist()),
+        cost=None if price is None else tuple((price * gpu_hours).tolist()),
         read_bytes=round(clip_bytes * clips),
         written_bytes=round(probe.written_bytes * clips),
         languages=pipeline.translation.languages,
@@ -194,13 +198,17 @@ def _paces(probe: Probe, machine: Machine, apart: int) -> list[float]:
     chance, paces = np.random.default_rng(0), []
     steps = probe.output_tokens + 1  # a caption may be empty
     for _ in range(RESAMPLES):
-        decode = chance.choice(probe.decode_core_s, len(probe.decode_core_s)).mean()
-        longer = chance.choice(steps, len(steps)).mean() / steps.mean()
+        decode = _drawn(probe.decode_core_s, chance)
+        longer = _drawn(steps, chance) / steps.mean()
         engine = replace(
             probe.engine, seconds=probe.engine.seconds * longer, core_seconds=probe.engine.core_seconds * longer
         )
-        paces.append(narrowest(machine, apart, engine, float(decode))[1])
+        paces.append(narrowest(machine, apart, engine, decode)[1])
     return paces
+
+
+def _drawn(costs: np.ndarray, chance: np.random.Generator) -> float:
+    return float(chance.choice(costs, len(costs)).mean() * chance.lognormal(0, UNSEEN / len(costs)))
 
 
 def _clip_bytes(chosen: pa.Table, scanned: pa.Table, *, are_fetched: bool) -> float:

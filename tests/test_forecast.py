@@ -31,7 +31,7 @@ def shown(foreseen) -> str:
 
 def test_clips_are_probed_and_nothing_is_written(rehearsal, tmp_path):
     foreseen = forecast(rehearsal(), 1000, probe=3)
-    assert (foreseen.clips, foreseen.probed, foreseen.gpu_hours) == (1000, 3, 0)
+    assert (foreseen.clips, foreseen.probed, foreseen.gpu_hours) == (1000, 3, (0, 0, 0))
     least, expected, most = foreseen.seconds
     assert RAY_START_S < least < expected < most
     assert expected == pytest.approx(1000 / foreseen.clips_per_s, abs=RAY_START_S + 60)
@@ -57,9 +57,26 @@ def test_gpu_hours_and_their_cost_follow_the_expected_time(rehearsal):
     pipeline = rehearsal("ray.price_per_gpu_hour=2.5")
     pipeline = replace(pipeline, engine=replace(pipeline.engine, actors=1, gpus_per_actor=0.5))
     foreseen = project(pipeline, PROBE, Machine(64, 1), 1000, 10.0)
-    assert foreseen.gpu_hours == pytest.approx(foreseen.seconds[1] / 7200)
-    assert foreseen.cost == pytest.approx(2.5 * foreseen.gpu_hours)
-    assert "GPU-hours" in shown(foreseen) and "cost" in shown(foreseen)
+    least, expected, most = foreseen.seconds
+    assert foreseen.gpu_hours == pytest.approx((least / 7200, expected / 7200, most / 7200))
+    assert foreseen.cost == pytest.approx([2.5 * hours for hours in foreseen.gpu_hours])
+    costs = " to ".join(f"{foreseen.cost[at]:.2f}" for at in (0, 2))
+    assert "GPU-hours" in shown(foreseen) and f"{foreseen.cost[1]:.2f}, from {costs}" in shown(foreseen)
+
+
+def spread(foreseen) -> float:
+    least, expected, most = foreseen.seconds
+    assert least < expected < most
+    return (most - least) / expected
+
+
+def test_few_clips_make_the_interval_wide_and_a_start_has_one_too(rehearsal):
+    """Of clips that cost the same."""
+    pipeline = rehearsal("engine.actors=1")
+    probes = [replace(PROBE, decode_core_s=np.full(n, 2.0), output_tokens=np.full(n, 100)) for n in (1, 8, 64)]
+    wide, usual, narrow = (spread(project(pipeline, probe, Machine(2, 0), 10**6, 10.0)) for probe in probes)
+    assert wide > 2 * usual > 2 * narrow > 0.5
+    assert spread(project(pipeline, probes[-1], Machine(2, 0), 1, 10.0)) > 0.8
 
 
 def test_what_cannot_be_foreseen_is_said(rehearsal, corpus):
@@ -151,7 +168,7 @@ def test_captions_without_a_word_have_a_forecast(rehearsal):
 
 def test_a_forecast_is_shown_with_its_interval(rehearsal):
     text = shown(
-        Forecast(1, 8, Machine(2, 0), (60.0, 3661.0, 7322.0), 1.5, "engine", 0.1, 0.4, 0, None, 2_000_000, 3000)
+        Forecast(1, 8, Machine(2, 0), (60.0, 3661.0, 7322.0), 1.5, "engine", 0.1, 0.4, (0, 0, 0), None, 2_000_000, 3000)
     )
     assert (
         "forecast for  2 CPUs, after 8 clips" in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Protocol, TypeVar
@@ -28,6 +29,16 @@ class GraphClips(Protocol):
 def bundle_clips(clips: int, decode_workers: int, in_flight: int) -> int:
     """How many of a graph's clips go through it together."""
     return max(1, min(MAX_BUNDLE_CLIPS, clips // (BUNDLES_A_WORKER * decode_workers), in_flight // BUNDLES_IN_FLIGHT))
+
+
+def calls(clips: int, bundle: int, in_flight: int, actors: int) -> tuple[int, int]:
+    """How many bundles an engine is asked about at once, and how many it has with those that wait for it.
+
+    No more than its share of all, or the copy that is ready first would take what is for others; but two, as one may
+    only be waiting for a commit.
+    """
+    at_once, share = math.ceil(in_flight / bundle) + 1, max(2, math.ceil(clips / (bundle * actors)))
+    return min(at_once, share), min(at_once + 1, share)
 
 
 def blocks(clips: GraphClips, bundle: int, workers: int) -> Iterator[list[Clip]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import pickle
 import time
@@ -20,7 +19,7 @@ from ray.exceptions import RayError
 
 from recap.engines import EngineLost
 from recap.graph.crashes import note_crashes
-from recap.graph.dealing import QUEUED_BLOCKS, GraphClips, blocks, bundle_clips, bundles
+from recap.graph.dealing import QUEUED_BLOCKS, GraphClips, blocks, bundle_clips, bundles, calls
 from recap.graph.joined import copies_a_node, joined_machine, size_cluster
 from recap.graph.journal import Journal, Past
 from recap.graph.lifeline import end_surely
@@ -117,12 +116,12 @@ def _graph(
 ) -> Dataset:
     size = bundle_clips(len(clips), pools.decode_workers, plan.engine.clips_in_flight)
     dealt = blocks(clips, size, pools.decode_workers)
-    in_flight = math.ceil(plan.engine.clips_in_flight / size)
+    at_once, in_hand = calls(len(clips), size, plan.engine.clips_in_flight, pools.caption_actors)
     decode_pool = ActorPoolStrategy(size=pools.decode_workers, max_tasks_in_flight_per_actor=QUEUED_BLOCKS)
     caption_pool = ActorPoolStrategy(
         size=pools.caption_actors,
-        max_concurrent_calls_per_actor=in_flight + 1,  # one may only be waiting for a commit
-        max_tasks_in_flight_per_actor=in_flight + 2,
+        max_concurrent_calls_per_actor=at_once,
+        max_tasks_in_flight_per_actor=in_hand,
     )
     common = {"batch_size": 1, "batch_format": "pyarrow", "ray_remote_args_fn": workers.options}
     decoded = dataset_of([pa.table({"clips": [packed(block)]}) for block in dealt]).map_batches(

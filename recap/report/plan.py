@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -85,21 +85,25 @@ def print_forecast(forecast: Forecast | str, console: Console) -> None:
 
 
 def _foreseen(forecast: Forecast) -> Iterator[tuple[str, str]]:
-    least, expected, most = (str(timedelta(seconds=round(seconds))) for seconds in forecast.seconds)
     machine = forecast.machine
     gpus = f", {machine.gpus:g} GPUs" if machine.gpus else ""
     yield "forecast for", f"{machine.cpus:g} CPUs{gpus}, after {forecast.probed} clips"
     yield "  pace", f"{pace(forecast.clips_per_s)} clips/s, bound by {forecast.bound_by}"
-    yield "  time", f"{expected}, from {least} to {most}"
+    yield "  time", _interval(str(timedelta(seconds=round(seconds))) for seconds in forecast.seconds)
     if forecast.languages:
         yield "  without", f"translating into {', '.join(forecast.languages)}"
     yield "  decoding", f"{forecast.decode_cores:.1f} cores keep the engine busy"
-    if forecast.gpu_hours:
-        yield "  GPU-hours", f"{forecast.gpu_hours:.2f}"
-    if forecast.gpu_hours and forecast.cost is not None:
-        yield "  cost", f"{forecast.cost:.2f}"
+    if any(forecast.gpu_hours):
+        yield "  GPU-hours", _interval(f"{hours:.2f}" for hours in forecast.gpu_hours)
+        if forecast.cost is not None:
+            yield "  cost", _interval(f"{cost:.2f}" for cost in forecast.cost)
     yield "  reads", decimal(forecast.read_bytes)
     yield "  writes", decimal(forecast.written_bytes)
+
+
+def _interval(of: Iterable[str]) -> str:
+    least, expected, most = of
+    return f"{expected}, from {least} to {most}"
 
 
 def _short(value: Any) -> str:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from recap.graph.dealing import MAX_BLOCK_BUNDLES, QUEUED_BLOCKS, blocks, bundle_clips, bundles
+from recap.graph.dealing import MAX_BLOCK_BUNDLES, QUEUED_BLOCKS, blocks, bundle_clips, bundles, calls
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,19 @@ def test_a_long_graph_has_large_blocks_and_no_worker_ends_with_a_queue_that_othe
         assert at_most <= max(left / workers, size * (QUEUED_BLOCKS + 1))
         left -= len(block)
     assert len(dealt[-1]) <= size
+
+
+@pytest.mark.parametrize(
+    ("clips", "bundle", "in_flight", "actors", "at_once", "in_hand"),
+    [
+        (50_000, 8, 192, 8, 25, 26),
+        (1000, 8, 192, 8, 16, 16),
+        (132, 8, 96, 2, 9, 9),
+        (132, 8, 96, 1, 13, 14),
+        (24, 1, 96, 2, 12, 12),
+        (3, 1, 96, 3, 2, 2),
+        (10_000, 1, 1, 2, 2, 3),
+    ],
+)
+def test_a_copy_of_the_model_has_no_more_than_its_share(clips, bundle, in_flight, actors, at_once, in_hand):
+    assert calls(clips, bundle, in_flight, actors) == (at_once, in_hand)
