@@ -41,7 +41,7 @@ def open_captioner(
         front = RehearsalFront(prompt, engine, request)
 
         def reopen() -> Engine:
-            return RehearsalEngine(batch_size=engine.batch_size, timing=timing)
+            return RehearsalEngine(batch_size=engine.slots, timing=timing)
     else:
         from recap.engines.pllava_front import open_pllava
 

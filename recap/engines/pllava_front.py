@@ -64,7 +64,7 @@ def open_pllava(
             TransformersEngine,
             pllava.language_model,
             end_token_ids=pllava.config.eos_token_ids,
-            batch_size=engine.batch_size,
+            batch_size=engine.slots,
             headroom=headroom,
             copies=copies,
             cuda_graphs=engine.cuda_graphs,

@@ -167,7 +167,7 @@ def open_llm(
         "dtype": dtype,
         "quantization": engine.quantization,
         "max_model_len": config.max_position_embeddings,
-        "max_num_seqs": engine.batch_size,
+        "max_num_seqs": engine.slots,
         "tensor_parallel_size": cards,
         "distributed_executor_backend": "mp" if cards > 1 else "uni",
         "enable_prefix_caching": False,
@@ -195,5 +195,5 @@ def _cpu_room(
     block = CPU_BLOCK * position_bytes(config, dtype)
     text = round_up(config.max_position_embeddings, CPU_BLOCK) // CPU_BLOCK * block
     room = usable_bytes(torch.device("cpu"), copies) - CPU_SHARE * checkpoint_bytes(folder)
-    texts = max(1, int(min(engine.batch_size, room / text)))
+    texts = max(1, int(min(engine.slots, room / text)))
     return {"enforce_eager": True, "kv_cache_memory_bytes": texts * text + block}  # one block is never used

@@ -28,7 +28,7 @@ def loop_round(clips: Iterable[Clip], watcher: Watcher, stop: Stop, *, plan: Wor
         asyncio.Runner() as runner,
     ):
         try:
-            while not stop and (batch := list(islice(clips, plan.engine.batch_size))):
+            while not stop and (batch := list(islice(clips, plan.engine.slots))):
                 pairs = [(clip, decode.decode(clip)) for clip in batch]
                 decoded += len(pairs)
                 watcher.on_decoded(decoded)

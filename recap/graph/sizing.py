@@ -115,10 +115,10 @@ def caption_actors(engine: EngineSettings, machine: Machine, model_bytes: int, p
     elif engine.kind == "rehearsal":
         most = 1
     else:
-        in_hand = engine.clips_in_flight + engine.batch_size  # the latter are kept, to measure the engine with
+        in_hand = engine.clips_in_flight + engine.slots  # the latter are kept, to measure the engine with
         copy_bytes = model_bytes + COPY_BYTES + in_hand * picture_bytes
         most = min(machine.cpus // engine.threads, MEMORY_SHARE * machine.memory_bytes // copy_bytes)
-    return max(1, int(min(most, clips // (BATCHES * engine.batch_size))))
+    return max(1, int(min(most, clips // (BATCHES * engine.slots))))
 
 
 def _most_actors(machine: Machine) -> int:

@@ -121,7 +121,7 @@ class CaptionStage:
         with self.timing.phase("starting"):
             self.captioner = _open_captioner(plan, self.timing, copies)
         self.calibrator = Calibrator(
-            self.captioner, self.timing, keep or plan.engine.batch_size, prompts=len(plan.prompt.instructions)
+            self.captioner, self.timing, keep or plan.engine.slots, prompts=len(plan.prompt.instructions)
         )
         self.calibrations: tuple[Calibration, ...] = ()
         self.is_calibrated = False

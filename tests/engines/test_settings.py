@@ -50,6 +50,21 @@ def test_what_vllm_cannot_do_is_refused(wrong):
     EngineSettings("vllm", gpus_per_actor=4)
 
 
+@pytest.mark.parametrize(
+    ("settings", "slots", "in_flight"),
+    [
+        ({}, 16, 48),
+        ({"gpus_per_actor": 0.5}, 64, 192),
+        ({"gpus_per_actor": 1, "batch_size": 3}, 3, 9),
+        ({"batch_size": 5, "in_flight": 4}, 5, 5),
+        ({"gpus_per_actor": 2, "in_flight": 100}, 64, 100),
+    ],
+)
+def test_a_gpu_writes_more_clips_together(settings, slots, in_flight):
+    engine = EngineSettings(**settings)
+    assert (engine.slots, engine.clips_in_flight) == (slots, in_flight)
+
+
 def test_other_bounds():
     for wrong in ({"lora_alpha": -1}, {"pooling": [16, 0, 12]}):
         with pytest.raises(ValidationError, match=next(iter(wrong))):
