@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import gc
 import logging
+import math
 import os
 import pickle
 import signal
@@ -431,3 +432,17 @@ def test_a_block_that_is_being_read_breaks_off_when_the_run_is_to_stop(monkeypat
 def test_no_settings_make_two_cores_stand_still(ray_session, rehearsal, whole, tmp_path, overrides, deliverable):
     assert jobs.run(rehearsal("out", *overrides), runner="ray").complete
     assert deliverable(tmp_path / "out") == whole
+
+
+def test_copies_of_the_model_are_given_their_share(ray_session, rehearsal, monkeypatch):
+    asked = []
+
+    def noted(**how):
+        asked.append(how)
+        return ActorPoolStrategy(**how)
+
+    monkeypatch.setattr("recap.graph.ray_graph.ActorPoolStrategy", noted)
+    assert jobs.run(rehearsal("out", "engine.actors=2"), runner="ray").complete
+    (captions,) = [how for how in asked if how["size"] == 2 and "max_concurrent_calls_per_actor" in how]
+    half = math.ceil(21 / 2 / 2)  # of 21 clips, in bundles of two
+    assert captions["max_concurrent_calls_per_actor"] == captions["max_tasks_in_flight_per_actor"] == half
