@@ -108,8 +108,8 @@ class EngineSettings:
     """Clips that one copy has in hand, those that it writes and those that wait for it: `batch_size` at least. `auto`:
     three times that."""
     stall_s: Annotated[float, Bounds(ge=0.01)] = 600.0
-    """Seconds after which the engine counts as dead that is still at one step, a token of every text or the looking
-    at some clips; a large model on a CPU may need more."""
+    """Seconds that one step may take (writing a token of every text, or looking at some clips) before the engine
+    counts as dead; a large model on a CPU may need more."""
     max_new_tokens: Count = 400
     """The longest caption, in tokens."""
     repetition_penalty: Annotated[float, Bounds(ge=0.01, le=100)] = 1.0
