@@ -48,6 +48,11 @@ class Request:
         """Positions that the prompt takes."""
         return len(self.token_ids if self.embeddings is None else self.embeddings)
 
+    @property
+    def positions(self) -> int:
+        """Those that prompt and text take together, at most."""
+        return self.length + self.max_new_tokens
+
 
 @dataclass(frozen=True)
 class Completion:
@@ -76,7 +81,10 @@ class Engine(Protocol):
         """Queue it. Raises `ValueError` for a request that this engine cannot serve; the others go on."""
 
     def step(self) -> list[Completion]:
-        """Advance, and hand out what finished, if anything. An exception is the engine's end."""
+        """Advance, by a token of each text in work or by prompts that it takes in, and hand out what finished.
+
+        An exception is the engine's end.
+        """
 
     @property
     def pending(self) -> int:
@@ -105,7 +113,7 @@ def check_request(request: Request, vocabulary: int, hidden: int, positions: int
             raise ValueError(f"{where}: embeddings of shape {shape}; the model takes (length, {hidden})")
     elif not 0 <= min(ids) <= max(ids) < vocabulary:
         raise ValueError(f"{where}: token ids must lie in 0 … {vocabulary - 1}, the model's vocabulary")
-    if request.length + request.max_new_tokens > positions:
+    if request.positions > positions:
         raise ValueError(
             f"{where}: a prompt of {request.length} positions and {request.max_new_tokens} new tokens exceed the "
             f"model's {positions}: lower engine.max_new_tokens or model.pooling"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -14,6 +15,7 @@ from typing import TypeVar
 
 from recap.engines.base import PROMPTS_PER_SLOT, Completion, Engine, EngineLost, EngineStalled, Request
 from recap.engines.front import Front, refused
+from recap.engines.progress import Progress
 from recap.engines.second import Retry, Reviewer
 from recap.engines.suspects import Asked, Job, Suspects
 from recap.engines.watchdog import Watchdog
@@ -32,8 +34,9 @@ class Captioner:
     """Owns an engine and its front. Everything that computes runs in one background thread.
 
     What a clip is at fault for (`ValueError` or `ClipError` from front or engine) fails that clip
-    alone. An engine that dies is replaced by what `reopen` makes, and the clips that it had are asked
-    again; where the next one dies with one of them too, one at a time, and what it dies of then fails.
+    alone. An engine that dies, or steps on and on without finishing a text, is replaced by what `reopen` makes, and
+    the clips that it had are asked again; where the next one dies with one of them too, one at a time, and what it
+    dies of then fails.
     Where it dies for another reason, or too often for any, where the front fails, or where a step takes
     longer than `stall_s` seconds, that is the end; an `EngineLost` where another process might do better,
     as one is taken to where this one has worked before.
@@ -63,7 +66,7 @@ class Captioner:
         self._asked: dict[str, Asked] = {}
         self._closing = self._stalled = False
         self._stopped_by: BaseException | None = None
-        self._stall_s = stall_s
+        self._stall_s, self._progress = stall_s, Progress(stall_s)
         self._watchdog = Watchdog(stall_s, partial(self._give_up, stall_s))
         run = partial(copy_context().run, self._run)  # what it logs is of the run that opened it
         self._thread = threading.Thread(target=run, name="captioner", daemon=True)
@@ -199,7 +202,7 @@ class Captioner:
     def _step(self) -> list[Completion]:
         """What is finished; nothing, and the `_death` that is to be dealt with, where the engine died."""
         try:
-            return self._engine.step()
+            return self._advance()
         except Exception as error:
             if self._suspects.is_on_trial:
                 raise EngineLost(f"an engine cannot write any more what one wrote before: {error!r}") from error
@@ -212,6 +215,13 @@ class Captioner:
             self._death = type(error).__name__
             return []
 
+    def _advance(self) -> list[Completion]:
+        began = time.monotonic()
+        completions = self._engine.step()
+        pending = (each.request for each in self._asked.values())
+        self._progress.note(completions, time.monotonic() - began, pending)
+        return completions
+
     def _start_again(self) -> None:
         """No step: to load a model may take much longer."""
         limit_s = max(self._stall_s, OPENING_S)
@@ -221,7 +231,7 @@ class Captioner:
                 self._engine = self._reopen()
         except Exception as error:
             raise EngineLost(f"an engine that died cannot be opened again: {error!r}") from error
-        self._reopenings += 1
+        self._reopenings, self._progress = self._reopenings + 1, Progress(self._stall_s)
         asked = [each for each in self._asked.values() if each.job in self._jobs]
         self._asked, death, self._death = {}, self._death, ""
         self._ask(self._suspects.after_death(asked, death))

@@ -109,7 +109,8 @@ class EngineSettings:
     three times that."""
     stall_s: Annotated[float, Bounds(ge=0.01)] = 600.0
     """Seconds that one step may take (writing a token of every text, or looking at some clips) before the engine
-    counts as dead; a large model on a CPU may need more."""
+    counts as dead; a large model on a CPU may need more. Steps that finish no text count as one, once they are eight
+    times as many as the tokens of a prompt and its text."""
     max_new_tokens: Count = 400
     """The longest caption, in tokens."""
     repetition_penalty: Annotated[float, Bounds(ge=0.01, le=100)] = 1.0

@@ -126,7 +126,7 @@ class TransformersEngine:
 
     def _make_room(self) -> None:
         """Slots that hold whatever waits, once those there are have run empty."""
-        needed = max(map(_positions, self._waiting.values()))
+        needed = max(each.positions for each in self._waiting.values())
         if self._slots is None or needed > self._slots.capacity:
             self._slots = None
             capacity = round_up(needed + self._headroom, bound_step(self._model))
@@ -147,8 +147,4 @@ class TransformersEngine:
         return list(islice(alike, max(1, min(self._slots.free, together))))
 
     def _fits(self, request: Request) -> bool:
-        return _positions(request) <= self._slots.capacity
-
-
-def _positions(request: Request) -> int:
-    return request.length + request.max_new_tokens
+        return request.positions <= self._slots.capacity

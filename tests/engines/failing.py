@@ -28,6 +28,17 @@ class Gated(RehearsalEngine):
         return super().step()
 
 
+class Idle(RehearsalEngine):
+    """Goes on and writes nothing, where it has a clip whose name begins so."""
+
+    def __init__(self, clip: str = ""):
+        super().__init__()
+        self._clip = clip
+
+    def step(self):
+        return [] if any(each.startswith(self._clip) for each in self._requests) else super().step()
+
+
 class Mortal(RehearsalEngine):
     """Dies in the step after it was given a clip of `deadly`; `lives` is how often it still does."""
 

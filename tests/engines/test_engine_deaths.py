@@ -19,7 +19,7 @@ from recap.engines import (
 from recap.engines.captioner import MAX_REOPENINGS
 from recap.records import ClipError, FrameRequest
 
-from .failing import PATIENCE_S, Gated, Mortal
+from .failing import PATIENCE_S, Gated, Idle, Mortal
 
 
 def test_a_dead_engine_fails_everything_in_hand_and_refuses_more(start, front, make_frames):
@@ -187,6 +187,26 @@ def test_an_engine_that_hangs_is_given_up(start, front, make_frames):
         captioner.submit("late", make_frames(9))
     captioner.close()
     engine.gate.set()
+
+
+def test_an_engine_that_goes_on_and_writes_nothing_is_replaced(start, front, make_frames):
+    captioner = start(Idle(), front, reopen=RehearsalEngine, stall_s=0.05)
+    futures = [captioner.submit(f"clip{number}", make_frames(number)) for number in range(3)]
+    assert all(future.result(PATIENCE_S) for future in futures)
+
+
+def test_a_clip_of_which_every_engine_goes_on_and_writes_nothing_is_quarantined(start, front, make_frames):
+    captioner = start(Idle("clip1"), front, reopen=lambda: Idle("clip1"), stall_s=0.05)
+    futures = [captioner.submit(f"clip{number}", make_frames(number)) for number in range(3)]
+    with pytest.raises(ClipError, match=r"whenever it had this clip.*TimeoutError"):
+        futures[1].result(PATIENCE_S)
+    assert futures[0].result(PATIENCE_S) and futures[2].result(PATIENCE_S)
+
+
+def test_an_engine_that_is_only_slow_is_not_replaced(start, front, make_frames):
+    """All its steps together take much longer than one may."""
+    captioner = start(RehearsalEngine(tokens_per_step=1, latency_s=0.05), front, stall_s=0.5)
+    assert captioner.submit("a", make_frames(1)).result(PATIENCE_S)
 
 
 def test_an_engine_that_moves_on_after_all_answers_nobody_twice(front, make_frames):
