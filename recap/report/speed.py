@@ -63,12 +63,16 @@ class Pool:
 
 @dataclass(frozen=True)
 class Ceiling:
-    """What the machine could do, in clips/s, the share of it that was reached, and what it is bound by."""
+    """What the machine could do, in clips/s, the share of it that was reached, and what it is bound by.
+
+    `is_own_pace` where the run was faster than it was calibrated to be: what was done can be done.
+    """
 
     clips_per_s: float
     share: float
     bound_by: str
     calibration_clips: int
+    is_own_pace: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,8 +150,8 @@ def _ceiling(decode: Spent, caption: Spent, machine: Machine, apart: int, pace: 
     engine = Calibration(*map(sum, zip(*map(astuple, caption.calibrations), strict=True)))
     decode_core_s = decode.core_seconds.get("decoding", 0.0) / caption.counts["clips"]  # bad files have their share
     bound_by, most = narrowest(machine, apart, engine, decode_core_s)
-    most = max(most, pace)  # what was done can be done: something else ran beside the calibration
-    return Ceiling(most, pace / most, bound_by, engine.clips)
+    ceiling = max(most, pace)
+    return Ceiling(ceiling, pace / ceiling, bound_by, engine.clips, is_own_pace=pace > most)
 
 
 def engines_apart(actors: int, gpus_per_actor: float) -> int:

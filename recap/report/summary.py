@@ -11,7 +11,7 @@ from recap.report.listing import pace, print_listing
 
 if TYPE_CHECKING:
     from recap.jobs import Summary
-    from recap.report.speed import Pool, SpeedAccount
+    from recap.report.speed import Ceiling, Pool, SpeedAccount
 
 SHOWN = 0.005
 
@@ -28,15 +28,22 @@ def _speed(speed: SpeedAccount) -> Iterator[tuple[str, str]]:
     if not speed.pools:
         return
     yield "clips/s", pace(speed.clips_per_s)
-    if speed.ceiling:
-        yield "  ceiling", f"{pace(speed.ceiling.clips_per_s)}, bound by {speed.ceiling.bound_by}"
-        yield "  reached", f"{speed.ceiling.share:.0%}"
+    yield from _ceiling(speed.ceiling)
     yield "tokens/s", f"{speed.prompt_tokens_per_s:.0f} prompt, {speed.output_tokens_per_s:.0f} output"
     if speed.clips_per_gpu_hour_held and speed.clips_per_gpu_hour_provisioned:
         held, provisioned = speed.clips_per_gpu_hour_held, speed.clips_per_gpu_hour_provisioned
         yield "clips per GPU-hour", f"{held:.0f} held, {provisioned:.0f} provisioned"
     for name, pool in speed.pools.items():
         yield f"{name} pool", f"{pool.busy:.0%} busy: " + ", ".join(_shares(pool))
+
+
+def _ceiling(ceiling: Ceiling | None) -> Iterator[tuple[str, str]]:
+    if ceiling is None:
+        yield "  ceiling", "not measured: too few clips to fill the engine once more, or not all are done"
+        return
+    whose = " (the run's own pace: it was calibrated to be slower)" if ceiling.is_own_pace else ""
+    yield "  ceiling", f"{pace(ceiling.clips_per_s)}{whose}, bound by {ceiling.bound_by}"
+    yield "  reached", f"{ceiling.share:.0%}"
 
 
 def _shares(pool: Pool) -> Iterator[str]:

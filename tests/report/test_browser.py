@@ -226,6 +226,19 @@ def test_a_run_that_only_translated_has_no_pace(opened, tmp_path, monkeypatch):
     assert "4.5 translating" in account and "clips/s" not in account and "tokens/s" not in account
 
 
+def test_a_ceiling_that_is_the_runs_own_pace_says_so(opened, tmp_path):
+    output = write_output(tmp_path / "out", [])
+    report = output / "report/report.json"
+    told = json.loads(report.read_text())
+    told["speed"]["ceiling"] |= {"share": 1.0, "is_own_pace": True}
+    report.write_text(json.dumps(told))
+    page = opened(write_page(output, tmp_path, output / "index.html", rows=9, strips=0))
+    assert "the run's own pace" in page.inner_text(".figures dt:text-is('ceiling') + dd")
+    report.write_text(json.dumps(told | {"speed": told["speed"] | {"ceiling": None}}))
+    page = opened(write_page(output, tmp_path, output / "index.html", rows=9, strips=0))
+    assert "no ceiling was measured" in page.inner_text("#account")
+
+
 def test_a_slow_pace_is_no_standstill(opened, tmp_path):
     output = write_output(tmp_path / "out", [])
     report = output / "report/report.json"

@@ -11,7 +11,7 @@ from recap.jobs import Summary
 from recap.planning import Plan
 from recap.report.listing import pace, print_listing
 from recap.report.plan import print_plan
-from recap.report.speed import GraphBooks, Wall, speed_account
+from recap.report.speed import Ceiling, GraphBooks, Wall, speed_account
 from recap.report.status import print_status
 from recap.report.summary import print_summary
 from recap.status import Status
@@ -84,6 +84,23 @@ def test_the_parts_of_a_run_stand_below_its_seconds_and_a_pace_where_there_is_on
         assert ["planning", "1.0"] in [line.split() for line in lines] and "finishing" in "".join(lines)
         assert len([line for line in lines if line.startswith("clips/s")]) == paced
         assert not [line for line in lines if "in this run" in line]
+
+
+CEILINGS = {
+    "17.00, bound by engine": Ceiling(17.0, 0.5, "engine", 8),
+    "20.00 (the run's own pace": Ceiling(20.0, 1.0, "engine", 8, is_own_pace=True),
+    "not measured": None,
+}
+
+
+@pytest.mark.parametrize("words", CEILINGS)
+def test_the_ceiling_says_whose_it_is_or_why_there_is_none(words):
+    spent = [Spent(role, 1, 5.0, {}, {}, {"clips": 10}) for role in ("decode", "caption")]
+    speed = speed_account(Wall(0.0, 6.0, 0.0, 0.0), [GraphBooks(spent, Machine(2, 0))], 0, 1)
+    lines = shown(print_summary, replace(SUMMARY, speed=replace(speed, ceiling=CEILINGS[words])))
+    (line,) = (line for line in lines if line.startswith("  ceiling"))
+    assert line.split(maxsplit=1)[1].startswith(words)
+    assert len([line for line in lines if line.startswith("  reached")]) == (CEILINGS[words] is not None)
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,7 @@ def test_engines_that_share_a_card_are_no_faster_than_one_that_has_it(actors, gp
 def test_a_ceiling_is_no_lower_than_what_was_reached():
     disturbed = account([caption(calibrations=[Calibration(8, 16.0, 2.0, 16.0)]), decode()]).ceiling
     assert (disturbed.clips_per_s, disturbed.share, disturbed.bound_by) == (1.0, 1.0, "engine")
+    assert disturbed.is_own_pace and not account([caption(), decode()]).ceiling.is_own_pace
 
 
 def test_gpu_hours_are_those_held_and_those_provisioned():

@@ -83,14 +83,15 @@ function speed() {
   const ceiling = found.ceiling;
   const captioned = Object.keys(found.pools).length > 0;
   const rates = captioned ? [["clips/s", pace(found.clips_per_s)]] : [];
-  if (ceiling) rates.push(["ceiling", pace(ceiling.clips_per_s)], ["reached", percent(ceiling.share)]);
+  const whose = ceiling?.is_own_pace ? "the run's own pace: it was calibrated to be slower" : "";
+  if (ceiling) rates.push(["ceiling", pace(ceiling.clips_per_s), whose], ["reached", percent(ceiling.share)]);
   const phases = PHASES.filter((name) => found[`${name}_s`])
     .map((name) => `${rounded(found[`${name}_s`], 1)} ${name}`);
   rates.push(["seconds", rounded(found.seconds, 1), phases.join(", ")]);
   if (found.clips_per_gpu_hour_held) rates.push(["clips per GPU-hour", rounded(found.clips_per_gpu_hour_held, 0),
     `${rounded(found.clips_per_gpu_hour_provisioned, 0)} provisioned`]);
   const tokens = `${rounded(found.prompt_tokens_per_s, 0)} prompt and ${rounded(found.output_tokens_per_s, 0)} output tokens/s`;
-  const bound = ceiling ? `; bound by ${ceiling.bound_by}` : "";
+  const bound = ceiling ? `; bound by ${ceiling.bound_by}` : "; no ceiling was measured";
   return make("section", "panel", heading, figures(rates), captioned ? make("p", "legend", tokens + bound) : null,
     make("div", "pools", ...Object.entries(found.pools).map(([name, each]) => pool(name, each))));
 }
