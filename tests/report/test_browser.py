@@ -226,17 +226,24 @@ def test_a_run_that_only_translated_has_no_pace(opened, tmp_path, monkeypatch):
     assert "4.5 translating" in account and "clips/s" not in account and "tokens/s" not in account
 
 
-def test_a_ceiling_that_is_the_runs_own_pace_says_so(opened, tmp_path):
+CEILING = {"clips_per_s": 17.7, "share": 1.0, "bound_by": "engine", "calibration_clips": 8}
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "words", "others"),
+    [
+        (CEILING | {"is_own_pace": True}, "the run's own pace", "no ceiling"),
+        (CEILING, "; bound by engine", "own pace"),  # as it was reported before there was `is_own_pace`
+        (None, "; no ceiling was measured", "bound by"),
+    ],
+)
+def test_the_ceiling_says_whose_it_is_or_that_there_is_none(opened, tmp_path, ceiling, words, others):
     output = write_output(tmp_path / "out", [])
     report = output / "report/report.json"
     told = json.loads(report.read_text())
-    told["speed"]["ceiling"] |= {"share": 1.0, "is_own_pace": True}
-    report.write_text(json.dumps(told))
-    page = opened(write_page(output, tmp_path, output / "index.html", rows=9, strips=0))
-    assert "the run's own pace" in page.inner_text(".figures dt:text-is('ceiling') + dd")
-    report.write_text(json.dumps(told | {"speed": told["speed"] | {"ceiling": None}}))
-    page = opened(write_page(output, tmp_path, output / "index.html", rows=9, strips=0))
-    assert "no ceiling was measured" in page.inner_text("#account")
+    report.write_text(json.dumps(told | {"speed": told["speed"] | {"ceiling": ceiling}}))
+    account = opened(write_page(output, tmp_path, output / "index.html", rows=9, strips=0)).inner_text("#account")
+    assert words in account and others not in account
 
 
 def test_a_slow_pace_is_no_standstill(opened, tmp_path):
