@@ -34,7 +34,7 @@ from recap.graph import dealing, ray_graph, ray_translation
 from recap.graph.opened import NotOpened, Opened, Refused
 from recap.graph.ray_data import RETRIES, Workers, blocks_of, dataset_of, ended_when_idle, packed, raise_what_ended
 from recap.graph.stages import WorkerLost
-from recap.graph.stopping import GraceOver, RayLost, stopping
+from recap.graph.stopping import GraceOver, RayLost, Stop, stopping
 from recap.pipeline import load_pipeline
 from recap.report.progress import Progress
 
@@ -181,6 +181,20 @@ def test_a_killed_worker_changes_nothing(ray_session, rehearsal, whole, tmp_path
     wait_for(no_worker_is_left)
 
 
+@pytest.fixture
+def spans(home, tmp_path):
+    """A function that makes a manifest of so many spans of one clip; returns the settings to caption them."""
+
+    def make(count: int) -> tuple[str, ...]:
+        rows = [f"{number % 400 / 1000},{0.8 + number // 400 / 1000}" for number in range(count)]
+        (clip, *_) = (home / "pipelines/demo/clips/shapes").iterdir()
+        (tmp_path / "spans.csv").write_text("path,start,end\n" + "".join(f"{clip},{row}\n" for row in rows))
+        where = ("corpus.kind=manifest", f"corpus.path={tmp_path}/spans.csv", "corpus.root=/")
+        return (*where, "corpus.start_column=start", "corpus.end_column=end", "frames.count=2")
+
+    return make
+
+
 class StopsAtOnce(Progress):
     def add(self, status: str) -> None:
         super().add(status)
@@ -189,22 +203,45 @@ class StopsAtOnce(Progress):
 
 
 def test_a_stopped_graph_ends_once_nothing_is_at_work_however_many_clips_are_left(
-    ray_session, rehearsal, home, tmp_path, monkeypatch, caplog, wait_for
+    ray_session, rehearsal, spans, monkeypatch, caplog, wait_for
 ):
-    rows = [f"{number % 400 / 1000},{0.8 + number // 400 / 1000}" for number in range(8000)]
-    (clip, *_) = (home / "pipelines/demo/clips/shapes").iterdir()
-    (tmp_path / "spans.csv").write_text("path,start,end\n" + "".join(f"{clip},{row}\n" for row in rows))
-    spans = ("corpus.kind=manifest", f"corpus.path={tmp_path}/spans.csv", "corpus.start_column=start", "corpus.root=/")
     receipts, ray_round = [], ray_graph.ray_round
     monkeypatch.setattr(
         ray_graph, "ray_round", lambda *args, **how: (receipts.append(each) or each for each in ray_round(*args, **how))
     )
-    pipeline = rehearsal("stopped", *spans, "corpus.end_column=end", "frames.count=2")
-    summary = jobs.run(pipeline, progress=StopsAtOnce())
+    summary = jobs.run(rehearsal("stopped", *spans(8000)), progress=StopsAtOnce())
     assert summary.stopped_by == signal.SIGTERM
     assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
     assert summary.captioned and len(receipts) < 6000
     wait_for(no_worker_is_left)
+
+
+class SpendsAll(Progress):
+    """Its run's budget is used up with the first caption."""
+
+    @contextmanager
+    def stopping(self, grace_s: float, budget_s: float | None) -> Iterator[Stop]:
+        with stopping(grace_s, budget_s) as self.stop:
+            yield self.stop
+
+    def add(self, status: str) -> None:
+        super().add(status)
+        self.stop._spend()
+
+
+def test_a_budget_that_is_used_up_while_captioning_stops_the_graph_in_order_and_the_next_run_goes_on(
+    ray_session, rehearsal, spans, tmp_path, deliverable, monkeypatch, caplog
+):
+    some, progress = spans(300), SpendsAll()
+    jobs.run(rehearsal("whole", *some), runner="loop")
+    with monkeypatch.context() as patch:
+        patch.setattr("recap.work.stopping", progress.stopping)
+        stopped = jobs.run(rehearsal("stopped", *some), progress=progress)
+    assert stopped.is_over_budget and stopped.stopped_by is None and not stopped.complete
+    assert stopped.captioned and stopped.remaining and stopped.captioned + stopped.remaining == 300
+    assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
+    assert jobs.run(rehearsal("stopped", *some)).complete
+    assert deliverable(tmp_path / "stopped") == deliverable(tmp_path / "whole")
 
 
 class Nothing:
