@@ -232,6 +232,29 @@ def test_an_output_that_cannot_be_written_ends_the_run_and_a_later_one_goes_on(
     assert deliverable(tmp_path / "out") == deliverable(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("name", ("fragments", "snapshot"))
+def test_an_output_of_which_a_folder_cannot_be_listed_is_left_as_it_is(
+    rehearsal, corpus, tmp_path, deliverable, monkeypatch, name
+):
+    run(rehearsal())
+    before, listdir = deliverable(tmp_path / "out"), os.listdir
+    shutil.copy(next(corpus.iterdir()), corpus / "0.mp4")  # comes before the others
+
+    def refuses(folder="."):
+        if f"/out/{name}" in str(folder):
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return listdir(folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "listdir", refuses)
+        with pytest.raises(PermissionError, match=name):
+            run(rehearsal())
+        with pytest.raises(PermissionError, match=name):
+            status(tmp_path / "out")
+    assert deliverable(tmp_path / "out") == before
+    assert run(rehearsal()).captioned_now == 1
+
+
 def test_a_limit_captions_the_first_and_the_full_run_the_rest(rehearsal, tmp_path, deliverable):
     run(rehearsal(f"output.path={tmp_path / 'whole'}"))
     part = run(rehearsal(), limit=2)

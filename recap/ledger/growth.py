@@ -22,7 +22,6 @@ from recap.ledger.snapshot import (
     VANISHED,
     Snapshot,
     part_name,
-    part_paths,
     read_snapshot,
 )
 from recap.storage import Location, spilled
@@ -59,7 +58,7 @@ def grow(output: Location, known: Snapshot | None, growth: Growth) -> Snapshot:
     """
     if known is not None and not len(growth.rows):
         return known
-    first = len(part_paths(output))
+    first = len(known.paths) if known is not None else 0
     for number, start in enumerate(range(0, len(growth.rows), PART_ROWS), first):
         part = output / "snapshot" / part_name(number)
         write_sealed(part, growth.rows.slice(start, PART_ROWS), row_group=GROUP_ROWS)

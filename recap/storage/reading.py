@@ -22,15 +22,22 @@ def read_bytes(path: Location) -> bytes:
 
 
 def children(folder: Location) -> list[Location]:
-    """What is directly in `folder`, in no order; nothing where there is no folder."""
-    if not is_store(folder):
-        return list(folder.glob("*"))
+    """What is directly in `folder`, in no order; nothing where there is no folder.
+
+    Raises other OSErrors: what cannot be listed is not empty, though a `glob` says so.
+    """
     try:
-        with store_errors(folder):
-            names = folder.fs.ls(folder.path, detail=False)
-    except FileNotFoundError:
+        return [folder / name for name in _names(folder)]
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    return [folder / name.rpartition("/")[2] for name in names if not name.endswith("/")]
+
+
+def _names(folder: Location) -> list[str]:
+    if not is_store(folder):
+        return os.listdir(folder)
+    with store_errors(folder):
+        names = folder.fs.ls(folder.path, detail=False)
+    return [name.rpartition("/")[2] for name in names if not name.endswith("/")]
 
 
 def source(path: Location) -> Path | pa.BufferReader:
