@@ -13,6 +13,7 @@ from recap.records import ClipError
 from recap.storage.address import Location, is_store, location
 from recap.storage.errors import failure
 from recap.storage.scratch import locked_folder, remove_locked
+from recap.storage.writing import sync
 
 PREFIX = "recap-fetch-"
 TRIES, PAUSE_S = 4, 1.0  # on top of what the store's own library tries
@@ -39,15 +40,14 @@ class Fetcher:
         """Where `address` can be read: a file where it is, an object as a copy that goes at the end.
 
         Raises ClipError: missing and unreadable, as a file's would be, or of stage `fetch`: too_large, unreachable;
-        and OSError, which is not the clip's fault, where there is no room for a copy.
+        and OSError, which is not the clip's fault, where our own disk takes no copy.
         """
         path = location(address)
         if not is_store(path):
             yield address
             return
-        copy = self._place() / f"clip{path.suffix if len(path.suffix) < LONGEST_SUFFIX else ''}"
+        copy = self._fetch(path)
         try:
-            self._fetch(path, copy)
             yield str(copy)
         finally:
             copy.unlink(missing_ok=True)
@@ -66,14 +66,42 @@ class Fetcher:
             self._folder, self._lock = locked_folder(self.parent, PREFIX)
         return self._folder
 
-    def _fetch(self, path: Location, copy: Path) -> None:
+    def _fetch(self, path: Location) -> Path:
+        """The copy."""
         for attempt in range(TRIES):
+            with self._own_disk():
+                copy = self._place() / f"clip{path.suffix if len(path.suffix) < LONGEST_SUFFIX else ''}"
             try:
-                return self._attempt(path, copy)
+                self._attempt(path, copy)
+                return copy
             except Exception as error:
-                self._raise_what_stays(error)
+                if self._is_sound(copy):
+                    self._raise_what_stays(error)
                 time.sleep(PAUSE_S * 2**attempt * (attempt + 1 < TRIES))
         raise ClipError("fetch", "unreachable", "the store did not hand out the object")
+
+    def _is_sound(self, copy: Path) -> bool:
+        """Whether a copy could be made; False where its folder was cleaned away, of which the next attempt has another.
+
+        What a store says of an object, a disk may have said of the copy.
+        """
+        with self._own_disk():
+            try:
+                copy.write_bytes(b"?")
+                sync(copy)
+                copy.unlink()
+            except FileNotFoundError:
+                return False
+        return True
+
+    @contextmanager
+    def _own_disk(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            number = error.errno if error.errno in NO_ROOM else errno.EIO
+            said = f"decode.fetch_folder ({self.parent}) takes no copies of clips: {error.strerror}"
+            raise OSError(number, said) from error
 
     def _raise_what_stays(self, error: Exception) -> None:
         """Raise what another attempt would not change."""
@@ -84,17 +112,17 @@ class Fetcher:
                 raise ClipError("probe", "missing", "there is no file at the clip's address") from None
             case PermissionError():
                 raise ClipError("probe", "unreadable", "the file may not be read") from None
-            case OSError(errno=number, strerror=why) if number in NO_ROOM:
-                said = f"decode.fetch_folder ({self.parent}) has no room for copies of clips: {why}"
-                raise OSError(number, said) from error
+            case OSError(errno=number) if number in NO_ROOM:
+                with self._own_disk():
+                    raise error
 
     def _attempt(self, path: Location, copy: Path) -> None:
         size = path.fs.info(path.path)["size"]
         if size > self.max_bytes:
             raise ClipError("fetch", "too_large", f"the object has more than decode.fetch_gb ({self.max_bytes} bytes)")
         path.fs.get_file(path.path, str(copy))
-        if copy.stat().st_size != size:
-            raise OSError(f"{path}: {copy.stat().st_size} of {size} bytes came")
+        if (came := copy.stat().st_size if copy.exists() else 0) != size:
+            raise OSError(f"{path}: {came} of {size} bytes came")
 
 
 def _make(folder: Path) -> None:

@@ -6,10 +6,12 @@ import builtins
 import errno
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -99,6 +101,16 @@ def test_some_files_are_deleted_and_no_others(bucket, tmp_path, name):
         remove(files[1:4])
         remove([])
         assert sorted(path.name for path in children(folder)) == ["0.txt", "4.txt"]
+
+
+def test_what_cannot_be_listed_is_not_empty(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    assert children(tmp_path / "none") == children(tmp_path / "file") == []
+    assert children(tmp_path) == [tmp_path / "file"]
+    monkeypatch.setattr(os, "listdir", refuse := MagicMock(side_effect=PermissionError(13, "Permission denied")))
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(PermissionError):
+        children(tmp_path)
 
 
 def test_fragments_in_a_store_are_merged(bucket):
@@ -290,9 +302,41 @@ def test_a_full_disk_is_not_the_clips_fault(bucket, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Fetcher, "_attempt", full)
     asked = Fetcher(str(tmp_path)).local(str(bucket / "a.mp4"))
-    with pytest.raises(OSError, match=r"decode\.fetch_folder \(.*\) has no room") as error, asked:
+    with (
+        pytest.raises(OSError, match=r"decode\.fetch_folder \(.*\) takes no copies of clips: No space") as error,
+        asked,
+    ):
         pass
     assert error.value.errno == errno.ENOSPC
+
+
+@pytest.mark.parametrize("when", ("before", "after"))
+def test_a_folder_for_copies_that_is_cleaned_away_meanwhile_is_made_again(hasty, bucket, tmp_path, monkeypatch, when):
+    put(bucket / "a.mp4", b"12345")
+    get_file, folders = bucket.fs.get_file, []
+
+    def disturbed(path, copy):
+        folders.append(Path(copy).parent)
+        if len(folders) == 1 and when == "before":
+            shutil.rmtree(folders[0])
+        get_file(path, copy)
+        if len(folders) == 1 and when == "after":
+            shutil.rmtree(folders[0])
+
+    monkeypatch.setattr(bucket.fs, "get_file", disturbed)
+    with Fetcher(str(tmp_path)).local(str(bucket / "a.mp4")) as file:
+        assert Path(file).read_bytes() == b"12345"
+
+
+def test_a_disk_that_takes_no_copies_any_more_is_not_the_clips_fault(hasty, bucket, tmp_path, monkeypatch):
+    put(bucket / "a.mp4", b"12345")
+    refuse = MagicMock(side_effect=PermissionError(errno.EACCES, "Permission denied"))
+    monkeypatch.setattr(bucket.fs, "get_file", refuse)
+    monkeypatch.setattr("recap.storage.fetching.sync", refuse)
+    asked = Fetcher(str(tmp_path)).local(str(bucket / "a.mp4"))
+    with pytest.raises(OSError, match=r"decode\.fetch_folder \(.*\) takes no copies of clips: Perm") as error, asked:
+        pass
+    assert error.value.errno in ledger.OUTPUT_ERRORS
 
 
 def test_what_a_killed_process_fetched_goes_when_the_next_one_starts(bucket, tmp_path):
