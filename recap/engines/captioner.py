@@ -158,12 +158,10 @@ class Captioner:
     def _requests(self, clips: Sequence[tuple[str, Frames]]) -> list[list[Request] | ClipError]:
         try:
             return self._with_room(lambda: self._front.requests(clips))
-        except MemoryError:
-            raise
         except Exception as error:
             if not self.has_written:
                 raise
-            raise EngineLost(f"pictures cannot be looked at any more, as others were before: {error!r}") from error
+            raise _lost(error) from error
 
     def _with_room(self, make: Callable[[], Made]) -> Made:
         """What the front makes; where it is short of memory the engine gives up some of its own."""
@@ -284,6 +282,8 @@ class Captioner:
         except (ValueError, MemoryError) as error:
             log.info("%s keeps its first caption: %s", asked.request.request_id, error)
             return False
+        except Exception as error:
+            raise _lost(error) from error
         self._timing.counts["prompt_tokens"] += request.length
         return True
 
@@ -318,3 +318,7 @@ class Captioner:
             jobs, self._jobs = self._jobs, set()
         for job in jobs:
             job.future.set_exception(reason)
+
+
+def _lost(error: Exception) -> EngineLost:
+    return EngineLost(f"prompts cannot be made any more, as others were before: {error!r}")

@@ -4,7 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from recap.engines import Captioner, EngineSettings, PromptSettings, RehearsalEngine, RehearsalFront, Retry
+from recap.engines import (
+    Captioner,
+    EngineLost,
+    EngineSettings,
+    PromptSettings,
+    RehearsalEngine,
+    RehearsalFront,
+    Retry,
+)
 from recap.engines.pllava_front import PllavaFront
 from recap.pllava import load_pllava
 from recap.pllava.random_checkpoint import write_random_checkpoint
@@ -112,6 +120,15 @@ def test_where_nothing_comes_of_a_second_attempt_the_first_caption_stays(caption
     reviewer = Picky(Retry(200, 1.0))
     (kept,) = caption(reviewer, front=Failing)
     assert (kept.verdict, kept.repairs) == ("fail", 0)
+
+
+def test_a_front_that_fails_at_a_second_attempt_may_work_in_another_process(caption):
+    class Breaking(RehearsalFront):
+        def again(self, request, retry):
+            raise RuntimeError("CUDA error")
+
+    with pytest.raises(EngineLost, match="CUDA error"):
+        caption(Picky(Retry(200, 1.0)), front=Breaking)
 
 
 def test_a_second_attempt_short_of_memory_gets_some_of_the_engines(make_frames):
