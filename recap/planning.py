@@ -97,7 +97,7 @@ def plan(pipeline: Pipeline, listing: Listing | None = None, *, limit: int | Non
     snapshot, growth = ledger.foresee_snapshot(output, scanned)
     committed = ledger.observe(snapshot, ledger.fragment_folder(output, keys.values["caption_key"]))
     counts, to_do = committed.counts(), len(committed.missing(limit))
-    untranslated = ledger.untranslated(committed, ledger.translation_folders(output, keys.values))
+    untranslated = ledger.untranslated(committed, ledger.translation_folders(output, keys.values), limit)
     return Plan(
         output=str(output),
         clips=len(snapshot.present),

@@ -111,12 +111,15 @@ class Work:
     @property
     def is_complete(self) -> bool:
         """Every clip asked for has a record, and every caption its translations."""
-        lacking = (self._asked(self.untranslated(each.language)) for each in self.plan.translations)
+        lacking = (self._to_translate(each.language) for each in self.plan.translations)
         return not len(self.to_do) and not any(map(len, lacking))
 
     def untranslated(self, language: str) -> np.ndarray:
         """The ordinals of captioned clips that lack a language."""
         return self.committed.lacking(self.translated[language])
+
+    def _to_translate(self, language: str) -> np.ndarray:
+        return self._asked(self.committed.lacking(self.translated[language], self.limit))
 
     def _asked(self, ordinals: np.ndarray) -> np.ndarray:
         return ordinals if self.only is None else np.intersect1d(ordinals, self.only)
@@ -141,7 +144,7 @@ class Work:
             log.warning("round %d left %d clips behind; going on with those", number, len(missing))
 
     def _round(self, run_graph: CaptionGraph, missing: np.ndarray, bars: Progress, stop: Stop) -> None:
-        step, merger = graph_clips(self.plan.engine.actors), _Merger(self.plan, self.committed.rows_in)
+        step, merger = graph_clips(self.plan.engine.actors), self._merger(self.plan.fragments, self.committed)
         for start in range(0, len(missing), step):
             if stop:
                 return
@@ -160,22 +163,28 @@ class Work:
     def _translate(self, translate: TranslationGraph, plan: TranslationPlan, bars: Progress, stop: Stop) -> None:
         before = None
         for number in range(self.plan.ray.rounds):
-            ordinals = self._asked(self.untranslated(plan.language))
+            ordinals = self._to_translate(plan.language)
             if stop or not len(ordinals) or (number > 1 and len(ordinals) == before):
                 return
             before = len(ordinals)
             bars.start_translating(before, plan.language)
             step = graph_clips(plan.settings.actors, MAX_TRANSLATED_CLIPS)
+            merger = self._merger(plan.fragments, self.translated[plan.language])
             for start in range(0, before, step):
                 if stop:
                     break
+                merger.merge()
                 clips = list(self._captioned(ordinals[start : start + step]))
                 if number % 2:
                     clips.reverse()  # a graph ends where a translator dies again and again; this comes from behind
                 with self._losses(stop):
                     for done in translate(clips):
+                        merger.merge(MERGE_EVERY_S, growing=True)
                         bars.add_translated(done)
             self.translated[plan.language] = self._read(plan.fragments)
+
+    def _merger(self, folder: Location, committed: ledger.Committed) -> _Merger:
+        return _Merger(folder, self.plan.epoch, committed.rows_in)
 
     @contextmanager
     def _losses(self, stop: Stop) -> Iterator[None]:
@@ -189,7 +198,7 @@ class Work:
         except (Refused, TooSmall) as error:
             if not any(graph.spents for graph in self.graphs):
                 raise
-            log.warning("no worker can start again: %s", error)
+            log.warning("no worker can start: %s", error)
         except GraceOver:
             if not stop.is_idle:
                 log.warning("%g s were not enough to finish what was in flight", stop.grace_s)
@@ -203,8 +212,8 @@ class Work:
 class _Merger:
     """Keeps the fragments few while graphs run: whoever reads them later reads them before all else."""
 
-    def __init__(self, plan: WorkPlan, rows_in: Mapping[Location, int]):
-        self.folder, self.epoch, self.rows_in, self.at = plan.fragments, plan.epoch, rows_in, 0.0
+    def __init__(self, folder: Location, epoch: int, rows_in: Mapping[Location, int]):
+        self.folder, self.epoch, self.rows_in, self.at = folder, epoch, rows_in, 0.0
 
     def merge(self, every_s: float = 0.0, *, growing: bool = False) -> None:
         if time.monotonic() - self.at >= every_s:

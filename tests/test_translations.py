@@ -52,6 +52,14 @@ def test_every_caption_has_its_translation_behind_it(run, tmp_path):
         assert row["caption"] == row["captions"][0]["text"]
 
 
+def test_a_limit_bounds_what_is_translated_too(run, rehearsal):
+    run("review.repair=false")
+    assert plan(rehearsal(*CHINESE), limit=2).to_translate == {"zh": 2}
+    first = jobs.run(rehearsal(*CHINESE), runner="loop", limit=2)
+    assert (first.complete, first.translated, first.untranslated) == (True, {"zh": 2}, {"zh": 4})
+    assert jobs.run(rehearsal(*CHINESE), runner="loop").translated == {"zh": 6}
+
+
 def test_languages_stand_in_the_order_of_the_settings(run, tmp_path):
     _, rows = run("translation.languages=[zh, fr]", *CHINESE[1:])
     assert {tuple(caption["language"] for caption in row["captions"]) for row in rows.values()} == {("en", "zh", "fr")}

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from recap import jobs, ledger, work
-from recap.graph import loop
+from recap.graph import loop, translating
 from recap.graph.sizing import TooSmall
 from recap.pipeline import Pipeline
 from recap.storage import location
@@ -62,6 +62,31 @@ def test_fragments_are_merged_while_a_graph_runs(rehearsal, tmp_path, monkeypatc
     assert deliverable(tmp_path / "many") == deliverable(tmp_path / "one")
 
 
+def test_fragments_of_translations_are_merged_between_graphs_and_while_one_runs(
+    rehearsal, tmp_path, monkeypatch, deliverable
+):
+    chinese = ("translation.languages=[zh]", "translation.engine=rehearsal", "review.repair=false")
+    run(rehearsal(f"output.path={tmp_path}/one", *chinese))
+    run(rehearsal(f"output.path={tmp_path}/many", "review.repair=false"))
+    monkeypatch.setattr(work, "CLIPS_AN_ACTOR", 3)
+    monkeypatch.setattr(translating, "BLOCK_CLIPS", 1)
+    monkeypatch.setattr(work, "MERGE_EVERY_S", 0.0)
+    monkeypatch.setattr(ledger, "compact", partial(ledger.compact, many=1))
+    seen, compacted = [], ledger.compact
+
+    def counted(folder, rows_in, **how):
+        merged = compacted(folder, rows_in, **how)
+        if "overlays" in str(folder):
+            seen.append((how.get("growing", False), len(list(folder.glob("*.parquet")))))
+        return merged
+
+    monkeypatch.setattr(ledger, "compact", counted)
+    assert run(rehearsal(f"output.path={tmp_path}/many", *chinese)).complete
+    assert sum(growing for growing, _ in seen) == 6 and max(files for _, files in seen) <= 3
+    assert [files for growing, files in seen if not growing][-2:] == [1, 1]
+    assert deliverable(tmp_path / "many") == deliverable(tmp_path / "one")
+
+
 def test_a_run_that_was_overtaken_merges_nothing_any_more_and_ends(rehearsal, monkeypatch):
     monkeypatch.setattr(work, "MERGE_EVERY_S", 0.0)
     monkeypatch.setattr(work, "CLIPS_AN_ACTOR", 2)
@@ -93,7 +118,7 @@ def test_a_cluster_that_became_too_small_ends_a_run_in_order(rehearsal, monkeypa
     monkeypatch.setattr(loop, "loop_round", shrinks)
     summary = run(rehearsal())
     assert (summary.captioned, summary.remaining, len(summary.shards)) == (2, 4, 2)
-    assert "no worker can start again: engine.actors 1" in caplog.text
+    assert "no worker can start: engine.actors 1" in caplog.text
 
 
 @pytest.mark.parametrize(("actors", "clips"), [(1, 50_000), (8, 400_000), (200, 5_000_000)])

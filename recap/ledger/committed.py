@@ -88,9 +88,11 @@ class Committed:
         kinds = [number for (status, _), number in self._kinds.items() if status == CAPTIONED]
         return np.flatnonzero(np.isin(self._kind, kinds) & self.snapshot.is_present)
 
-    def lacking(self, texts: Committed) -> np.ndarray:
-        """The ordinals of the clips with a caption that has no translation among `texts`."""
+    def lacking(self, texts: Committed, limit: int | None = None) -> np.ndarray:
+        """The ordinals of the clips with a caption that has no translation among `texts`, among the first `limit`."""
         captioned = self.captioned
+        if limit is not None:
+            captioned = np.intersect1d(captioned, self.snapshot.present[:limit], assume_unique=True)
         return captioned[texts.where[captioned] < 0]
 
     def batches(self, rows: int = BATCH_ROWS) -> Iterator[pa.Table]:
@@ -164,10 +166,14 @@ def observe(snapshot: Snapshot, folder: Location) -> Committed:
     return Committed(snapshot, folder)
 
 
-def untranslated(committed: Committed, folders: Mapping[str, Location]) -> dict[str, int]:
-    """How many captioned clips lack each language, whose translations are in `folders`; read without the lease."""
+def untranslated(committed: Committed, folders: Mapping[str, Location], limit: int | None = None) -> dict[str, int]:
+    """How many captioned clips lack each language, among the first `limit`; their translations are in `folders`.
+
+    Read without the lease.
+    """
     return {
-        language: len(committed.lacking(observe(committed.snapshot, folder))) for language, folder in folders.items()
+        language: len(committed.lacking(observe(committed.snapshot, folder), limit))
+        for language, folder in folders.items()
     }
 
 
