@@ -49,6 +49,19 @@ def test_a_session_that_was_lost_is_left_later(monkeypatch):
     assert left == [["daemon"]]
 
 
+def test_a_cluster_of_another_version_is_refused(monkeypatch):
+    def refuses(**_):
+        raise RuntimeError("Version mismatch: The cluster was started with:\n    Ray: 2.9.0\n    Python: 3.11.7\n")
+
+    monkeypatch.setattr(session.ray, "init", refuses)
+    monkeypatch.setattr(session, "_require_cluster", lambda address: None)
+    told = r"ray\.address: auto cannot be joined: Version mismatch: The cluster was started with: Ray: 2\.9\.0 Python"
+    with pytest.raises(ValueError, match=told):
+        session._begin_session("auto")
+    with pytest.raises(RuntimeError):
+        session._begin_session(None)
+
+
 def test_what_hears_signals_stays(monkeypatch):
     before = signal.getsignal(signal.SIGTERM)
     with _same_handlers():
