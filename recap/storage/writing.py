@@ -7,15 +7,19 @@ nothing can be seen before its end.
 from __future__ import annotations
 
 import glob
+import logging
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from recap.storage.address import Location, is_store
 from recap.storage.errors import store_errors
+
+log = logging.getLogger(__name__)
 
 
 def write_atomically(path: Location, data: bytes) -> None:
@@ -125,16 +129,28 @@ def _remove_objects(folder: Location) -> None:
 
 
 def abort_uploads(folder: Location) -> None:
-    """End the multipart uploads that a killed process left open below `folder`: they cost, and nobody sees them."""
-    if not hasattr(folder.fs, "list_multipart_uploads"):
+    """End the multipart uploads that a killed process left open below `folder`: they cost, and nobody sees them.
+
+    Where the store does not let us, they stay.
+    """
+    if not hasattr(folder.fs, "call_s3"):
         return
     bucket, _, prefix = f"{folder.path.rstrip('/')}/".partition("/")
-    with store_errors(folder):
-        for open_upload in folder.fs.list_multipart_uploads(bucket):
-            if open_upload["Key"].startswith(prefix):
-                folder.fs.call_s3(
-                    "abort_multipart_upload", Bucket=bucket, Key=open_upload["Key"], UploadId=open_upload["UploadId"]
-                )
+    try:
+        with store_errors(folder):
+            for found in _open_uploads(folder.fs, Bucket=bucket, Prefix=prefix):
+                about = {"Bucket": bucket, "Key": found["Key"], "UploadId": found["UploadId"]}
+                folder.fs.call_s3("abort_multipart_upload", **about)
+    except OSError as error:
+        log.info("uploads that a killed process left open, if there are any, stay: %s", error)
+
+
+def _open_uploads(s3: Any, **where: str) -> Iterator[dict[str, Any]]:
+    page = {"IsTruncated": True}
+    while page["IsTruncated"]:
+        markers = {name: page[f"Next{name}"] for name in ("KeyMarker", "UploadIdMarker") if f"Next{name}" in page}
+        page = s3.call_s3("list_multipart_uploads", **where, **markers)
+        yield from page.get("Uploads", ())
 
 
 def sync(path: Path) -> None:

@@ -210,6 +210,33 @@ def test_open_multipart_uploads_below_the_output_are_ended(bucket, scheme):
     assert [found["Key"] for found in fs.list_multipart_uploads(name)] == ["others/y"]
 
 
+class Paging:
+    """An S3 that lists one open upload at a time, and lets nobody end the second."""
+
+    def __init__(self):
+        self.asked, self.ended = [], []
+
+    def call_s3(self, method, **how):
+        if method == "list_multipart_uploads":
+            self.asked.append(how)
+            page = len(self.asked)
+            after = {"NextKeyMarker": f"k{page}", "NextUploadIdMarker": f"u{page}"} if page < 3 else {}
+            return {"IsTruncated": page < 3, "Uploads": [{"Key": f"k{page}", "UploadId": f"u{page}"}], **after}
+        if how["Key"] == "k2":
+            raise PermissionError("AccessDenied")
+        self.ended.append(how["UploadId"])
+
+
+def test_all_pages_of_open_uploads_are_asked_for_and_a_store_may_keep_them(caplog, monkeypatch):
+    s3, folder = Paging(), location("s3://bucket/out")
+    monkeypatch.setattr(type(folder), "fs", s3)
+    caplog.set_level(logging.INFO, "recap")
+    abort_uploads(folder)
+    where = {"Bucket": "bucket", "Prefix": "out/"}
+    assert s3.asked == [where, where | {"KeyMarker": "k1", "UploadIdMarker": "u1"}] and s3.ended == ["u1"]
+    assert "stay: " in caplog.text and "s3://bucket/out" in caplog.text
+
+
 def test_a_version_is_size_and_etag(bucket):
     put(bucket / "c/a.mp4", b"123")
     (first,) = stored_files(bucket / "c", "**/*").values()
