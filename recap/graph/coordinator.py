@@ -22,6 +22,7 @@ class Coordinator:
         self.over: set[str] = set()
         self.at_work: dict[str, str] = {}  # clips that were admitted and are not committed, and the worker of each
         self.books: dict[str, Spent] = {}
+        self.workers: dict[str, str] = {}  # the process of each actor
         self.living: dict[str, tuple[str, float]] = {}
         self.over_at = 0.0
         self.warnings: dict[str, Warnings] = {}
@@ -57,9 +58,10 @@ class Coordinator:
     def report(self, actor: str, worker: str, warned: Warnings, spent: Spent | None = None) -> None:
         """`worker` is a process of the `actor`: the one before it is dead."""
         self.warnings[worker] = warned
-        was, _ = self.living.pop(actor, (worker, 0.0))
-        if was != worker:
+        if (was := self.workers.get(actor)) not in (None, worker):
             self._forget(was)
+            self.living.pop(actor, None)
+        self.workers[actor] = worker
         if spent is not None:
             self.books[worker] = spent
             self.living[actor] = worker, time.monotonic()

@@ -25,7 +25,7 @@ class Reporter:
         self._actor = context.get_actor_id()
         if context.was_current_actor_reconstructed:
             log.warning("a process died, and this one took its place")
-            self.report()
+        self.report()
 
     def report(self, spent: Spent | None = None) -> ray.ObjectRef:
         """Tell the coordinator of the warnings so far, and what the time went into."""

@@ -37,11 +37,13 @@ def test_a_stopping_graph_is_idle_once_what_was_admitted_is_over(counting):
     assert counting.is_idle()
 
 
+@pytest.mark.parametrize("books", [None, Spent("caption", 1, 9.0, {}, {}, {})])
 @pytest.mark.parametrize("how", ["with a note", "without one"])
-def test_what_a_dead_worker_had_is_not_waited_for(counting, how):
+def test_what_a_dead_worker_had_is_not_waited_for(counting, how, books):
+    counting.report("actor", "dies", {})
     counting.admit("dies", ["a", "b"])
     counting.admit("lives", ["c", "d"])
-    counting.report("actor", "dies", {}, Spent("caption", 1, 9.0, {}, {}, {}))
+    counting.report("actor", "dies", {}, books)
     counting.close()
     counting.report("actor", "takes its place", {}) if how == "without one" else counting.crashed("dies")
     assert not counting.is_idle()
