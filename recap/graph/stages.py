@@ -261,8 +261,10 @@ class CaptionStage:
 
     def close(self) -> None:
         """Commit what is left and let the engine go."""
-        self.writer.flush()
-        self.captioner.close()
+        try:
+            self.writer.flush()
+        finally:
+            self.captioner.close()
 
 
 def _open_captioner(plan: WorkPlan, timing: Timing, copies: int) -> Captioner:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import shutil
 import sys
 from contextlib import closing
 from dataclasses import replace
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -343,7 +345,7 @@ def test_what_was_finished_before_the_engine_died_is_committed(plan, tmp_path):
         raise MemoryError("no room for another clip")
 
     stage.captioner._front.requests = dies
-    with pytest.raises(MemoryError):
+    with pytest.raises(EngineLost, match="no room for another clip"):
         asyncio.run(stage.caption([(clip(2), frames(2))]))
     assert committed(tmp_path) == [clip(1).clip_id]
 
@@ -362,6 +364,16 @@ def test_a_file_that_kills_its_decoder_costs_itself_alone(plan, tmp_path, home, 
     receipts = asyncio.run(caption.caption([(clip(1), first), (clip(2), killer), (clip(3), last)]))
     caption.close()
     assert [receipt.status for receipt in receipts] == [CAPTIONED, QUARANTINED, CAPTIONED]
+
+
+def test_an_engine_goes_although_its_last_captions_cannot_be_committed(plan, monkeypatch):
+    stage = CaptionStage(plan, "w")
+    monkeypatch.setattr(stage.writer, "flush", MagicMock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+    with pytest.raises(OSError, match="No space"):
+        stage.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        stage.captioner.check()
+    assert not stage.captioner._thread.is_alive()
 
 
 def test_a_loop_that_is_cut_off_leaves_its_books(plan):
