@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,4 +150,9 @@ def _value(text: str) -> Any:
     except UNREADABLE:
         return text
     is_plain = isinstance(node, yaml.ScalarNode) and node.value == text.strip()
-    return value if is_plain or not text.strip() or text.lstrip()[0] in "[{'\"" else text
+    if not is_plain and text.strip() and text.lstrip()[0] not in "[{'\"":
+        return text
+    for key, times in Counter(key for key, _ in _keys(node, ())).items():
+        if times > 1:
+            raise ValueError(f"the override {text!r} says {'.'.join(key)} twice: leave one out")
+    return value

@@ -125,6 +125,7 @@ def test_a_value_of_another_kind_is_told_what_is_wanted(tmp_path, setting, value
         ("model.checkpoint=", r"the override model\.checkpoint=: model\.checkpoint is missing"),
         ("corpus.pattern=../*", r"the override corpus\.pattern=\.\./\*: corpus\.pattern must be a glob"),
         ("corpus.path=", r"the override corpus\.path=: corpus\.path is empty"),
+        ("prompt.instruction={a: b, a: c}", r"the override '\{a: b, a: c\}' says a twice"),
         ("corpus.kind=heap", r"the override corpus\.kind=heap: corpus\.kind must be"),
         ("corpus.pat=x", r"the override corpus\.pat=x: there is no setting corpus\.pat"),
         ("output={formats: [parquet]}", r"the override output=\{.*\}: output\.path is missing"),
