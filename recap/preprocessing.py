@@ -13,9 +13,11 @@ def preprocess(frames: np.ndarray, view: str = "crop", size: int = 336):
 
     Returns float32 `(windows·frames, 3, size, size)`, window-major, with CLIP's mean and standard
     deviation taken off: `video`'s exact view, then `pllava`'s normalisation. Raises ValueError for frames
-    of another shape or type.
+    of another shape or type, for none, and for a `size` below 1.
     """
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
         raise ValueError(f"frames must be (frames, H, W, 3) uint8 RGB, not {frames.shape} {frames.dtype}")
+    if not frames.size or size < 1:
+        raise ValueError(f"there is nothing to see in frames of shape {frames.shape} at a size of {size}")
     windows = np.stack([apply_view(frame, view, size) for frame in frames], axis=1)
     return normalise(windows.reshape(-1, size, size, 3))

@@ -54,3 +54,9 @@ def test_two_windows_come_window_by_window():
 def test_other_frames_are_refused(frames):
     with pytest.raises(ValueError, match=r"frames must be \(frames, H, W, 3\) uint8 RGB, not \("):
         recap.preprocess(frames)
+
+
+@pytest.mark.parametrize(("shape", "size"), [((0, 90, 160, 3), 8), ((2, 0, 4, 3), 8), ((2, 90, 160, 3), 0)])
+def test_there_must_be_something_to_see(shape, size):
+    with pytest.raises(ValueError, match="nothing to see in frames of shape"):
+        recap.preprocess(np.zeros(shape, np.uint8), size=size)
