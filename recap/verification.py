@@ -185,7 +185,8 @@ class Expected:
     def take(self, count: int) -> pa.Table | None:
         """The next `count` rows, or what is left of them; None where nothing is."""
         while sum(map(len, self._rows)) < count and (batch := next(self._batches, None)) is not None:
-            self._rows.append(batch)
+            if len(batch):
+                self._rows.append(batch)
         if not any(map(len, self._rows)):
             return None
         rows = pa.concat_tables(self._rows)

@@ -90,7 +90,8 @@ class Cutter:
 
     def add(self, rows: pa.Table) -> None:
         """Take the next rows."""
-        self.rows.append(rows)
+        if len(rows):
+            self.rows.append(rows)
         while sum(map(len, self.rows)) >= self.rows_per_shard:
             table = pa.concat_tables(self.rows)
             self._cut(table.slice(0, self.rows_per_shard))
