@@ -23,6 +23,7 @@ class Coordinator:
         self.at_work: dict[str, str] = {}  # clips that were admitted and are not committed, and the worker of each
         self.books: dict[str, Spent] = {}
         self.workers: dict[str, str] = {}  # the process of each actor
+        self.nodes: dict[str, str] = {}  # and where it runs
         self.living: dict[str, tuple[str, float]] = {}
         self.over_at = 0.0
         self.warnings: dict[str, Warnings] = {}
@@ -39,6 +40,11 @@ class Coordinator:
 
     def alone(self, worker: str, clip_id: str | None) -> None:
         self.journal.alone(worker, clip_id)
+
+    def moves(self, actor: str, node: str) -> str | None:
+        """It runs on that node from now on; where it ran before, if it did."""
+        before, self.nodes[actor] = self.nodes.get(actor), node
+        return before
 
     def crashed(self, worker: str, said: str = "") -> None:
         self._forget(worker)

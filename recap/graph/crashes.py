@@ -14,8 +14,14 @@ def note_crashes(path: Path, name: str) -> str | None:
 
     The name under which an earlier process crashed that wrote there; None where it did not.
     """
-    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+    crashed = crashed_before(path)
     _NOTES.append(path.open("w"))
     print(name, file=_NOTES[-1], flush=True)
     faulthandler.enable(_NOTES[-1], all_threads=False)
+    return crashed
+
+
+def crashed_before(path: Path) -> str | None:
+    """The name under which the last process crashed that wrote in `path`; None where it did not."""
+    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
     return lines[0] if len(lines) > 1 else None

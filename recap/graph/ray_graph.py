@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import NoReturn
 
 import pyarrow as pa
@@ -18,11 +17,11 @@ from ray.data import ActorPoolStrategy, Dataset
 from ray.exceptions import RayError
 
 from recap.engines import EngineLost
-from recap.graph.crashes import note_crashes
 from recap.graph.dealing import QUEUED_BLOCKS, GraphClips, blocks, bundle_clips, bundles, calls
 from recap.graph.joined import copies_a_node, joined_machine, size_cluster
 from recap.graph.journal import Journal, Past
 from recap.graph.lifeline import end_surely
+from recap.graph.noting import earlier_crash
 from recap.graph.opened import Opened
 from recap.graph.plan import WorkPlan
 from recap.graph.ray_data import (
@@ -163,12 +162,6 @@ class _Decode:
         return self.is_closed
 
 
-def _note() -> Path:
-    """Where this actor and those that take its place on this node note their crashes."""
-    session = Path(ray._private.worker._global_node.get_session_dir_path())
-    return session / f"recap-{ray.get_runtime_context().get_actor_id()}"
-
-
 def _step_back() -> None:
     """Let decoders go first, on cores that this process shares with them, until their frames are held back.
 
@@ -184,7 +177,7 @@ class _Caption:
         end_surely()
         self.coordinator, self.reporter = coordinator, Reporter(coordinator)
         self.name = self.reporter.name  # of this process: another could overwrite a fragment
-        if crashed := note_crashes(_note(), self.name):
+        if crashed := earlier_crash(coordinator, self.name):
             ray.get(coordinator.crashed.remote(crashed))
         copies = copies_a_node(plan.engine.actors)
         self.opened = Opened(lambda: CaptionStage(plan, self.name, copies=copies))

@@ -51,6 +51,11 @@ def test_what_a_dead_worker_had_is_not_waited_for(counting, how, books):
     assert counting.is_idle()
 
 
+def test_where_a_process_before_ran_is_known(counting):
+    told = [counting.moves(*pair) for pair in (("actor", "a"), ("other", "b"), ("actor", "a"), ("actor", "b"))]
+    assert told == [None, None, "a", "a"]
+
+
 def test_who_lives_has_waited_until_the_last_bundle_was_over(counting, monkeypatch):
     now = iter((5.0, 10.0, 20.0, 30.0, 50.0, 60.0))
     monkeypatch.setattr(coordinator.time, "monotonic", lambda: next(now))
