@@ -7,15 +7,49 @@ from collections.abc import Iterable
 import pyarrow as pa
 import pyarrow.compute as pc
 
+DEEPEST = 40  # of Parquet's limit of 100 a list takes two
 _VIEWS = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
 
 
 def callers_columns(table: pa.Table, names: Iterable[str]) -> pa.Table:
-    """Some columns of a manifest. Raises ValueError for one with a time that no row could be written with."""
+    """Some columns of a manifest. Raises ValueError for times and types that no row could be written with."""
     columns = table.select(list(names))
     for name in columns.column_names:
         _refuse_far_times(name, columns[name])
+        if _depth(columns[name].type) > DEEPEST:
+            raise ValueError(
+                f"corpus: column {name!r} has lists or objects more than {DEEPEST} deep in one another, which shards "
+                "cannot keep; write the column as text"
+            )
     return columns
+
+
+def without_empty_objects(table: pa.Table) -> pa.Table:
+    """Nulls for what is never anything but `{}`, which no file could keep. Raises ValueError for that within others."""
+    for place, field in enumerate(table.schema):
+        if _is_empty(field.type):
+            table = table.set_column(place, field.name, pa.nulls(len(table)))
+        elif _holds_empty(field.type):
+            raise ValueError(
+                f"corpus: column {field.name!r} ({field.type}) holds objects with nothing in any of them ({{}}), which "
+                "shards cannot keep; leave them out, or write the column as text"
+            )
+    return table
+
+
+def _depth(kind: pa.DataType) -> int:
+    inner = [kind.field(place).type for place in range(kind.num_fields)]
+    return 1 + max(map(_depth, inner)) if inner else 0
+
+
+def _is_empty(kind: pa.DataType) -> bool:
+    return pa.types.is_struct(kind) and not kind.num_fields
+
+
+def _holds_empty(kind: pa.DataType) -> bool:
+    if pa.types.is_list(kind):
+        return _holds_empty(kind.value_type)
+    return _is_empty(kind) or (pa.types.is_struct(kind) and any(_holds_empty(field.type) for field in kind))
 
 
 def plain(schema: pa.Schema) -> pa.Schema:

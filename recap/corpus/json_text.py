@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import pyarrow as pa
+
 _BLANKS = re.compile(r"\s*")
 _KIND_CHANGES = re.compile(r"Column\((/[^)]*)\) changed from")
 _KINDS = {bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list", dict: "an object"}
@@ -48,6 +50,25 @@ def json_fault(text: str, reason: str) -> str | None:
     except ValueError as error:
         return str(error)
     return None
+
+
+def rounded(value: Any, kind: pa.DataType) -> Iterator[int]:
+    """The whole numbers in `value`, at any depth, that a column of type `kind` holds as others."""
+    if isinstance(value, int) and pa.types.is_floating(kind):
+        yield from () if _is_float(value) else (value,)
+    elif isinstance(value, list) and pa.types.is_list(kind):
+        for inner in value:
+            yield from rounded(inner, kind.value_type)
+    elif isinstance(value, dict) and pa.types.is_struct(kind):
+        for field in kind:
+            yield from rounded(value.get(field.name), field.type)
+
+
+def _is_float(number: int) -> bool:
+    try:
+        return int(float(number)) == number
+    except OverflowError:
+        return False
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

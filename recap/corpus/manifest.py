@@ -37,6 +37,8 @@ def read_manifest(settings: CorpusSettings) -> pa.Table:
         table = _read(path, settings)
     except FileNotFoundError:
         raise ValueError(f"corpus.path: there is no manifest {path}") from None
+    except RecursionError:
+        raise ValueError(f"corpus.path: the manifest {path} has lists or objects nested too deep to be kept") from None
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ValueError(f"corpus.path: cannot read the manifest {path}: {why_unreadable(path, error)}") from error
     _require_columns(table, settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterable
 from functools import partial
 
@@ -12,13 +13,15 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 
-from recap.corpus.columns import plain
+from recap.corpus.columns import plain, without_empty_objects
 from recap.corpus.csv_text import quoting_fault
+from recap.corpus.json_text import json_rows, rounded
 from recap.corpus.settings import CorpusSettings
 from recap.storage import Location, is_store, read_bytes, source, spilled
 
 _BLOCK_BYTES = 2**26  # no row may be longer
 # 0012 is a name, and so are 12e5 (what writes numbers writes 12e+5) and more digits than a number keeps.
+_LONG_NUMBER = re.compile(rb"[:,\[]\s*-?\d{16}")  # of JSON
 _NO_NUMBER = r"^([+-]?0\d|[+-]?\d{16,}$|[+-]?\d+[eE]\d+$)"
 
 
@@ -74,7 +77,23 @@ def _says(values: pa.ChunkedArray, texts: pa.ChunkedArray) -> bool:
 def _json(path: Location, settings: CorpusSettings) -> pa.Table:
     table = _json_with(path, [])
     timed = [field.with_type(_in_text(field.type)) for field in table.schema if _in_text(field.type) != field.type]
-    return _json_with(path, timed).select(table.column_names) if timed else table
+    table = _json_with(path, timed).select(table.column_names) if timed else table
+    _refuse_rounded(path, table.schema)
+    return without_empty_objects(table)
+
+
+def _refuse_rounded(path: Location, schema: pa.Schema) -> None:
+    """Raise ValueError for a whole number that is not the one in the file: the reader does not say."""
+    with _Data(path).open() as file:
+        if "double" not in str(schema) or not any(map(_LONG_NUMBER.search, file)):
+            return
+    for line, row in json_rows(read_bytes(path).decode("utf-8-sig")):
+        for field in schema:
+            if (number := next(rounded(row.get(field.name), field.type), None)) is not None:
+                raise ValueError(
+                    f"line {line} of {path}: column {field.name!r} holds fractions, or numbers of more than 64 bits, "
+                    f"and {number} would become another number; write the column's numbers in quotes"
+                )
 
 
 def _json_with(path: Location, fields: list[pa.Field]) -> pa.Table:

@@ -200,6 +200,42 @@ def test_what_looks_like_a_time_in_a_jsonl_stays_the_text_that_it_is(tmp_path):
     assert table.select([*rows[0]]).to_pylist() == rows and table.column_names[-3:] == ["z", "x", "y"]
 
 
+LARGE = 2**53 + 1  # the first whole number that a float is not
+
+
+@pytest.mark.parametrize(
+    "values", [(10**19 + 1, 10**19 + 2), (LARGE, 0.5), ([1.5], [LARGE]), ({"a": LARGE}, {"a": 0.5})]
+)
+def test_a_whole_number_of_a_jsonl_that_would_become_another_is_refused(tmp_path, values):
+    write_manifest(tmp_path / "m.jsonl", [{"path": f"{n}.mp4", "x": value} for n, value in enumerate(values)])
+    with pytest.raises(ValueError, match=r"line [12] of .*m\.jsonl: column 'x' holds fractions, .* in quotes"):
+        scan_manifest(tmp_path / "m.jsonl")
+
+
+@pytest.mark.parametrize("values", [(LARGE, 5), (LARGE - 1, 0.5), ({"a": LARGE, "b": 0.5}, {"a": 1, "b": 1.5})])
+def test_a_whole_number_of_a_jsonl_that_stays_is_kept(tmp_path, values):
+    write_manifest(tmp_path / "m.jsonl", [{"path": f"{n}.mp4", "x": value} for n, value in enumerate(values)])
+    assert scan_manifest(tmp_path / "m.jsonl")["x"].to_pylist() == list(values)
+
+
+def test_objects_that_are_always_empty_are_null_and_refused_within_others(tmp_path):
+    write_manifest(tmp_path / "m.jsonl", [{"path": f"{n}.mp4", "m": {}} for n in range(2)])
+    assert scan_manifest(tmp_path / "m.jsonl")["m"].to_pylist() == [None, None]
+    for within in ([{}], {"a": {}}):
+        write_manifest(tmp_path / "m.jsonl", [{"path": "0.mp4", "m": within}])
+        with pytest.raises(ValueError, match=r"column 'm' \(.*\) holds objects with nothing in any of them"):
+            scan_manifest(tmp_path / "m.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("depth", "message"), [(41, "column 'x' has lists or objects more than 40 deep"), (3000, "too deep")]
+)
+def test_what_is_nested_too_deep_for_a_shard_is_refused(tmp_path, depth, message):
+    (tmp_path / "m.jsonl").write_text(f'{{"path": "a.mp4", "x": {"[" * depth}1{"]" * depth}}}\n')
+    with pytest.raises(ValueError, match=message):
+        scan_manifest(tmp_path / "m.jsonl")
+
+
 def test_a_folder_named_like_a_partition_adds_no_column(tmp_path):
     (tmp_path / "day=3").mkdir()
     write_manifest(tmp_path / "day=3" / "m.parquet", [{"path": "a.mp4"}])
