@@ -228,6 +228,8 @@ def test_what_is_no_yaml_mapping_is_refused(tmp_path):
         load_pipeline(write(tmp_path, f"a: {'9' * 5000}\n"))
     with pytest.raises(ValueError, match=r"output\.formats is empty"):
         load_pipeline(write(tmp_path, MINIMAL.replace("path: out", "path: out\n  formats: []")))
+    with pytest.raises(ValueError, match=r"output\.path is empty"):
+        load_pipeline(write(tmp_path, MINIMAL), ["output.path="])
     with pytest.raises(ValueError, match=r"output.*missing"):
         load_pipeline(write(tmp_path, "corpus:\n  path: x\n"))
 

@@ -28,6 +28,8 @@ class OutputSettings:
     """Put each clip's own file into the WebDataset shards; of a span, the whole file that it is in."""
 
     def __post_init__(self):
+        if not self.path:
+            raise ValueError("output.path is empty: name the folder to write to")
         if not self.formats:
             raise ValueError("output.formats is empty: name parquet, webdataset or both")
         if self.include_video and "webdataset" not in self.formats:

@@ -34,8 +34,8 @@ SCHEMES: dict[str, Callable[[], dict[str, Any]]] = {"s3": _s3, "gs": _gs}
 def location(address: str | Path) -> Location:
     """A local path (`~` is a home) or `file://` as `Path`; `s3://` and `gs://` as a path that works alike.
 
-    Raises ValueError for another scheme, for one whose library is not installed, and for a home or host that is
-    not known.
+    Raises ValueError for another scheme, for one whose library is not installed, for no bucket, and for a home or
+    host that is not known.
     """
     text = str(address)
     scheme, is_url, rest = text.partition("://")
@@ -45,6 +45,8 @@ def location(address: str | Path) -> Location:
         return _of_this_host(rest, text)
     if scheme not in SCHEMES:
         raise ValueError(f"{text}: storage {scheme}:// is not known; give a local path, file://, s3:// or gs://")
+    if not rest.strip("/") or rest.startswith("/"):
+        raise ValueError(f"{text}: no bucket is named; write {scheme}://bucket/folder")
     try:
         from upath import UPath
 

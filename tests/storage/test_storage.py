@@ -52,6 +52,9 @@ def test_addresses():
     assert str(stored) == "s3://bucket/a/b" and is_store(stored) and not is_store(Path("a"))
     with pytest.raises(ValueError, match="storage ftp:// is not known"):
         location("ftp://host/x")
+    for wrong in ("s3://", "gs:///", "s3:///folder"):
+        with pytest.raises(ValueError, match=f"{wrong}: no bucket is named"):
+            location(wrong)
     for wrong in ("file://clips", "file://", "~nobody-of-that-name/x"):
         with pytest.raises(ValueError, match=wrong):
             location(wrong)
