@@ -23,7 +23,7 @@ from recap.delivery import Delivery, Layer, verdict_key
 from recap.graph.reviewing import contexts
 from recap.graph.stopping import GO_ON, RayLost
 from recap.pipeline import Pipeline, absolute, from_recipe
-from recap.planning import check, check_corpus, check_recipe, output_reached, unheard
+from recap.planning import check, check_corpus, check_moved, check_recipe, output_reached, unheard
 from recap.prepared import Prepared, prepare
 from recap.records import CAPTIONED, FILTERED, QUARANTINED
 from recap.report.last import last_report
@@ -136,8 +136,8 @@ def _begin(prepared: Prepared, scanned: pa.Table, parts: Sequence[Location], cor
         scanned = check_corpus(pipeline, unheard, corpus_moved)
     known = ledger.read_snapshot(output)
     growth = ledger.compare(known, scanned)
-    if known is not None and corpus_moved and growth.vanished == len(known.present):
-        raise ValueError(f"{corpus} has none of the clips that {output} has: it cannot be its corpus, moved")
+    if known is not None and corpus_moved:
+        check_moved(pipeline, growth, len(known.present))
     ledger.sweep(output)
     ledger.write_recipe(output, corpus, prepared.keys, absolute(pipeline.as_dict()))
     return ledger.grow(output, known, growth)

@@ -76,12 +76,15 @@ class Listing:
 
     clips: pa.Table
     passed_over: tuple[str, ...]
+    corpus_moved: bool = False
 
 
 def list_corpus(pipeline: Pipeline, *, corpus_moved: bool = False, on_listed: OnListed = unheard) -> Listing:
     """The corpus for `plan` and a forecast. Raises ValueError as `check_corpus` does."""
     passed_over: list[str] = []
-    return Listing(check_corpus(pipeline, passed_over.append, corpus_moved, on_listed), tuple(passed_over))
+    return Listing(
+        check_corpus(pipeline, passed_over.append, corpus_moved, on_listed), tuple(passed_over), corpus_moved
+    )
 
 
 def plan(pipeline: Pipeline, listing: Listing | None = None, *, limit: int | None = None) -> Plan:
@@ -95,6 +98,8 @@ def plan(pipeline: Pipeline, listing: Listing | None = None, *, limit: int | Non
     keys = glance(pipeline).keys
     output = location(pipeline.output.path)
     snapshot, growth = ledger.foresee_snapshot(output, scanned)
+    if listing.corpus_moved:
+        check_moved(pipeline, growth, len(snapshot.present) + growth.vanished - growth.new - growth.returned)
     committed = ledger.observe(snapshot, ledger.fragment_folder(output, keys.values["caption_key"]))
     counts, to_do = committed.counts(), len(committed.missing(limit))
     untranslated = ledger.untranslated(committed, ledger.translation_folders(output, keys.values), limit)
@@ -214,6 +219,15 @@ def check_corpus(
     with output_reached(output):
         ledger.check_owner(output, None if corpus_moved else corpus_identity(pipeline.corpus))
     return scanned
+
+
+def check_moved(pipeline: Pipeline, growth: ledger.Growth, before: int) -> None:
+    """ValueError where nothing is left of the clips that an output had `before`."""
+    if before and growth.vanished == before:
+        corpus = corpus_identity(pipeline.corpus)
+        raise ValueError(
+            f"{corpus} has none of the clips that {pipeline.output.path} has: it cannot be its corpus, moved"
+        )
 
 
 @contextmanager

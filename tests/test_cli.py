@@ -362,3 +362,7 @@ def test_what_mends_an_output_is_another_thing_in_a_store(tmp_path, monkeypatch,
     result = invoke("verify", tmp_path)
     assert result.exit_code == 1 and "1 difference: the same pipeline, run again" in result.stdout
     assert ("delete damaged shards first" in result.stdout) is is_store
+    found = [verification.Difference(where, "cut") for where in ("recipe.json", "snapshot", "shards/a")]
+    monkeypatch.setattr(verification, "verify", lambda *_: found)
+    result = invoke("verify", tmp_path)
+    assert "3 differences: no run mends recipe.json and snapshot, of which see above; after that" in result.stdout

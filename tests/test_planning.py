@@ -72,8 +72,11 @@ def test_a_corpus_that_cannot_be_the_one_that_moved_leaves_the_output_as_it_is(r
     (corpus / "other.csv").write_text("path\nelsewhere/a.mp4\n")
     pq.write_table(pa.table({"path": ["a.mp4"], "x": [[1]]}), corpus / "odd.parquet")
     for name, said in (("other.csv", "has none of the clips that .*out has"), ("odd.parquet", "'x' held int64")):
+        moved = rehearsal(f"corpus={{kind: manifest, path: {corpus}/{name}}}")
         with pytest.raises(ValueError, match=said):
-            jobs.run(rehearsal(f"corpus={{kind: manifest, path: {corpus}/{name}}}"), runner="loop", corpus_moved=True)
+            jobs.run(moved, runner="loop", corpus_moved=True)
+        with pytest.raises(ValueError, match=said):
+            plan(moved, list_corpus(moved, corpus_moved=True))
     assert (tmp_path / "out/recipe.json").read_text() == before
     assert jobs.run(own, runner="loop").complete
 

@@ -12,6 +12,7 @@ from recap.cli.options import JSON, file_to_write, on_output, progress_bar
 from recap.storage import Location, is_store, location
 
 MEND = "the same pipeline, run again, mends damaged shards and does again what damaged fragments held"
+BY_HAND = ("recipe.json", "snapshot")
 FIRST = "; delete damaged shards first, for of those in a store a run compares the size alone"
 
 
@@ -47,7 +48,9 @@ def verify(output: Location, as_json: bool) -> None:
         for difference in found:
             click.echo(f"{difference.where}: {difference.what}")
         count = f"{len(found)} difference{'s' * (len(found) != 1)}"
-        click.echo(f"{count}: {MEND}{FIRST * is_store(output)}" if found else "all is as it must be")
+        by_hand = " and ".join(dict.fromkeys(each.where for each in found if each.where in BY_HAND))
+        first = by_hand and f"no run mends {by_hand}, of which see above; after that "
+        click.echo(f"{count}: {first}{MEND}{FIRST * is_store(output)}" if found else "all is as it must be")
     sys.exit(1 if found else 0)
 
 

@@ -80,8 +80,13 @@ def size_pools(
     room = usable - caption_actors * caption_cpus
     fitting = max(1, int(cpus) if shares_cores else int(room / DECODE_CPUS))
     workers = fitting if decode_workers == "auto" else decode_workers
-    decode_cpus = min(DECODE_CPUS, room / workers)
-    if workers > max(1, WORKERS_A_CPU * cpus) or min(decode_cpus, caption_cpus) < MIN_CPUS:
+    decode_cpus, most = min(DECODE_CPUS, room / workers), max(1, int(WORKERS_A_CPU * cpus))
+    if workers > most:
+        raise TooSmall(
+            f"decode.workers {workers}: more than {most} decoders would only wait for one another on {cpus:g} CPUs; "
+            f"lower decode.workers (to {most}), or add CPUs"
+        )
+    if min(decode_cpus, caption_cpus) < MIN_CPUS:
         mend = f"decode.workers (to {fitting})" if workers > fitting else f"engine.actors (to {_most_actors(machine)})"
         raise TooSmall(
             f"decode.workers {workers} × {decode_cpus:.2g} CPU and engine.actors {caption_actors} × {caption_cpus:.2g} "

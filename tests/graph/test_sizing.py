@@ -55,8 +55,11 @@ def test_translators_share_what_there_is_and_others_are_refused():
 
 
 def test_what_cannot_run_is_refused_with_the_sums():
-    with pytest.raises(ValueError, match=r"decode\.workers 8 .* lower decode\.workers .to 1."):
-        pools(2, workers=8)
+    with pytest.raises(ValueError, match=r"decode\.workers 5: more than 4 .* lower decode\.workers .to 4."):
+        pools(2, workers=5)
+    assert pools(2, workers=4).decode_workers == 4
+    with pytest.raises(ValueError, match=r"decode\.workers 1 × .* lower engine\.actors .to 7."):
+        pools(2, workers=1, actors=8)
     with pytest.raises(ValueError, match=r"need 4 GPUs, and Ray finds 2"):
         pools(64, gpus=2, actors=4, per_actor=1)
 
