@@ -42,11 +42,14 @@ class Wanted:
         return tuple(path), value, setting
 
     def filled(self, value: Any, setting: Schema | None = None) -> Any:
-        """`value`, with the empty text where one is wanted and nothing was written."""
+        """`value`, with the empty text where one is wanted and nothing was written, and the words true and false where
+        a number is, for which pydantic would take the values."""
         setting = self._root if setting is None else setting
         if isinstance(value, dict):
             return {name: self.filled(each, self._inside(setting, name) or {}) for name, each in value.items()}
         kinds = {kind.get("type") for kind in _kinds(setting)}
+        if isinstance(value, bool) and kinds & {"integer", "number"} and "boolean" not in kinds:
+            return str(value)
         return "" if value is None and "string" in kinds and "null" not in kinds else value
 
     def as_written(self, settings: Any, overrides: Mapping[tuple[str, ...], str]) -> Any:

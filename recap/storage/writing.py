@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def write_atomically(path: Location, data: bytes) -> None:
-    """Let `path` hold `data`. Raises OSError, and then it is as it was before."""
+    """Let `path` hold `data`. Raises OSError; then it is as it was before, or a power cut may cost what it holds."""
     if is_store(path):
         with store_errors(path):
             path.fs.pipe_file(path.path, data)
