@@ -34,6 +34,7 @@ class Stop:
         self._signalled = 0.0
         self.is_over_budget = self.is_grace_over = self.is_idle = False
         self.is_heard = False  # handlers are set
+        self._hearing = threading.Lock()
         self._is_interruptible = False
         self.asked = threading.Event()
         self._end_with: KeyboardInterrupt | None = None
@@ -109,13 +110,20 @@ class Stop:
 
     def _end_grace(self) -> None:
         self.is_grace_over = True
-        if self.is_heard:
-            self.end(GraceOver())
+        with self._hearing:
+            if self.is_heard:
+                self.end(GraceOver())
 
     def end(self, error: KeyboardInterrupt) -> None:
         """Raise `error` in the main thread, whatever that is doing. For any other thread."""
-        self._end_with = error
+        if not isinstance(self._end_with, RayLost):
+            self._end_with = error
         _interrupt_main()
+
+    def hear_no_more(self) -> None:
+        """Handlers are about to go, and what nobody handles would be a bare KeyboardInterrupt."""
+        with self._hearing:
+            self.is_heard = False
 
     def end_again(self, dropped: BaseException) -> None:
         """Where Python dropped what `end` had raised; inside a call of Ray's it had become a bare KeyboardInterrupt."""
@@ -142,6 +150,7 @@ def stopping(grace_s: float, budget_s: float | None = None) -> Iterator[Stop]:
             yield stop
     finally:
         stop.close()
+        stop.hear_no_more()
         for number, handler in before.items():
             signal.signal(number, handler)
 

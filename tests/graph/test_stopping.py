@@ -122,6 +122,25 @@ def test_another_thread_than_the_main_one_is_never_interrupted():
     assert found == [True]
 
 
+def test_a_grace_that_is_over_once_handlers_went_interrupts_nobody(monkeypatch):
+    interrupted = []
+    monkeypatch.setattr("recap.graph.stopping._interrupt_main", lambda: interrupted.append(1))
+    with stopping(25.0) as stop:
+        pass
+    stop._end_grace()
+    assert stop.is_grace_over and not interrupted
+
+
+def test_a_lost_ray_is_not_taken_for_a_grace_that_is_over(monkeypatch):
+    monkeypatch.setattr("recap.graph.stopping._interrupt_main", lambda: None)
+    stop = Stop(25.0)
+    stop.end(RayLost())
+    stop.end(GraceOver())
+    with pytest.raises(RayLost):
+        stop.on_signal(2, None)
+    stop.close()
+
+
 def test_the_echo_of_a_signal_is_none_of_its_own(monkeypatch):
     ended = []
     monkeypatch.setattr("recap.graph.stopping.os._exit", ended.append)
