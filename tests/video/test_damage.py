@@ -15,6 +15,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from recap.video import DecodeSettings, frame_indices
+from recap.video.asf import FLAGS_AT, PROPERTIES
 from recap.video.probe import Probe, probe
 from recap.video.timeline import Timeline
 from recap.video.truncation import missing
@@ -137,6 +138,16 @@ def test_a_last_picture_that_stays_is_nothing_that_is_missing(read, tmp_path, en
     (tmp_path / f"made.{ending}").write_bytes(path.read_bytes()[: size // 2] + bytes(size - size // 2))
     assert "truncated" in read(tmp_path / f"made.{ending}", truncated="caption").flags  # as large as it should become
     assert "truncated" in read(cut(path, tmp_path / f"cut.{ending}", 0.5), truncated="caption").flags
+
+
+@pytest.mark.parametrize(
+    ("kept", "is_broadcast", "is_truncated"), [(1.0, 0, 0), (0.99, 0, 0), (0.9, 0, 1), (0.9, 1, 0)]
+)
+def test_a_wmv_that_has_not_the_bytes_that_it_declares_is_truncated(read, tmp_path, kept, is_broadcast, is_truncated):
+    data = bytearray(encode(tmp_path / "whole.wmv", 75, codec="wmv2").read_bytes())
+    data[data.index(PROPERTIES) + FLAGS_AT] |= is_broadcast
+    (tmp_path / "clip.wmv").write_bytes(data[: int(kept * len(data))])
+    assert ("truncated" in read(tmp_path / "clip.wmv", truncated="caption").flags) == is_truncated
 
 
 def test_a_hole_in_an_avi_is_something_that_is_missing(refusal, clips, tmp_path):
