@@ -12,12 +12,14 @@ import time
 from pathlib import Path
 from threading import Timer
 
+import click
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
 from recap import forecast, jobs, verification
 from recap.cli import main
+from recap.cli.group import Group
 from recap.cli.runs import _finish
 from recap.report.progress import Progress
 from recap.storage import scratch
@@ -27,6 +29,12 @@ RECAP = str(Path(sys.executable).with_name("recap"))
 
 def invoke(*arguments):
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_letters_that_a_terminal_does_not_have_are_no_mistake_in_the_settings():
+    group = Group(commands=[click.Command("say", callback=lambda: "图".encode("ascii"))])
+    result = CliRunner().invoke(group, ["say"])
+    assert result.exit_code == 1 and "cannot be in ascii: set PYTHONIOENCODING=utf-8" in result.output
 
 
 @pytest.fixture

@@ -78,7 +78,7 @@ def _begin_session(address: str | None) -> list[psutil.Process]:
             ray.init(address=address or "local", **told, **local)
     except ConnectionError as error:
         raise ValueError(f"ray.address: {address} cannot be joined: {error} ({TOKENS})") from None
-    except RuntimeError as error:  # so Ray says that the cluster has another version of Ray or Python
+    except (RuntimeError, ValueError) as error:  # a cluster of another version of Ray or Python; what is no address
         if not address:
             raise
         raise ValueError(f"ray.address: {address} cannot be joined: {' '.join(str(error).split())}") from None

@@ -62,6 +62,11 @@ def test_a_cluster_of_another_version_is_refused(monkeypatch):
         session._begin_session(None)
 
 
+def test_what_is_no_address_is_refused_by_its_setting():
+    with pytest.raises(ValueError, match=r"ray\.address: foo cannot be joined: Invalid address"):
+        session._begin_session("foo")
+
+
 def test_what_hears_signals_stays(monkeypatch):
     before = signal.getsignal(signal.SIGTERM)
     with _same_handlers():
