@@ -34,6 +34,7 @@ class Seq2SeqTranslator:
         self._tokenizer = _tokenizer(folder)
         self._model = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=self._dtype()).to(self._device).eval()
         self._model.generation_config.max_length = None  # else it warns at every call that ours counts
+        self._model.generation_config.forced_eos_token_id = None  # else what is cut ends like what is whole
         self._kind = self._model.config.model_type
         self._positions = getattr(self._model.config, "max_position_embeddings", sys.maxsize)
         self._most = min(self._positions, self._tokenizer.model_max_length)  # tokens of a source text

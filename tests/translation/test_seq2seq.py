@@ -4,6 +4,7 @@ from contextlib import nullcontext
 
 import pytest
 import torch
+from transformers import GenerationConfig
 
 from recap.translation import TranslationSettings
 from recap.translation.seq2seq import Seq2SeqTranslator
@@ -84,6 +85,17 @@ def test_no_more_is_written_than_the_decoder_has_positions_for(marian, monkeypat
     opened._model.final_logits_bias[0, 5] = 1e4  # the same piece for ever
     (found,) = opened.translate(TEXTS[:1], "zh")
     assert (found.finish_reason, found.output_tokens) == ("length", 64)
+
+
+def test_what_is_cut_is_known_to_be_cut_though_the_model_would_end_it_like_what_is_whole(marian):
+    folder = marian()
+    about = GenerationConfig.from_pretrained(folder)
+    about.forced_eos_token_id = about.eos_token_id
+    about.save_pretrained(folder)
+    opened = translator(folder)
+    opened._model.final_logits_bias[0, 5] = 1e4
+    (found,) = opened.translate(TEXTS[:1], "zh")
+    assert (found.finish_reason, found.output_tokens) == ("length", 12)
 
 
 def test_long_sentences_go_in_parts_and_what_cannot_be_parted_is_known_to_be_cut(marian, monkeypatch):
