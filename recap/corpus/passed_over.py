@@ -39,15 +39,14 @@ class PassedOver:
 
     def file(self, name: str) -> None:
         """Count a file whose ending is no video's."""
-        counts, kind = self._maybe if may_be_video(name) else self._beside, ending(name) or "no ending"
-        counts[kind if kind in counts or len(counts) < _MOST else _OTHERS] += 1
+        _count(name, self._maybe if may_be_video(name) else self._beside)
 
     def hidden_file(self, name: str) -> None:
         """Count a hidden file; macOS leaves one of its own, which holds no video, beside each that it copies."""
         if ending(name) in VIDEOS and not name.rpartition("/")[2].startswith("._"):
             self.hidden.add(name)
         else:
-            self._beside[ending(name) or "no ending"] += 1
+            _count(name, self._beside)
 
     def words(self) -> str:
         """What of it may have been meant as a clip; empty where nothing was."""
@@ -78,6 +77,11 @@ class PassedOver:
         if self.closed.count:
             count = number_of(self.closed.count, "folder", "folders")
             yield f"{count} that cannot be read, nor their clips be seen (the first: {shown(self.closed.first)})"
+
+
+def _count(name: str, counts: Counter[str]) -> None:
+    kind = ending(name) or "no ending"
+    counts[kind if kind in counts or len(counts) < _MOST else _OTHERS] += 1
 
 
 def _files(endings: Counter[str]) -> Iterator[str]:

@@ -65,7 +65,12 @@ def _csv_with(data: _Data, as_text: Iterable[str]) -> pa.Table:
 
 
 def _says(values: pa.ChunkedArray, texts: pa.ChunkedArray) -> bool:
-    """Whether the values, written out, are what stood in the file; a number may be written in another way."""
+    """Whether the values, written out, are what stood in the file; a number may be written in another way.
+
+    NA and its like say that there is none, unless a column holds nothing else.
+    """
+    if pa.types.is_null(values.type):
+        return not pc.any(pc.not_equal(texts, "")).as_py()
     texts = pc.utf8_trim_whitespace(texts.filter(pc.is_valid(values)))
     if pa.types.is_floating(values.type):
         return not pc.any(pc.match_substring_regex(texts, _NO_NUMBER)).as_py()

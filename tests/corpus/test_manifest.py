@@ -175,6 +175,9 @@ def test_an_address_of_digits_keeps_its_zeros(tmp_path):
         (["0", "0.5"], [0, 0.5]),
         (["2024-05-01", ""], [date(2024, 5, 1), None]),
         (["true", "FALSE"], [True, False]),
+        (["NA", "NA"], ["NA", "NA"]),
+        (["NA", "EU"], ["NA", "EU"]),
+        (["NA", "5"], [None, 5]),
     ],
 )
 def test_a_column_of_a_csv_is_text_where_another_type_would_lose_some_of_it(tmp_path, texts, values):

@@ -23,6 +23,14 @@ def folder(tmp_path):
     return tmp_path / "clips"
 
 
+def test_endings_are_counted_no_further_than_some_hundreds(monkeypatch):
+    passed = PassedOver("clips")
+    for number in range(1000):
+        passed.file(f"a.{number}")
+        passed.hidden_file(f".cache/a.{number}")
+    assert len(passed._beside) + len(passed._maybe) < 600
+
+
 def test_what_is_no_video_to_anyone_is_not_worth_a_word(folder):
     for name in ("a.txt", "a.json", "a.JPG", ".DS_Store", ".hidden", "README", "v/a.srt", "train-000000.tar"):
         (folder / name).touch()
