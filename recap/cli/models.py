@@ -27,9 +27,11 @@ def train(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     from recap.training.recipe import load_recipe
 
     trained = launch(load_recipe(recipe, overrides))
+    if not trained.folders:
+        return  # the first process says it
     if as_json:
         click.echo(json.dumps(asdict(trained)))
-    elif trained.folders:
+    else:
         click.echo(f"{trained.steps} steps, mean loss {trained.loss:.4f}, {trained.bad} bad samples")
         for kind, folder in trained.folders.items():
             click.echo(f"{kind}: {folder}")

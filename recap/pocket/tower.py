@@ -61,10 +61,13 @@ def train_tower(
 
 def _prepare(folder: Path, pictures: Path, seed: int) -> tuple[Tensor, list[Path]]:
     """Write the untrained model; the right answers (pictures, heads) and the files."""
+    rows = [json.loads(line) for line in (pictures / "manifest.jsonl").read_text(encoding="utf-8").splitlines()]
+    facts = [Facts.of(row["facts"]) for row in rows]
+    if any(thing.doing not in PLACES for each in facts for thing in each.things):
+        raise ValueError(f"{pictures} holds clips, and a tower learns from pictures: recap pocket make --pictures")
+    targets = torch.tensor([*map(target, facts)])
     samples, _, _ = read_sets([DataSet(str(pictures / "train.json"))])
     write_untrained(folder, MODEL, POOLING, samples, seed)
-    rows = [json.loads(line) for line in (pictures / "manifest.jsonl").read_text(encoding="utf-8").splitlines()]
-    targets = torch.tensor([target(Facts.of(row["facts"])) for row in rows])
     return targets, [pictures / row["path"] for row in rows]
 
 

@@ -58,5 +58,5 @@ def mean_loss(folder: Path) -> float:
 def _read(path: Path) -> list[dict[str, str]]:
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    whole, _, _torn = path.read_text(encoding="utf-8").rpartition("\n")  # a full disk may tear the last line
+    return list(csv.DictReader(whole.splitlines()))

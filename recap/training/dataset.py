@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch.utils.data import Dataset
 
 from recap.pllava import left_pad
@@ -60,11 +60,11 @@ class Conversations(Dataset):
         longest = self._data.max_text_tokens
         ids, labels = encode(sample.turns, FORMATS[self._data.conversation], self._tokenizer, longest)
         if all(label == IGNORED for label in labels):
-            return Bad(sample.path, f"no answer begins within data.max_text_tokens {longest}")
+            return sample.bad(f"no answer begins within data.max_text_tokens {longest}")
         try:
             return {"pixels": self._pixels(sample), "input_ids": ids, "labels": labels}
         except ClipError as error:
-            return Bad(sample.path, f"{error.stage}/{error.kind}: {error.message}", damaged=True)
+            return sample.bad(f"{error.stage}/{error.kind}: {error.message}", damaged=True)
 
     def _pixels(self, sample: Sample) -> np.ndarray:
         if sample.kind == "image":
@@ -75,10 +75,18 @@ class Conversations(Dataset):
     def _still(self, path: str) -> np.ndarray:
         """A picture as a video that stands still: window-major, each of its windows `count` times."""
         try:
-            frame = np.asarray(Image.open(path).convert("RGB"))
+            frame = np.asarray(_upright(Image.open(path)))
         except Exception as error:  # Pillow lets SyntaxError and others through for some damaged files
             raise ClipError("decode", "decoder_error", f"the picture cannot be read ({type(error).__name__})") from None
         return np.repeat(apply_view(frame, self._request.view, self._request.size), self._request.count, axis=0)
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """As it is meant to be seen, in RGB: turned as it says, and of 16 bits a grey the upper ones."""
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I"):
+        picture = Image.fromarray((np.asarray(picture).clip(0, 2**16 - 1) // 257).astype(np.uint8))
+    return picture.convert("RGB")
 
 
 def collate(rows: Sequence[dict[str, Any]], pad_token_id: int) -> dict[str, torch.Tensor]:

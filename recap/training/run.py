@@ -154,9 +154,9 @@ def _accumulation(recipe: Recipe) -> int:
 def _samples(recipe: Recipe, output: Path, arguments: TrainingArguments) -> tuple[list[Sample], BadLog, float]:
     """What can be learnt from, where the rest is named, and how much of it `data.max_bad` allows."""
     samples, bad, read = read_sets(recipe.data.sets)
-    bad_log = BadLog(output / BAD)
+    bad_log = BadLog(output / BAD, recipe.decode)
     if arguments.process_index == 0:
-        bad_log.begin(bad, {sample.path for sample in samples})
+        bad_log.begin(bad, samples)
     if not read:
         raise ValueError(f"data.sets: there is no conversation in {', '.join(each.path for each in recipe.data.sets)}")
     allowed = recipe.data.max_bad * read

@@ -6,6 +6,7 @@ import os
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,13 +26,23 @@ class Sample:
     start_s: float | None = None
     end_s: float | None = None
 
+    @property
+    def name(self) -> str:
+        """By which it is known: several may be about one file."""
+        return blake2b(repr(self).encode(), digest_size=8).hexdigest()
+
+    def bad(self, reason: str, *, damaged: bool = False) -> Bad:
+        """What is said of it where it cannot be learnt from."""
+        return Bad(self.path, reason, self.name, damaged)
+
 
 @dataclass(frozen=True, slots=True)
 class Bad:
-    """A sample that cannot be learnt from, and why; `damaged` when it is its file that cannot be decoded."""
+    """A sample, of `name`, that cannot be learnt from, and why; `damaged` when its file could not be decoded."""
 
     path: str
     reason: str
+    name: str
     damaged: bool = False
 
 
@@ -48,7 +59,7 @@ def read_sets(sets: Sequence[DataSet]) -> tuple[list[Sample], list[Bad], int]:
         for sample in _read(data_set):
             reason = _fault(sample)
             if reason:
-                bad.append(Bad(sample.path, reason))
+                bad.append(sample.bad(reason))
             else:
                 good.append(sample)
         samples += _weighted(good, data_set.weight, number)

@@ -15,7 +15,8 @@ from recap.training.settings import StartSettings
 
 BEGAN = "training.json"
 _SHIPPED = Path(__file__).with_name("deepspeed")
-# What may be another where a training goes on: its length, how a batch is parted, and when something is written.
+# What of `train` may be another where a training goes on: its length, how a batch is parted, and when something is
+# written. So may `data` and `decode`, by which bad samples are mended.
 _FREE = {"max_steps", "epochs", "batch_size", "gradient_checkpointing", "log_every_steps", "save_every_steps"}
 
 

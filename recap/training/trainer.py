@@ -95,7 +95,7 @@ class Watch(TrainerCallback):
     def _check_samples(self) -> None:
         bad = self._bad_log.read()
         if len(bad) > self._limit:
-            path, reason = list(bad.items())[-1]
+            path, reason = bad[-1]
             raise ValueError(
                 f"data: {len(bad)} samples are bad, more than data.max_bad allows, the last {path} ({reason}); "
                 f"{self._bad_log.path} has all of them; mend them or take them out, and run this again"

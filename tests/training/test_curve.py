@@ -24,3 +24,12 @@ def test_a_curve_outlasts_a_kill_while_a_training_takes_it_up(tmp_path, monkeypa
     Curve(tmp_path, 2)
     assert (tmp_path / "loss.csv").read_text() == before[: before.index("4,")]
     assert mean_loss(tmp_path) == 1.5
+
+
+def test_a_torn_last_row_is_none(tmp_path):
+    Curve(tmp_path, 0).add(dict.fromkeys(COLUMNS, 1.5) | {"step": 2})
+    with (tmp_path / "loss.csv").open("a") as file:
+        file.write("1")
+    Curve(tmp_path, 2).add(dict.fromkeys(COLUMNS, 1.5) | {"step": 3})
+    rows = (tmp_path / "loss.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[0] for row in rows] == ["2", "3"]
