@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 
 from recap.cli import main
 from recap.pllava import load_pllava
-from recap.pocket import Facts, Thing, make_pictures
+from recap.pocket import Facts, Thing, make_clips, make_pictures
 from recap.pocket.facts import COLOURS, PLACES, SHAPES
 from recap.pocket.recipes import LearnSettings
 from recap.pocket.tower import HEADS, UNKNOWN, loss_of, target, train_tower
@@ -18,6 +18,13 @@ def pictures(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tower") / "pictures"
     make_pictures(folder, 6, seed=1)
     return folder
+
+
+def test_a_corpus_of_clips_is_refused_and_nothing_is_written(tmp_path):
+    make_clips(tmp_path / "clips", 2, seed=1)
+    with pytest.raises(ValueError, match="holds clips, and a tower learns from pictures"):
+        train_tower(tmp_path / "tower", tmp_path / "clips", LearnSettings(steps=1, seed=3))
+    assert not (tmp_path / "tower").exists()
 
 
 def test_targets_name_what_each_colour_is():
