@@ -47,6 +47,9 @@ class Wanted:
         setting = self._root if setting is None else setting
         if isinstance(value, dict):
             return {name: self.filled(each, self._inside(setting, name) or {}) for name, each in value.items()}
+        if isinstance(value, list):
+            inner = ((each, self._inside(setting, place) or {}) for place, each in enumerate(value))
+            return [each if each is None else self.filled(each, wanted) for each, wanted in inner]
         kinds = {kind.get("type") for kind in _kinds(setting)}
         if isinstance(value, bool) and kinds & {"integer", "number"} and "boolean" not in kinds:
             return str(value)

@@ -35,6 +35,8 @@ def test_letters_that_a_terminal_does_not_have_are_no_mistake_in_the_settings():
     group = Group(commands=[click.Command("say", callback=lambda: "图".encode("ascii"))])
     result = CliRunner().invoke(group, ["say"])
     assert result.exit_code == 1 and "cannot be in ascii: set PYTHONIOENCODING=utf-8" in result.output
+    group = Group(commands=[click.Command("say", callback=lambda: "\udce9".encode())])
+    assert CliRunner().invoke(group, ["say"]).exit_code == 2
 
 
 @pytest.fixture

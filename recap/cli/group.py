@@ -23,10 +23,10 @@ class Group(click.Group):
                 return super().invoke(ctx)
         except KeyboardInterrupt:
             leave("interrupted", 130)
-        except UnicodeEncodeError as error:
-            said = f"what is to be shown cannot be in {error.encoding}"
-            raise click.ClickException(f"{said}: set PYTHONIOENCODING=utf-8, or a locale that has it") from error
         except ValueError as error:
+            if isinstance(error, UnicodeEncodeError) and error.encoding != "utf-8":
+                said = f"what is to be shown cannot be in {error.encoding}"
+                raise click.ClickException(f"{said}: set PYTHONIOENCODING=utf-8, or a locale that has it") from error
             raise click.UsageError(printable(str(error))) from error
         except OSError as error:
             raise click.ClickException(printable(_said(error))) from error

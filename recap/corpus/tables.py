@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,7 +23,7 @@ from recap.storage import Location, is_store, read_bytes, source, spilled
 
 _BLOCK_BYTES = 2**26  # no row may be longer
 # 0012 is a name, and so are 12e5 (what writes numbers writes 12e+5) and more digits than a number keeps.
-_LONG_NUMBER = re.compile(rb"[:,\[]\s*-?\d{16}")  # of JSON
+_LONG_NUMBER = re.compile(rb"(?:[:,\[]|^)\s*-?\d{16}")  # of JSON
 _NO_NUMBER = r"^([+-]?0\d|[+-]?\d{16,}$|[+-]?\d+[eE]\d+$)"
 
 
@@ -89,16 +91,27 @@ def _json(path: Location, settings: CorpusSettings) -> pa.Table:
 
 def _refuse_rounded(path: Location, schema: pa.Schema) -> None:
     """Raise ValueError for a whole number that is not the one in the file: the reader does not say."""
-    with _Data(path).open() as file:
-        if "double" not in str(schema) or not any(map(_LONG_NUMBER.search, file)):
-            return
-    for line, row in json_rows(read_bytes(path).decode("utf-8-sig")):
+    for line, row in _with_long_numbers(path) if "double" in str(schema) else ():
         for field in schema:
             if (number := next(rounded(row.get(field.name), field.type), None)) is not None:
                 raise ValueError(
                     f"line {line} of {path}: column {field.name!r} holds fractions, or numbers of more than 64 bits, "
                     f"and {number} would become another number; write the column's numbers in quotes"
                 )
+
+
+def _with_long_numbers(path: Location) -> Iterator[tuple[int, Any]]:
+    """Rows that hold a long number, and their lines; all rows where one does not stand on a line of its own."""
+    with _Data(path).open() as file:
+        for number, line in enumerate(file, 1):
+            if _LONG_NUMBER.search(line):
+                try:
+                    yield number, json.loads(line)
+                except ValueError:
+                    break
+        else:
+            return
+    yield from json_rows(read_bytes(path).decode("utf-8-sig"))
 
 
 def _json_with(path: Location, fields: list[pa.Field]) -> pa.Table:

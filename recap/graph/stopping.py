@@ -116,8 +116,9 @@ class Stop:
 
     def end(self, error: KeyboardInterrupt) -> None:
         """Raise `error` in the main thread, whatever that is doing. For any other thread."""
-        if not isinstance(self._end_with, RayLost):
-            self._end_with = error
+        if isinstance(self._end_with, RayLost):
+            return  # an interrupt is on its way, and says more
+        self._end_with = error
         _interrupt_main()
 
     def hear_no_more(self) -> None:

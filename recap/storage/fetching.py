@@ -11,7 +11,7 @@ from pathlib import Path
 
 from recap.records import ClipError
 from recap.storage.address import Location, is_store, location
-from recap.storage.errors import failure
+from recap.storage.errors import ANSWERS, failure
 from recap.storage.scratch import locked_folder, remove_locked
 from recap.storage.writing import sync
 
@@ -71,11 +71,16 @@ class Fetcher:
         for attempt in range(TRIES):
             with self._own_disk():
                 copy = self._place() / f"clip{path.suffix if len(path.suffix) < LONGEST_SUFFIX else ''}"
+            is_begun = False
             try:
-                self._attempt(path, copy)
+                size = self._size(path)
+                is_begun = True
+                _get(path, copy, size)
                 return copy
+            except ClipError:
+                raise
             except Exception as error:
-                if self._is_sound(copy):
+                if not is_begun or self._is_sound(copy):
                     self._raise_what_stays(error)
                 time.sleep(PAUSE_S * 2**attempt * (attempt + 1 < TRIES))
         raise ClipError("fetch", "unreachable", "the store did not hand out the object")
@@ -99,7 +104,7 @@ class Fetcher:
         try:
             yield
         except OSError as error:
-            number = error.errno if error.errno in NO_ROOM else errno.EIO
+            number = errno.EIO if isinstance(error, ANSWERS) else error.errno
             said = f"decode.fetch_folder ({self.parent}) takes no copies of clips: {error.strerror}"
             raise OSError(number, said) from error
 
@@ -116,13 +121,17 @@ class Fetcher:
                 with self._own_disk():
                     raise error
 
-    def _attempt(self, path: Location, copy: Path) -> None:
+    def _size(self, path: Location) -> int:
         size = path.fs.info(path.path)["size"]
         if size > self.max_bytes:
             raise ClipError("fetch", "too_large", f"the object has more than decode.fetch_gb ({self.max_bytes} bytes)")
-        path.fs.get_file(path.path, str(copy))
-        if (came := copy.stat().st_size if copy.exists() else 0) != size:
-            raise OSError(f"{path}: {came} of {size} bytes came")
+        return size
+
+
+def _get(path: Location, copy: Path, size: int) -> None:
+    path.fs.get_file(path.path, str(copy))
+    if (came := copy.stat().st_size if copy.exists() else 0) != size:
+        raise OSError(f"{path}: {came} of {size} bytes came")
 
 
 def _make(folder: Path) -> None:

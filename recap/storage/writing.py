@@ -146,11 +146,12 @@ def abort_uploads(folder: Location) -> None:
 
 
 def _open_uploads(s3: Any, **where: str) -> Iterator[dict[str, Any]]:
-    page = {"IsTruncated": True}
-    while page["IsTruncated"]:
-        markers = {name: page[f"Next{name}"] for name in ("KeyMarker", "UploadIdMarker") if f"Next{name}" in page}
+    markers: dict[str, str] | None = {}
+    while markers is not None:
         page = s3.call_s3("list_multipart_uploads", **where, **markers)
         yield from page.get("Uploads", ())
+        found = {name: page[f"Next{name}"] for name in ("KeyMarker", "UploadIdMarker") if page.get(f"Next{name}")}
+        markers = found if found and page.get("IsTruncated") else None
 
 
 def sync(path: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 from torch.utils.data import Dataset
 
 from recap.pllava import left_pad
@@ -17,6 +18,16 @@ from recap.training.conversation import FORMATS, IGNORED, encode
 from recap.training.samples import Bad, Sample
 from recap.training.settings import DataSettings
 from recap.video import DecodeSettings, Reader, apply_view, open_reader
+
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class Conversations(Dataset):
@@ -83,9 +94,12 @@ class Conversations(Dataset):
 
 def _upright(picture: Image.Image) -> Image.Image:
     """As it is meant to be seen, in RGB: turned as it says, and of 16 bits a grey the upper ones."""
-    picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith("I"):
-        picture = Image.fromarray((np.asarray(picture).clip(0, 2**16 - 1) // 257).astype(np.uint8))
+    turn = None
+    with suppress(Exception):  # what is said about a picture may be damaged where the picture is not
+        turn = TURNS.get(picture.getexif().get(ExifTags.Base.Orientation))
+    picture = picture if turn is None else picture.transpose(turn)
+    if picture.mode.startswith("I") and (greys := np.asarray(picture)).max() > 255:
+        picture = Image.fromarray((greys.clip(0, 2**16 - 1) // 257).astype(np.uint8))
     return picture.convert("RGB")
 
 

@@ -37,6 +37,6 @@ def is_variable(timeline: Timeline, fps: float) -> bool:
 
 def _steady_s(timeline: Timeline, fps: float, at_s: float) -> float:
     if at_s > timeline.times_s[-1] + 1 / fps:
-        return len(timeline) / fps
+        return (len(timeline) + 1) / fps  # behind the end whatever fps rounds to
     on_screen = np.searchsorted(timeline.times_s, at_s + CLOCK_S, "right") - 1
     return max(0, int(on_screen)) / fps

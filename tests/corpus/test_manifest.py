@@ -215,6 +215,13 @@ def test_a_whole_number_of_a_jsonl_that_would_become_another_is_refused(tmp_path
         scan_manifest(tmp_path / "m.jsonl")
 
 
+def test_a_number_on_a_line_of_its_own_is_seen_too(tmp_path):
+    row = {"path": "a.mp4", "x": [LARGE, 0.5]}
+    (tmp_path / "m.jsonl").write_text("\n" + json.dumps(row, indent=1) + "\n")
+    with pytest.raises(ValueError, match=r"line 2 of .*m\.jsonl: column 'x' holds fractions"):
+        scan_manifest(tmp_path / "m.jsonl")
+
+
 @pytest.mark.parametrize("values", [(LARGE, 5), (LARGE - 1, 0.5), ({"a": LARGE, "b": 0.5}, {"a": 1, "b": 1.5})])
 def test_a_whole_number_of_a_jsonl_that_stays_is_kept(tmp_path, values):
     write_manifest(tmp_path / "m.jsonl", [{"path": f"{n}.mp4", "x": value} for n, value in enumerate(values)])

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import pytest
@@ -240,6 +241,14 @@ def test_all_pages_of_open_uploads_are_asked_for_and_a_store_may_keep_them(caplo
     assert "stay: " in caplog.text and "s3://bucket/out" in caplog.text
 
 
+@pytest.mark.parametrize("page", ({}, {"IsTruncated": True}, {"Uploads": [], "NextKeyMarker": "k"}))
+def test_what_a_store_leaves_out_of_a_list_of_uploads_is_not_missed(monkeypatch, page):
+    asked, folder = [], location("s3://bucket/out")
+    monkeypatch.setattr(type(folder), "fs", SimpleNamespace(call_s3=lambda *_, **how: asked.append(how) or page))
+    abort_uploads(folder)
+    assert len(asked) == 1
+
+
 def test_a_version_is_size_and_etag(bucket):
     put(bucket / "c/a.mp4", b"123")
     (first,) = stored_files(bucket / "c", "**/*").values()
@@ -330,7 +339,7 @@ def test_a_full_disk_is_not_the_clips_fault(bucket, tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Fetcher, "_attempt", full)
+    monkeypatch.setattr("recap.storage.fetching._get", full)
     asked = Fetcher(str(tmp_path)).local(str(bucket / "a.mp4"))
     with (
         pytest.raises(OSError, match=r"decode\.fetch_folder \(.*\) takes no copies of clips: No space") as error,
@@ -367,6 +376,8 @@ def test_a_disk_that_takes_no_copies_any_more_is_not_the_clips_fault(hasty, buck
     with pytest.raises(OSError, match=r"decode\.fetch_folder \(.*\) takes no copies of clips: Perm") as error, asked:
         pass
     assert error.value.errno in ledger.OUTPUT_ERRORS
+    with pytest.raises(ClipError, match="no file"), Fetcher(str(tmp_path)).local(str(bucket / "none.mp4")):
+        pass
 
 
 def test_what_a_killed_process_fetched_goes_when_the_next_one_starts(bucket, tmp_path):

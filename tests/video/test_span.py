@@ -48,3 +48,10 @@ def test_a_span_at_the_end_of_the_last_frame_shows_that(frames, fps, span):
 def test_a_span_behind_the_last_frame_shows_none(span):
     with pytest.raises(ClipError, match="holds none"):
         span_indices(timeline(*range(10)), 1, 4, span)
+
+
+@pytest.mark.parametrize(("frames", "fps"), [(27, 24000 / 1001), (61, 29.97), (29, 25.0), (28, 25.0)])
+def test_nor_does_one_behind_the_end_of_a_varying_rate(frames, fps):
+    late = timeline(*(number / fps for number in range(frames - 1)), frames / fps + 1)
+    with pytest.raises(ClipError, match="holds none"):
+        span_indices(late, fps, 4, (1000.0, 1005.0))
