@@ -15,8 +15,8 @@ from typing import TypeVar
 
 from recap.engines.base import PROMPTS_PER_SLOT, Completion, Engine, EngineLost, EngineStalled, Request
 from recap.engines.front import Front, refused
-from recap.engines.progress import Progress
 from recap.engines.second import Retry, Reviewer
+from recap.engines.standstill import Standstill
 from recap.engines.suspects import Asked, Job, Suspects
 from recap.engines.watchdog import Watchdog
 from recap.records import Caption, ClipError, Frames
@@ -66,7 +66,7 @@ class Captioner:
         self._asked: dict[str, Asked] = {}
         self._closing = self._stalled = False
         self._stopped_by: BaseException | None = None
-        self._stall_s, self._progress = stall_s, Progress(stall_s)
+        self._stall_s, self._standstill = stall_s, Standstill(stall_s)
         self._watchdog = Watchdog(stall_s, partial(self._give_up, stall_s))
         run = partial(copy_context().run, self._run)  # what it logs is of the run that opened it
         self._thread = threading.Thread(target=run, name="captioner", daemon=True)
@@ -217,7 +217,7 @@ class Captioner:
         began = time.monotonic()
         completions = self._engine.step()
         pending = (each.request for each in self._asked.values())
-        self._progress.note(completions, time.monotonic() - began, pending)
+        self._standstill.note(completions, time.monotonic() - began, pending)
         return completions
 
     def _start_again(self) -> None:
@@ -229,7 +229,7 @@ class Captioner:
                 self._engine = self._reopen()
         except Exception as error:
             raise EngineLost(f"an engine that died cannot be opened again: {error!r}") from error
-        self._reopenings, self._progress = self._reopenings + 1, Progress(self._stall_s)
+        self._reopenings, self._standstill = self._reopenings + 1, Standstill(self._stall_s)
         asked = [each for each in self._asked.values() if each.job in self._jobs]
         self._asked, death, self._death = {}, self._death, ""
         self._ask(self._suspects.after_death(asked, death))

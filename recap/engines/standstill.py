@@ -10,7 +10,7 @@ from recap.engines.base import Completion, Request
 PATIENCE = 8  # times what a text takes, as all begin again where memory runs out, and others' prompts come between
 
 
-class Progress:
+class Standstill:
     """Counts the steps since a text was last finished, and the seconds that they took.
 
     A step writes a token of each text in work, or takes in prompts: the next text is finished after about as many as
