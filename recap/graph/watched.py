@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -18,9 +19,12 @@ log = logging.getLogger(__name__)
 def watched_ray(end: Callable[[KeyboardInterrupt], None]) -> Iterator[None]:
     """Say so, and `end` with RayLost, when Ray's process on this machine or the head of the cluster dies inside."""
 
+    first = threading.Lock()
+
     def on_lost(what: str) -> None:
-        log.error("%s; %s", what, GO_ON)
-        end(RayLost())
+        if first.acquire(blocking=False):  # both die with the head's node, and a second end would break off the first's
+            log.error("%s; %s", what, GO_ON)
+            end(RayLost())
 
     with (
         watched_raylet(partial(on_lost, "Ray's process on this machine died")),

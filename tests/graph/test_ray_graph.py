@@ -131,15 +131,19 @@ def test_the_graph_delivers_the_bytes_of_the_loop(ray_session, rehearsal, whole,
 
 
 class Loses(Progress):
-    """Has `on_lost` called as soon as a clip is captioned or translated."""
+    """Has `on_lost` called as soon as a clip is captioned or translated, and again while the graph is left."""
 
     def add(self, status: str) -> None:
         super().add(status)
-        threading.Thread(target=self.on_lost[0]).start()
+        self._lose()
 
     def add_translated(self, clips: int) -> None:
         super().add_translated(clips)
-        threading.Thread(target=self.on_lost[0]).start()
+        self._lose()
+
+    def _lose(self) -> None:
+        for delay in (0, 0.002, 0.02, 0.1):
+            threading.Timer(delay, self.on_lost[0]).start()
 
 
 @pytest.mark.parametrize("graph", [ray_graph, ray_translation])
