@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import io
 import os
 import shutil
+import tarfile
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from pickle import dumps, loads
@@ -116,6 +118,20 @@ def corpus(tmp_path, home):
     for clip in sorted((home / "pipelines/demo/clips/shapes").iterdir())[:6]:
         shutil.copy(clip, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def write_tar():
+    """Writes a tar of files with some contents, by their names."""
+
+    def write(path: Path, files: Mapping[str, bytes], mode: str = "w", format: int = tarfile.PAX_FORMAT) -> None:
+        with tarfile.open(path, mode, format=format) as tar:
+            for name, data in files.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+
+    return write
 
 
 @pytest.fixture

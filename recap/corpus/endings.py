@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from pathlib import PurePosixPath
 
 # Of the containers that `video` reads.
@@ -28,6 +29,16 @@ def ending(name: str) -> str:
     """Of a path, `.mp4`; empty where it has none."""
     found = os.path.splitext(name)[1].lower()
     return found if len(found) > 1 else ""
+
+
+def is_video(name: str) -> bool:
+    """Whether a file is called as videos are."""
+    return ending(name) in VIDEOS
+
+
+def is_tar(name: str) -> bool:
+    """Whether a file is called as tars are, plain or compressed."""
+    return re.search(r"\.(tar|tar\.(gz|bz2|xz|zst|lz4)|tgz|tbz2|txz)$", name.lower()) is not None
 
 
 def names_ending(pattern: str) -> bool:

@@ -17,7 +17,7 @@ from recap.corpus.looking import looked_at
 from recap.corpus.root import Root, StoreRoot, root_of
 from recap.corpus.settings import CorpusSettings
 from recap.corpus.tables import READERS
-from recap.storage import Location, is_folder, location
+from recap.storage import Location, below, in_archive, is_folder, location
 
 _STEP = 4096
 _FURTHEST_S = 1e9
@@ -92,6 +92,8 @@ def _entry(number: int, row: tuple[Any, Any, Any], root: Root | StoreRoot, setti
     try:
         start_s, end_s = _seconds(start, settings.start_column), _seconds(end, settings.end_column)
         uri = root.inside(_address(address, settings.column))
+        if in_archive(below(root.folder, uri)):
+            raise ValueError(f"the address {uri!r} is in a tar, whose clips `corpus.kind: webdataset` lists")
         return Entry(uri, *_ordered(start_s, end_s), root.version(uri))
     except ValueError as error:
         place = place_of(location(settings.path), number)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from recap.corpus.endings import REFUSED, VIDEOS, ending, may_be_video
+from recap.corpus.endings import REFUSED, ending, is_hidden, is_tar, is_video, may_be_video
 from recap.corpus.wording import number_of, shown, some_of
 
 _MOST = 256  # endings that are told apart: names like `clip.000017` would each bring one
@@ -28,14 +28,25 @@ class Tally:
 
 @dataclass
 class PassedOver:
-    """Links that lead out, folders that cannot be read, hidden videos, and files by their endings."""
+    """Links that lead out, folders and tars that cannot be read, hidden videos, and files by their endings."""
 
     where: str
     links: Tally = field(default_factory=Tally)
     closed: Tally = field(default_factory=Tally)
+    torn: Tally = field(default_factory=Tally)
     hidden: Tally = field(default_factory=Tally)
     _maybe: Counter[str] = field(default_factory=Counter)
     _beside: Counter[str] = field(default_factory=Counter)
+
+    def takes(self, name: str, is_wanted: Callable[[str], bool], takes_hidden: bool = False) -> bool:
+        """Whether a file is wanted and not hidden; else it is counted."""
+        if is_hidden(name) and not takes_hidden:
+            self.hidden_file(name)
+        elif is_wanted(name):
+            return True
+        else:
+            self.file(name)
+        return False
 
     def file(self, name: str) -> None:
         """Count a file whose ending is no video's."""
@@ -43,7 +54,7 @@ class PassedOver:
 
     def hidden_file(self, name: str) -> None:
         """Count a hidden file; macOS leaves one of its own, which holds no video, beside each that it copies."""
-        if ending(name) in VIDEOS and not name.rpartition("/")[2].startswith("._"):
+        if is_video(name) and not name.rpartition("/")[2].startswith("._"):
             self.hidden.add(name)
         else:
             _count(name, self._beside)
@@ -57,7 +68,7 @@ class PassedOver:
         return self._sentence(self._maybe + self._beside)
 
     def _sentence(self, endings: Counter[str]) -> str:
-        said = "; ".join([*self._links(), *_files(endings), *self._hidden(), *self._closed()])
+        said = "; ".join([*self._links(), *_files(endings), *self._hidden(), *self._closed(), *self._torn()])
         return said and f"passed over below {self.where}: {said}"
 
     def _links(self) -> Iterator[str]:
@@ -77,6 +88,11 @@ class PassedOver:
         if self.closed.count:
             count = number_of(self.closed.count, "folder", "folders")
             yield f"{count} that cannot be read, nor their clips be seen (the first: {shown(self.closed.first)})"
+
+    def _torn(self) -> Iterator[str]:
+        if self.torn.count:
+            count = number_of(self.torn.count, "tar", "tars")
+            yield f"{count} that cannot be read to the end, nor all their clips be seen (the first: {self.torn.first})"
 
 
 def _count(name: str, counts: Counter[str]) -> None:
@@ -98,7 +114,9 @@ def _ways(kinds: list[str]) -> Iterator[str]:
     """How files of some endings become clips."""
     if refused := [kind for kind in kinds if kind in REFUSED]:
         yield f"convert {some_of(refused)}, which no decoder here reads"
-    others = [kind for kind in kinds if kind not in REFUSED]
+    if any(map(is_tar, kinds)):
+        yield "corpus.kind: webdataset takes what is in tars"
+    others = [kind for kind in kinds if kind not in REFUSED and not is_tar(kind)]
     if dotted := next((kind for kind in others if kind.startswith(".")), None):
         yield f"corpus.pattern: '**/*{shown(dotted)}' takes {shown(dotted)}"
     elif others:

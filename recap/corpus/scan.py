@@ -16,6 +16,7 @@ from recap.corpus.manifest import callers_part, manifest_entries, manifest_root,
 from recap.corpus.naming import named
 from recap.corpus.passed_over import PassedOver
 from recap.corpus.settings import CorpusSettings
+from recap.corpus.webdataset import webdataset_entries
 from recap.records import MISSING
 from recap.storage import Location, StoredVersions, is_store, location, resolved, spilled, store_errors
 
@@ -28,12 +29,13 @@ BASE = {
     "start_s": pa.float64(),
     "end_s": pa.float64(),
 }
+ENTRIES = {"folder": folder_entries, "webdataset": webdataset_entries}
 _STEP = 16_384
 
 
 def corpus_root(settings: CorpusSettings) -> Location:
     """The folder below which every clip lies."""
-    return location(settings.path) if settings.kind == "folder" else manifest_root(settings)
+    return manifest_root(settings) if settings.kind == "manifest" else location(settings.path)
 
 
 def corpus_identity(settings: CorpusSettings) -> str:
@@ -58,9 +60,9 @@ def scan(
     """
     try:
         with store_errors(corpus_root(settings)):
-            if settings.kind == "folder":
-                return _folder(settings, tell, on_listed)
-            return _manifest(settings, reserved, on_listed)
+            if settings.kind == "manifest":
+                return _manifest(settings, reserved, on_listed)
+            return _folder(settings, tell, on_listed)
     except OSError as error:
         if not is_store(corpus_root(settings)):
             raise
@@ -68,8 +70,8 @@ def scan(
 
 
 def _folder(settings: CorpusSettings, tell: Callable[[str], object], on_listed: OnListed) -> pa.Table:
-    passed = PassedOver(settings.path)
-    clips = _clips(folder_entries(settings, passed), settings, on_listed)
+    passed, entries_of = PassedOver(settings.path), ENTRIES[settings.kind]
+    clips = _clips(entries_of(settings, passed), settings, on_listed)
     if not len(clips):
         said = f"; {passed.all_words()}" if passed.all_words() else ""
         raise ValueError(f"corpus.path: no videos (pattern {settings.pattern!r}) in {settings.path}{said}")

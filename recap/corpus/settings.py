@@ -14,9 +14,10 @@ class CorpusSettings:
     __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}
 
     path: str
-    """The folder of videos, or the manifest file: a local path, `file://`, `s3://` or `gs://`."""
-    kind: Literal["folder", "manifest"] = "folder"
-    """`folder` lists video files; `manifest` reads a csv, jsonl or parquet file, one clip a row."""
+    """The folder of videos or of tars, or the manifest file: a local path, `file://`, `s3://` or `gs://`."""
+    kind: Literal["folder", "manifest", "webdataset"] = "folder"
+    """`folder` lists video files; `manifest` reads a csv, jsonl or parquet file, one clip a row; `webdataset` lists the
+    videos in a folder's tars."""
     pattern: str = "**/*"
     """Glob below the folder. Files whose ending is no video's, and hidden ones, are passed over, unless the glob names
     such: `**/*.y4m`."""

@@ -12,7 +12,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import recap
 from recap.engines.preflight import missing_vllm
-from recap.storage import Location, location, resolved, store_errors
+from recap.storage import Location, file_of, resolved, store_errors
 from recap.video import missing_nvdec
 
 
@@ -83,7 +83,7 @@ def _exists(address: str) -> bool:
 def _size(address: str) -> int | None:
     """None for what is not there, and for what this node has no library or no credentials for."""
     try:
-        path = location(address)
+        path = file_of(address)
         with store_errors(path):
             return path.stat().st_size
     except (OSError, ValueError):

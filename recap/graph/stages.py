@@ -106,7 +106,7 @@ class DecodeStage:
 def _is_cut_off(clip: Clip, error: ClipError) -> bool:
     if error.kind not in OUT_OF_REACH or clip.source_version == MISSING:
         return False
-    return is_cut_off(location(clip.location).parent)
+    return is_cut_off(location(clip.location))
 
 
 class CaptionStage:

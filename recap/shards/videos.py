@@ -53,7 +53,7 @@ def read_video(root: Location, uri: str) -> Mapping[str, bytes]:
     try:
         return {"video" if extension in ("", "txt", "json") else extension: read_bytes(path)}
     except OSError as error:
-        if not isinstance(error, ANSWERS) or is_cut_off(path.parent):
+        if not isinstance(error, ANSWERS) or is_cut_off(path):
             said = f"{path} cannot be read for its shard ({error.strerror}); is the corpus still in reach?"
             raise OSError(errno.EIO, said) from error
         log.warning("%s is not in its shard: %s", path.name, error.strerror)

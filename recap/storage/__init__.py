@@ -2,6 +2,7 @@
 
 from recap.storage.address import SCHEMES, Location, below, is_store, location, resolved
 from recap.storage.ahead import ahead
+from recap.storage.archives import Member, file_of, in_archive, member_address, members
 from recap.storage.errors import ANSWERS, failure, store_errors
 from recap.storage.fetching import Fetcher
 from recap.storage.listing import StoredVersions, stored_files
@@ -26,6 +27,7 @@ __all__ = [
     "SCHEMES",
     "Fetcher",
     "Location",
+    "Member",
     "StoredVersions",
     "abandon_scratch",
     "abort_uploads",
@@ -35,10 +37,14 @@ __all__ = [
     "copy",
     "create",
     "failure",
+    "file_of",
+    "in_archive",
     "is_cut_off",
     "is_folder",
     "is_store",
     "location",
+    "member_address",
+    "members",
     "read_bytes",
     "remove",
     "remove_tree",

@@ -1,4 +1,4 @@
-"""Local copies of objects for a reader that has no network, one at a time."""
+"""Local copies of objects, and of files in tars, for a reader that has no network, one at a time."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from recap.records import ClipError
 from recap.storage.address import Location, is_store, location
+from recap.storage.archives import StoredMember, in_archive
 from recap.storage.errors import ANSWERS, failure
 from recap.storage.scratch import locked_folder, remove_locked
 from recap.storage.writing import sync
@@ -37,13 +38,13 @@ class Fetcher:
 
     @contextmanager
     def local(self, address: str) -> Iterator[str]:
-        """Where `address` can be read: a file where it is, an object as a copy that goes at the end.
+        """Where `address` can be read: a file where it is, an object or a file in a tar as a copy that goes at the end.
 
-        Raises ClipError: missing and unreadable, as a file's would be, or of stage `fetch`: too_large, unreachable;
-        and OSError, which is not the clip's fault, where our own disk takes no copy.
+        Raises ClipError: missing and unreadable, as a file's would be, or of stage `fetch`: too_large, unreachable,
+        truncated; and OSError, which is not the clip's fault, where our own disk takes no copy.
         """
         path = location(address)
-        if not is_store(path):
+        if not is_store(path) and not in_archive(path):
             yield address
             return
         copy = self._fetch(path)
@@ -73,9 +74,10 @@ class Fetcher:
                 copy = self._place() / f"clip{path.suffix if len(path.suffix) < LONGEST_SUFFIX else ''}"
             is_begun = False
             try:
-                size = self._size(path)
+                stored = StoredMember(*member) if (member := in_archive(path)) else _StoredObject(path)
+                self._require_sound(stored)
                 is_begun = True
-                _get(path, copy, size)
+                _get(stored, copy)
                 return copy
             except ClipError:
                 raise
@@ -121,17 +123,27 @@ class Fetcher:
                 with self._own_disk():
                     raise error
 
-    def _size(self, path: Location) -> int:
-        size = path.fs.info(path.path)["size"]
-        if size > self.max_bytes:
+    def _require_sound(self, stored: StoredMember | _StoredObject) -> None:
+        if stored.size > self.max_bytes:
             raise ClipError("fetch", "too_large", f"the object has more than decode.fetch_gb ({self.max_bytes} bytes)")
-        return size
+        if not stored.is_whole:
+            raise ClipError("fetch", "truncated", "the tar that the clip is in breaks off within it")
 
 
-def _get(path: Location, copy: Path, size: int) -> None:
-    path.fs.get_file(path.path, str(copy))
-    if (came := copy.stat().st_size if copy.exists() else 0) != size:
-        raise OSError(f"{path}: {came} of {size} bytes came")
+class _StoredObject:
+    is_whole = True
+
+    def __init__(self, path: Location):
+        self.path, self.size = path, path.fs.info(path.path)["size"]
+
+    def save(self, copy: Path) -> None:
+        self.path.fs.get_file(self.path.path, str(copy))
+
+
+def _get(stored: StoredMember | _StoredObject, copy: Path) -> None:
+    stored.save(copy)
+    if (came := copy.stat().st_size if copy.exists() else 0) != stored.size:
+        raise OSError(f"{came} of {stored.size} bytes came")
 
 
 def _make(folder: Path) -> None:

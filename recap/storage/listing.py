@@ -26,7 +26,7 @@ def stored_files(folder: Location, pattern: str, trust_size: bool = False) -> di
     for name in files:
         if name != posixpath.normpath(name):
             raise ValueError(f"{root}{name}: no file could have this object's name; give it another one")
-    return {name: _version(files[name], trust_size) for name in sorted(files)}
+    return {name: stored_version(files[name], trust_size) for name in sorted(files)}
 
 
 class StoredVersions:
@@ -52,13 +52,13 @@ class StoredVersions:
         except FileNotFoundError:
             return {}
         return {
-            posixpath.basename(about["name"]): _version(about, self.trust_size)
+            posixpath.basename(about["name"]): stored_version(about, self.trust_size)
             for about in found
             if about["type"] == "file"
         }
 
 
-def _version(about: Mapping[str, Any], trust_size: bool) -> str:
+def stored_version(about: Mapping[str, Any], trust_size: bool = False) -> str:
     """Size and what the store has for a digest: Google's etag would change with an object's metadata, too."""
     tag = str(next((about[name] for name in ("ETag", "md5Hash", "crc32c", "etag") if about.get(name)), "")).strip('"')
     return str(about["size"]) if trust_size or not tag else f"{about['size']}-{tag}"

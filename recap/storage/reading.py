@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recap.storage.address import Location, is_store
+from recap.storage.archives import StoredMember, file_of, in_archive
 from recap.storage.errors import store_errors
 
 if TYPE_CHECKING:
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def read_bytes(path: Location) -> bytes:
-    """All of a file, or of an object by one request. Raises FileNotFoundError and other OSErrors."""
+    """All of a file or tar's member, or of an object by one request. Raises FileNotFoundError and other OSErrors."""
+    if (member := in_archive(path)) is not None:
+        return b"".join(StoredMember(*member).chunks())
     if not is_store(path):
         return path.read_bytes()
     with store_errors(path):
@@ -49,8 +52,9 @@ def source(path: Location) -> Path | pa.BufferReader:
     return pa.BufferReader(read_bytes(path))
 
 
-def is_cut_off(folder: Location) -> bool:
-    """Whether nothing is to be seen of a folder where files were: its disk is not mounted, its store is silent."""
+def is_cut_off(path: Location) -> bool:
+    """Whether nothing is to be seen of the folder where a file was: its disk is not mounted, its store is silent."""
+    folder = file_of(path).parent
     try:
         if is_store(folder):
             return not is_folder(folder)

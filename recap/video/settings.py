@@ -54,10 +54,10 @@ class DecodeSettings:
     which it shows on its start; the rest is decoded as without it. What is damaged inside a frame goes unnoticed."""
 
     fetch_folder: str | None = None
-    """Where objects of a store are fetched to be decoded, one a worker at a time; the system's temporary
-    folder when absent."""
+    """Where objects of a store, and files in tars, are copied to be decoded, one a worker at a time; the system's
+    temporary folder when absent."""
     fetch_gb: UpToAMillion = 8.0
-    """The largest object that is fetched; a larger one is quarantined."""
+    """The largest of them that is copied; a larger one is quarantined."""
 
     @property
     def fetch_bytes(self) -> int:

@@ -56,6 +56,10 @@ def test_a_file_that_a_manifest_names_and_nobody_has_is_a_clip_all_the_same(tmp_
         ([{"path": "https://host/a.mp4"}], "clips are read from disks and from s3://, gs://: copy them there"),
         ([{"path": "a.mp4", "s": 1e9}], "not seconds from the file.s start .below 1e"),
         ([{"path": "/etc/a.mp4"}], "not below the corpus root"),
+        (
+            [{"path": "x.tar!/a.mp4"}],
+            "line 2 .*'x.tar!/a.mp4' is in a tar, whose clips `corpus.kind: webdataset` lists",
+        ),
         ([{"path": "a.mp4"}, {"path": "a.mp4"}], "more than once"),
         ([{"path": "a.mp4", "s": "soon"}], "not seconds"),
         ([{"path": "a.mp4", "s": 1e306}], "not seconds"),

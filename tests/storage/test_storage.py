@@ -157,9 +157,9 @@ def test_objects_that_may_be_videos_are_told_as_files_are(bucket):
 
 def test_a_store_that_is_gone_is_out_of_sight(hasty, bucket, proxy):
     put(bucket / "v/a.mp4", b"1")
-    assert not is_cut_off(bucket / "v") and is_cut_off(bucket / "w")
+    assert not is_cut_off(bucket / "v/b.mp4") and is_cut_off(bucket / "w/b.mp4")
     proxy.behave(busy=1000)
-    assert is_cut_off(bucket / "v")
+    assert is_cut_off(bucket / "v/b.mp4")
 
 
 def test_a_link_is_followed_and_a_pipe_is_written_to(tmp_path):
