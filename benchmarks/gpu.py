@@ -3,7 +3,8 @@
 Wants torch and transformers and no checkpoint. The ceilings are measured first: a large copy and a large matrix
 product: the best of a few, and what a card that grows hot holds for seconds. Then our engine, `generate` on one clip at
 a time, and `generate` on static batches, on the same prompts. At last whether texts are the same with all decode steps
-as CUDA graphs and with none (`equal_without_graphs`). What is known is said at once, on stderr.
+as CUDA graphs and with none (`equal_without_graphs`), while rows come, go and move. What is known is said at once, on
+stderr.
 
     PYTHONPATH=. python benchmarks/gpu.py --json
 """
@@ -185,15 +186,18 @@ def measure(arguments: argparse.Namespace, model: LlamaForCausalLM) -> dict:
 
 
 def equal_without_graphs(arguments: argparse.Namespace, model: LlamaForCausalLM) -> bool | None:
-    """Whether texts to prompts of several lengths are the same with a graph for each shape; None without graphs."""
+    """Whether texts of several lengths are the same with a graph for each shape and for none; None without graphs."""
     chance = torch.Generator().manual_seed(0)
     prompt = torch.randn(arguments.prompt, arguments.hidden, generator=chance).to(arguments.device, model.dtype)
-    lengths = range(arguments.prompt, arguments.prompt // 2, -max(1, arguments.prompt // 16))
-    requests = [Request(f"{length}", arguments.new_tokens, embeddings=prompt[:length]) for length in lengths]
+    lengths = range(arguments.prompt, arguments.prompt // 2, -max(1, arguments.prompt // 48))
+    requests = [
+        Request(f"{length}", max(1, arguments.new_tokens - 7 * place), embeddings=prompt[:length])
+        for place, length in enumerate(lengths)
+    ]
     texts = []
-    graphs_module.WAITING = -1.0  # not those alone that are worth it
-    for cuda_graphs in (False, True):
-        engine = TransformersEngine(model, end_token_ids=NEVER, batch_size=4, cuda_graphs=cuda_graphs)
+    for waiting in (2.0, -1.0):  # no share of a step's time is as long, and none so short
+        graphs_module.WAITING = waiting
+        engine = TransformersEngine(model, end_token_ids=NEVER, batch_size=12, cuda_graphs=arguments.cuda_graphs)
         texts.append({done.request_id: done.token_ids for done in complete(engine, requests)})
         graphs = engine.graphs
         engine.close()

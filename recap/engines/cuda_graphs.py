@@ -33,6 +33,8 @@ class CudaGraphs:
         self._steps: Counter[Hashable] = Counter()
         self._graphs: dict[Hashable, tuple[torch.cuda.CUDAGraph, Tensor]] = {}
         self._pool = torch.cuda.graph_pool_handle()
+        # Of torch's own, which all share, a graph that goes would take the workspaces along (pytorch#193402).
+        self._stream = torch.cuda.Stream()
 
     def __len__(self) -> int:
         return len(self._graphs)
@@ -55,13 +57,21 @@ class CudaGraphs:
         try:
             expected, waited = _timed(step)
             if waited > WAITING:
-                self._graphs[shape] = _proven(*_recorded(step, self._pool), expected)
+                self._graphs[shape] = _proven(*self._recorded(step), expected)
         except torch.OutOfMemoryError as error:
             self._recording = False
             _explain(error)
         except RuntimeError as error:
             type(self)._recording = False
             _explain(error)
+
+    def _recorded(self, step: Callable[[], Tensor]) -> tuple[torch.cuda.CUDAGraph, Tensor]:
+        graph = torch.cuda.CUDAGraph()
+        how = {"pool": self._pool, "stream": self._stream, "capture_error_mode": "thread_local"}
+        # A recording that fails would leave its stream behind as the current one: the outer `with` brings that back.
+        with torch.cuda.stream(torch.cuda.current_stream()), torch.cuda.graph(graph, **how):
+            result = step()
+        return graph, result
 
 
 def _explain(error: RuntimeError) -> None:
@@ -82,15 +92,6 @@ def _timed(step: Callable[[], Tensor]) -> tuple[Tensor, float]:
     launched = time.perf_counter()
     torch.cuda.synchronize()
     return result, (launched - start) / (time.perf_counter() - start)
-
-
-def _recorded(step: Callable[[], Tensor], pool: tuple[int, int]) -> tuple[torch.cuda.CUDAGraph, Tensor]:
-    graph = torch.cuda.CUDAGraph()
-    recording = torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local")
-    # A recording that fails would leave its own stream behind as the current one: the outer `with` brings it back.
-    with torch.cuda.stream(torch.cuda.current_stream()), recording:
-        result = step()
-    return graph, result
 
 
 def _proven(graph: torch.cuda.CUDAGraph, result: Tensor, expected: Tensor) -> tuple[torch.cuda.CUDAGraph, Tensor]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
 
@@ -69,11 +70,10 @@ class SlotCache(Cache):
             if layer.is_initialized:
                 layer.keys[first : first + count] = layer.values[first : first + count] = 0
 
-    def move(self, source: int, target: int, length: int) -> None:
-        """Let row `target` hold what row `source` holds in its first `length` positions."""
-        for layer in self.layers:
-            for kept in (layer.keys, layer.values):
-                _put(kept[target], kept[source, :, :length], length)
+    def move(self, source: int, target: int) -> None:
+        """Let row `target` hold what row `source` holds, by one launch for all blocks: a card would wait for many."""
+        kept = [rows for layer in self.layers for rows in (layer.keys, layer.values)]
+        torch._foreach_copy_([rows[target] for rows in kept], [rows[source] for rows in kept])
 
 
 class SlotLayer(CacheLayerMixin):

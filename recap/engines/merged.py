@@ -32,7 +32,7 @@ def merged_language_model(model: ModelSettings, dtype: torch.dtype, store: str |
         return own
     out = Path(store).expanduser() / _key(model, dtype)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(out.with_suffix(".lock")):
+    with alone(out.with_suffix(".lock")):
         if not out.exists():
             log.info("merging the language model of %s into %s", model.checkpoint, out)
             shutil.rmtree(partial_folder(out), ignore_errors=True)
@@ -47,7 +47,7 @@ def _key(model: ModelSettings, dtype: torch.dtype) -> str:
 
 
 @contextmanager
-def _alone(lock: Path) -> Iterator[None]:
+def alone(lock: Path) -> Iterator[None]:
     """Held by one process at a time; the system lets go of it when that process ends, however it does."""
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -128,7 +128,7 @@ class Slots:
         if row == len(self._texts):
             return
         self._texts[row] = last
-        self._cache.move(len(self._texts), row, last.positions)
+        self._cache.move(len(self._texts), row)
         for state in (self._inputs, self._lengths):
             state[row] = state[len(self._texts)]
 

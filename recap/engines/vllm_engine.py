@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import math
 import os
+import tempfile
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from transformers import LlamaConfig
 
 from recap.engines.base import Completion, Request, check_request
 from recap.engines.memory import CPU_SHARE, position_bytes, usable_bytes
-from recap.engines.merged import merged_language_model
+from recap.engines.merged import alone, merged_language_model
 from recap.engines.preflight import NO_FLOAT32, VLLM_SHARE
 from recap.engines.settings import EngineSettings, ModelSettings
 from recap.engines.slots import round_up
@@ -23,10 +25,12 @@ from recap.timing import Timing
 
 PENALTY = "recap.engines.vllm_penalty:WrittenPenalty"
 CPU_BLOCK = 128  # positions that vLLM's cache on a CPU is cut into
+EIGHT_BITS = {"fp8": "fp8_per_tensor"}  # by the setting: vLLM's own words
 ENVIRONMENT = {
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # else every actor binds itself to the same cores
     "VLLM_LOGGING_LEVEL": "ERROR",
     "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_USE_V2_MODEL_RUNNER": "0",  # which refuses logits processors such as ours
     "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # a fork after the vision tower has used CUDA would fail
 }
 
@@ -165,7 +169,7 @@ def open_llm(
         "skip_tokenizer_init": True,
         "enable_prompt_embeds": True,
         "dtype": dtype,
-        "quantization": engine.quantization,
+        "quantization": EIGHT_BITS.get(engine.quantization),
         "max_model_len": config.max_position_embeddings,
         "max_num_seqs": engine.slots,
         "tensor_parallel_size": cards,
@@ -177,7 +181,16 @@ def open_llm(
         "use_tqdm_on_load": False,
         "disable_log_stats": True,
     }
-    return LLMEngine.from_engine_args(EngineArgs(**common | room | arguments))
+    with _card_alone(engine):
+        return LLMEngine.from_engine_args(EngineArgs(**common | room | arguments))
+
+
+def _card_alone(engine: EngineSettings) -> AbstractContextManager[None]:
+    """Held by one copy at a time where several share a card: vLLM takes what leaves the card meanwhile for its own."""
+    if not 0 < engine.gpus_per_actor < 1:
+        return nullcontext()
+    card = os.environ.get("CUDA_VISIBLE_DEVICES", "").replace(os.sep, "-")
+    return alone(Path(tempfile.gettempdir()) / f"recap-vllm-{os.getuid()}-{card}.lock")
 
 
 def _gpu_room(engine: EngineSettings) -> dict[str, Any]:

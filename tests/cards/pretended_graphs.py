@@ -89,12 +89,17 @@ def set_sync_debug_mode(mode: str) -> None:
         watch.pop().__exit__(None, None, None)
 
 
+class Stream(nullcontext):
+    """Nothing but itself."""
+
+
 class recording(torch.cuda.graph):
     """`torch.cuda.graph`, whose arguments it takes."""
 
     default_capture_stream = nullcontext()
 
     def __enter__(self) -> None:
+        assert isinstance(self.capture_stream, Stream), "a stream that others record on, too"
         self.recorder = Recorder(self.cuda_graph)
         self.recorder.__enter__()
 
@@ -123,6 +128,7 @@ def answers() -> dict[str, Any]:
         "graph": recording,
         "graph_pool_handle": lambda: (0, 1),
         "set_sync_debug_mode": set_sync_debug_mode,
+        "Stream": Stream,
         "stream": nullcontext,
         "current_stream": lambda device=None: None,
     }

@@ -60,7 +60,9 @@ def test_a_walk_through_has_the_shapes_and_the_memory_of_the_real_thing(chip):
 
 def recorded(work) -> tuple[torch.Tensor, torch.cuda.CUDAGraph]:
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, pool=torch.cuda.graph_pool_handle(), capture_error_mode="thread_local"):
+    with torch.cuda.graph(
+        graph, pool=torch.cuda.graph_pool_handle(), stream=torch.cuda.Stream(), capture_error_mode="thread_local"
+    ):
         result = work()
     return result, graph
 

@@ -6,6 +6,8 @@ import random
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -85,6 +87,31 @@ def test_a_model_that_cannot_be_divided_is_not_merged_to_be_refused_by_vllm(tmp_
     assert not list(tmp_path.iterdir())
 
 
+class OpensSlowly:
+    """Stands for vLLM, and knows how many were opened at the same time."""
+
+    opening, most = 0, 0
+
+    @classmethod
+    def from_engine_args(cls, _):
+        cls.opening += 1
+        cls.most = max(cls.most, cls.opening)
+        time.sleep(0.3)
+        cls.opening -= 1
+
+
+@pytest.mark.parametrize(("share", "at_once"), [(0.5, 1), (1, 2)])
+def test_copies_that_share_a_card_are_opened_one_after_another(monkeypatch, share, at_once):
+    monkeypatch.setattr(OpensSlowly, "most", 0)
+    vllm = SimpleNamespace(EngineArgs=SimpleNamespace, LLMEngine=OpensSlowly)
+    monkeypatch.setitem(sys.modules, "vllm", vllm)
+    engine = EngineSettings("vllm", gpus_per_actor=share)
+    model = Path(), engine, SimpleNamespace(max_position_embeddings=64), torch.bfloat16
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: open_llm(*model), range(2)))
+    assert OpensSlowly.most == at_once
+
+
 def mixed_requests(count: int) -> list[Request]:
     chance = random.Random(7)
     return [
@@ -128,6 +155,11 @@ class TestWithVllm:
         with pytest.raises(ValueError, match=message):
             engine.submit(Request("odd", 5, **prompt))
         assert by_id(complete(engine, [])).keys() == {"fine"}
+
+    def test_a_card_has_the_runner_that_takes_our_processor(self, make_vllm_engine, monkeypatch):
+        config = make_vllm_engine()._llm.vllm_config
+        monkeypatch.setattr("vllm.config.vllm.HAS_TRITON", True)  # as on every card, and on no CPU
+        assert not config.use_v2_model_runner
 
     def test_a_prompt_of_no_numbers_is_said_to_be_one(self, make_vllm_engine):
         requests = [Request("fine", 5, token_ids=(11, 12)), Request("broken", 5, embeddings=NO_NUMBERS)]
