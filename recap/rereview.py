@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,10 +35,10 @@ def review_again(
     if not len(stale):
         return verdicts
     log.info("the captions of %d clips are judged again", len(stale))
-    writer = ledger.FragmentWriter(folder, epoch, "review", flush_s=30.0)
-    for record in _judged(committed, stale, review_key, judge):
-        writer.append(record)
-    writer.flush()
+    with closing(ledger.FragmentWriter(folder, epoch, "review", flush_s=30.0)) as writer:
+        for record in _judged(committed, stale, review_key, judge):
+            writer.append(record)
+        writer.flush()
     return ledger.Committed(committed.snapshot, folder, ledger.set_aside)
 
 

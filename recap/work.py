@@ -73,13 +73,13 @@ class Work:
         self.captioning_s = self.translating_s = 0.0
         self.graphs: list[GraphBooks] = []
 
-    def _take_stock(self) -> None:
+    def _take_stock(self, growing: bool = False) -> None:
         """Read what is committed. What was made of captions that are lost by now counts no more."""
         plan = self.plan
-        self.committed = self._read(plan.fragments)
+        self.committed = self._read(plan.fragments, growing)
         overlays = ledger.overlay_folders(plan.fragments.parents[1])
         ledger.forget_orphans(self.committed, overlays, plan.caption_key, plan.epoch)
-        self.translated = {each.language: self._read(each.fragments) for each in plan.translations}
+        self.translated = {each.language: self._read(each.fragments, growing) for each in plan.translations}
 
     @property
     def to_do(self) -> np.ndarray:
@@ -124,11 +124,14 @@ class Work:
     def _asked(self, ordinals: np.ndarray) -> np.ndarray:
         return ordinals if self.only is None else np.intersect1d(ordinals, self.only)
 
-    def _read(self, folder: Location) -> ledger.Committed:
-        """Once more where that made large fragments of many small ones: those are read fast, in any order."""
+    def _read(self, folder: Location, growing: bool = False) -> ledger.Committed:
+        """Once more where that made large fragments of many small ones: those are read fast, in any order.
+
+        They are still `growing` where writers were cut off: a store may yet take what they sent.
+        """
         ledger.require_lease(self.plan.fragments.parents[1], self.plan.epoch)  # it sets aside, and merges
         committed = ledger.Committed(self.snapshot, folder, ledger.set_aside)
-        if ledger.compact(folder, committed.rows_in):
+        if ledger.compact(folder, committed.rows_in, growing=growing):
             committed = ledger.Committed(self.snapshot, folder, ledger.set_aside)
         return committed
 
@@ -136,7 +139,7 @@ class Work:
         for number in range(1, self.plan.ray.rounds + 1):
             bars.start(len(missing), self.committed.counts())
             self._round(run_graph, missing, bars, stop)
-            self._take_stock()
+            self._take_stock(growing=stop.is_grace_over)
             before, missing = len(missing), self.to_do
             is_stuck = number > 1 and len(missing) == before
             if stop or not len(missing) or is_stuck or number == self.plan.ray.rounds:
@@ -152,7 +155,8 @@ class Work:
             clips, withheld = self.snapshot.clips(missing[start : start + step], self.root), 0
             with self._losses(stop):
                 for receipt in run_graph(clips, _Watcher(bars, start, self.graphs)):
-                    merger.merge(MERGE_EVERY_S, growing=True)
+                    with stop.uninterrupted():
+                        merger.merge(MERGE_EVERY_S, growing=True)
                     if receipt.status == WITHHELD:
                         withheld += 1
                     else:
@@ -179,9 +183,10 @@ class Work:
                     clips.reverse()  # a graph ends where a translator dies again and again; this comes from behind
                 with self._losses(stop):
                     for done in translate(clips):
-                        merger.merge(MERGE_EVERY_S, growing=True)
+                        with stop.uninterrupted():
+                            merger.merge(MERGE_EVERY_S, growing=True)
                         bars.add_translated(done)
-            self.translated[plan.language] = self._read(plan.fragments)
+            self.translated[plan.language] = self._read(plan.fragments, stop.is_grace_over)
 
     def _merger(self, folder: Location, committed: ledger.Committed) -> _Merger:
         return _Merger(folder, self.plan.epoch, committed.rows_in)

@@ -37,7 +37,8 @@ def _watch(address: str, over: threading.Event, on_lost: Callable[[], None]) -> 
         if answers(address):
             heard = time.monotonic()
         elif time.monotonic() - heard > PATIENCE_S:
-            on_lost()
+            if not over.is_set():
+                on_lost()
             return
 
 

@@ -85,8 +85,9 @@ class Workers:
     Python collects it, and those that stay keep their cores and GPUs from the next graph.
     """
 
-    def __init__(self, clips: int = 0) -> None:
+    def __init__(self, stop: Stop, clips: int = 0) -> None:
         """Each has `clips` to do."""
+        self._stop = stop
         self._names: set[str] = set()
         self.leaving_s = LEAVING_S
         self._restarts = RETRIES * math.ceil(max(1, clips) / RETRIES_FOR)
@@ -102,7 +103,7 @@ class Workers:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
         if error is None:
             self._end(self.leaving_s)
-        elif isinstance(error, RayError):  # of any other the run ends, and all with it
+        elif not self._stop.is_ray_lost:
             with suppress(RayError):
                 self._end(0)
 

@@ -61,7 +61,7 @@ def ray_round(
     machine, told = joined_machine(), journal.last_words
     coordinator = start_coordinator(len(clips), journal)
     asked, retelling = 0.0, Retelling()
-    workers = Workers(len(clips) // plan.engine.actors)
+    workers = Workers(stop, len(clips) // plan.engine.actors)
     try:
         dataset = _graph(clips, plan, _pools_that_fit(plan), coordinator, workers)
         with (
@@ -198,8 +198,10 @@ class _Caption:
     async def _leave(self, error: EngineLost) -> NoReturn:
         """As a crash would, but committed and without a core dump: the process that comes next may do better."""
         log.error("this process ends, and another takes its place: %s", error)
-        await self.coordinator.crashed.remote(self.name, str(error))
-        os._exit(1)
+        try:
+            await self.coordinator.crashed.remote(self.name, str(error))
+        finally:
+            os._exit(1)
 
     async def admit(self, clip_ids: Sequence[str]) -> dict[str, Past] | None:
         return await self.coordinator.admit.remote(self.name, clip_ids)

@@ -47,7 +47,7 @@ def ray_translation(clips: Sequence[Captioned], stop: Stop, *, plan: Translation
     Raises WorkerLost and OutputFailed as `ray_round` does.
     """
     coordinator, retelling = start_coordinator(len(clips)), Retelling()
-    workers = Workers(len(clips) // plan.settings.actors)
+    workers = Workers(stop, len(clips) // plan.settings.actors)
     try:
         with workers, stoppable(stop, coordinator):
             for block in blocks_of(_graph(clips, plan, coordinator, workers)):
@@ -110,5 +110,7 @@ class _Translate:
         """As a crash would: a hung call cannot be interrupted."""
         said = HUNG.format(self.stall_s)
         log.error(said)
-        ray.get(self.coordinator.crashed.remote(self.reporter.name, said))
-        os._exit(1)
+        try:
+            in_time(self.coordinator.crashed.remote(self.reporter.name, said))
+        finally:  # nor may one that is dead keep it
+            os._exit(1)

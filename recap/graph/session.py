@@ -61,7 +61,8 @@ def leave_session() -> None:
     """Leave the session that was begun here, unless somebody uses it; Ray may end the process if it was lost."""
     with _GUARD, _same_handlers():
         if _OURS and not _USERS:
-            _leave_session(_OURS.pop())
+            _leave_session(_OURS[-1])
+            _OURS.pop()  # not before: a signal may end the leaving, and the next user is to try again
 
 
 def _begin_session(address: str | None) -> list[psutil.Process]:
@@ -110,10 +111,12 @@ def _leave_session(daemons: Iterable[psutil.Process]) -> None:
     if node is not None:
         kill = node.kill_all_processes
         node.kill_all_processes = lambda **how: kill(**how | {"allow_graceful": False})
-    ray.shutdown()
-    for process in family:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
+    try:
+        ray.shutdown()
+    finally:
+        for process in family:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 def _require_cluster(address: str | None) -> None:

@@ -83,6 +83,15 @@ class Stop:
         finally:
             self._is_interruptible = False
 
+    @contextmanager
+    def uninterrupted(self) -> Iterator[None]:
+        """What is inside, where interruptible, is finished first: a store's library would go on with it by itself."""
+        self._is_interruptible = False
+        yield
+        self._is_interruptible = True
+        if self.is_grace_over:
+            raise GraceOver
+
     def end_budget(self) -> None:
         """What costs is over."""
         self._budget.cancel()
@@ -110,16 +119,15 @@ class Stop:
 
     def _end_grace(self) -> None:
         self.is_grace_over = True
-        with self._hearing:
-            if self.is_heard:
-                self.end(GraceOver())
+        self.end(GraceOver())
 
     def end(self, error: KeyboardInterrupt) -> None:
-        """Raise `error` in the main thread, whatever that is doing. For any other thread."""
-        if isinstance(self._end_with, RayLost):
-            return  # an interrupt is on its way, and says more
-        self._end_with = error
-        _interrupt_main()
+        """Raise `error` in the main thread, whatever that is doing while signals are heard. For any other thread."""
+        with self._hearing:
+            if not self.is_heard or isinstance(self._end_with, RayLost):
+                return  # an interrupt is on its way, and says more
+            self._end_with = error
+            _interrupt_main()
 
     def hear_no_more(self) -> None:
         """Handlers are about to go, and what nobody handles would be a bare KeyboardInterrupt."""
@@ -174,6 +182,8 @@ def endable() -> Iterator[Callable[[KeyboardInterrupt], None]]:
         yield end
     except KeyboardInterrupt as error:
         raise (ended or [error])[0] from None
+    finally:
+        is_main = False
 
 
 def _interrupt_main() -> None:

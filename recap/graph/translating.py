@@ -93,6 +93,7 @@ class TranslateStage:
 
     def close(self) -> None:
         """Let the model go."""
+        self.writer.close()
         self.translator.close()
 
 

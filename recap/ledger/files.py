@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from recap.storage import Location, abort_uploads, failure, is_store, read_bytes, write_atomically
 
 Shape = TypeVar("Shape")
+FOLDERS = ("fragments", "overlays", "shards", "snapshot", "telemetry")  # in which nobody but a run writes
 RUN_AGAIN = "run the same pipeline again, which writes it anew"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _BROKEN = {errno.EIO, errno.EROFS, errno.EBUSY, errno.ENODEV, errno.ENXIO}
@@ -87,11 +88,15 @@ def _adapter(shape: type[Shape]) -> TypeAdapter[Shape]:
 
 
 def sweep(output: Location) -> None:
-    """Remove what runs that died were about to write or to delete. Only under the lease."""
+    """Remove what runs that died were about to write or to delete. Only under the lease.
+
+    Other commands, which know no lease, may be about to write a page or a table beside it.
+    """
+    leftovers = list(output.glob(".token-*"))
     if is_store(output):
         abort_uploads(output)
-        leftovers = output.glob(".token-*")
     else:
-        leftovers = (path for pattern in (".*.tmp", ".token-*") for path in output.rglob(pattern))
+        leftovers += (path for folder in FOLDERS for path in (output / folder).rglob(".*.tmp"))
+        leftovers += (path for folder in (".", "report") for path in (output / folder).glob(".*.json.*.tmp"))
     for aside in leftovers:
         aside.unlink(missing_ok=True)

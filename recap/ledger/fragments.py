@@ -75,6 +75,12 @@ class FragmentWriter:
             if self._records:
                 self._commit()
 
+    def close(self) -> None:
+        """Commit nothing by itself any more: what was not flushed is lost, as by a crash."""
+        with self._lock:
+            self._records = []
+            self._timer.cancel()
+
     @property
     def pending(self) -> int:
         """How many records a crash would cost now. Raises as `append` does."""

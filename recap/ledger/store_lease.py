@@ -54,10 +54,10 @@ def hold(output: Location, pid: int, host: str, since: str, least_epoch: int) ->
         _await_death(output, last)
     epoch = max(least_epoch, last.epoch + 1 if last else 1)
     mine = Claim(epoch, pid, host, since, uuid4().hex)
-    _create(output, mine)
-    heart = _Heart(output, mine)
-    heart.start()
+    heart = _Heart(output, mine, interrupts=threading.current_thread() is threading.main_thread())
     try:
+        _create(output, mine)
+        heart.start()
         yield epoch
     finally:
         heart.release()
@@ -136,11 +136,12 @@ def _bytes(claim: Claim) -> bytes:
 
 
 class _Heart(threading.Thread):
-    """Beats beside the run, and interrupts it when another has taken over."""
+    """Beats beside the run, and interrupts it when another has taken over; in another than the main thread it goes on
+    until it asks the next time."""
 
-    def __init__(self, output: Location, claim: Claim):
+    def __init__(self, output: Location, claim: Claim, interrupts: bool):
         super().__init__(daemon=True)
-        self.output, self.claim = output, claim
+        self.output, self.claim, self.interrupts = output, claim, interrupts
         self.over = threading.Event()
 
     def run(self) -> None:
@@ -158,13 +159,17 @@ class _Heart(threading.Thread):
         if _latest_epoch(self.output) > self.claim.epoch:
             log.error("%s", _lost(self.output))
             self.over.set()
-            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            if self.interrupts:
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
     def release(self) -> None:
-        """Stop, and let the next run begin at once."""
+        """Stop, and let the next run begin at once; nothing where the claim was not made."""
         self.over.set()
-        self.join()
+        if self.is_alive():
+            self.join()
+        path = _path(self.output, self.claim.epoch)
         try:
-            write_atomically(_path(self.output, self.claim.epoch), _bytes(replace(self.claim, released=True)))
+            if (there := _read(path)) is not None and there.run == self.claim.run:
+                write_atomically(path, _bytes(replace(self.claim, released=True)))
         except OSError as error:
             log.warning("the lease could not be given back: %s; the next run waits %g s", error, EXPIRY_S)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -103,10 +104,22 @@ def _appearing(out: Path, size: int) -> Iterator[Path]:
     try:
         (partial / LANGUAGE_MODEL).mkdir()
         yield partial
+        for path in (*partial.rglob("*"), partial):
+            _sync(path)
         partial.replace(out.resolve())
+        _sync(partial.parent)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+def _sync(path: Path) -> None:
+    """A file, or a folder's names, to the disk: whoever finds `out` takes it for whole."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def _begun(out: Path, size: int) -> Path:

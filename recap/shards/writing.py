@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Set
 from concurrent.futures import Executor, Future
 from hashlib import file_digest
@@ -15,7 +14,7 @@ import pyarrow as pa
 
 from recap.ledger import Shard
 from recap.shards.notes import Note, writers
-from recap.storage import Location, sync, upload
+from recap.storage import Location, scratch, sync, upload
 
 Write = Callable[[pa.Table, Path], bool]
 
@@ -48,11 +47,11 @@ def write_shard(folder: Path, by: str, name: str, rows: pa.Table, source: str, w
 
 def upload_shard(aside: Location, known: Set[str], by: str, *what: Any) -> Note:
     """`write_shard` to an object in `aside`, unless its sha256 is `known`."""
-    with tempfile.TemporaryDirectory() as folder:
-        note = write_shard(Path(folder), by, *what)
+    with scratch("recap-shard-") as folder:
+        note = write_shard(folder, by, *what)
         sha256 = note.shard.sha256
         if sha256 not in known:
-            upload(Path(folder, sha256), aside / sha256)
+            upload(folder / sha256, aside / sha256)
     return note
 
 

@@ -10,7 +10,6 @@ import glob
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 
 from recap.storage.address import Location, is_store
 from recap.storage.errors import store_errors
+from recap.storage.scratch import scratch
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +39,8 @@ def written(path: Location) -> Iterator[Path]:
     What a link leads to is replaced, not the link; a pipe or a device is written to.
     """
     if is_store(path) or _is_device(path):
-        with tempfile.TemporaryDirectory() as folder:
-            yield (file := Path(folder, path.name))
+        with scratch("recap-write-") as folder:
+            yield (file := folder / path.name)
             upload(file, path)
         return
     path = Path(os.path.realpath(path))

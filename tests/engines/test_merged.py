@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -67,3 +69,24 @@ def test_a_merged_checkpoint_brings_its_own(model, tmp_path, merges):
     out = merge_checkpoint(model.checkpoint, tmp_path / "merged")
     assert merged_language_model(ModelSettings(str(out)), torch.float32, tmp_path / "store") == out / "language_model"
     assert merges == [] and not (tmp_path / "store").exists()
+
+
+def test_all_of_it_is_on_the_disk_before_it_has_its_name(model, tmp_path, monkeypatch):
+    fsync, rename, happened = os.fsync, Path.replace, []
+
+    def synced(number):
+        happened.append(os.readlink(f"/proc/self/fd/{number}"))
+        fsync(number)
+
+    def renamed(path, target):
+        happened.append("renamed")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", renamed)
+    home = tmp_path / "store"
+    folder = merged_language_model(model, torch.float32, home).parent
+    before = happened[: happened.index("renamed")]
+    written = {str(partial_folder(folder) / path.relative_to(folder)) for path in folder.rglob("*")}
+    assert written | {str(partial_folder(folder))} <= {*before}
+    assert happened[-1] == str(home)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 
 import pytest
 
@@ -36,6 +37,24 @@ def test_a_head_that_stops_answering_is_lost(listening):
 def test_the_end_of_the_work_ends_the_watch(listening):
     _server, address = listening
     thread, over, lost = watch(address)
+    over.set()
+    thread.join(20)
+    assert not thread.is_alive() and not lost.is_set()
+
+
+def test_a_knock_that_outlasts_the_work_loses_nothing(listening, monkeypatch):
+    _server, address = listening
+    knocks = iter([True])
+
+    def answers(_):
+        return next(knocks, None) or (over.wait(20) and False)
+
+    monkeypatch.setattr(head, "PATIENCE_S", 0)
+    monkeypatch.setattr(head, "answers", answers)
+    over, lost = threading.Event(), threading.Event()
+    thread = threading.Thread(target=head._watch, args=(address, over, lost.set))
+    thread.start()
+    time.sleep(0.3)
     over.set()
     thread.join(20)
     assert not thread.is_alive() and not lost.is_set()

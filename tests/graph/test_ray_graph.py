@@ -323,12 +323,12 @@ class Stays:
         return "here"
 
 
-@pytest.mark.parametrize(("error", "patience_s"), [(None, 0.2), (RayError("lost"), 100)])
+@pytest.mark.parametrize(("error", "patience_s"), [(None, 0.2), (RayError("lost"), 100), (GraceOver(), 100)])
 def test_actors_that_something_still_refers_to_end_with_their_graph(
     ray_session, monkeypatch, wait_for, error, patience_s
 ):
     monkeypatch.setattr("recap.graph.ray_data.LEAVING_S", patience_s)
-    with suppress(RayError), Workers() as workers:
+    with suppress(RayError, GraceOver), Workers(Stop(25)) as workers:
         actor = ray_session.remote(num_cpus=0, **workers.options())(Stays).remote()
         assert answers(actor)
         if error:
@@ -337,7 +337,7 @@ def test_actors_that_something_still_refers_to_end_with_their_graph(
 
 
 def test_a_worker_with_more_clips_to_do_may_die_more_often():
-    restarts = [Workers(clips).options()["max_restarts"] for clips in (0, 10_000, 10_001, 50_000)]
+    restarts = [Workers(Stop(25), clips).options()["max_restarts"] for clips in (0, 10_000, 10_001, 50_000)]
     assert restarts == [RETRIES, RETRIES, 2 * RETRIES, 5 * RETRIES]
 
 

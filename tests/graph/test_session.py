@@ -3,7 +3,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+from unittest.mock import MagicMock
 
+import psutil
 import pytest
 
 from recap.graph import session
@@ -86,3 +89,35 @@ def test_a_cluster_may_have_an_ipv6_address(monkeypatch):
     monkeypatch.setattr(socket, "create_connection", lambda at, timeout: knocked.append(at) or socket.socket())
     _require_cluster("[fd00::7]:6379")
     assert knocked == [("fd00::7", 6379)]
+
+
+def test_a_session_whose_leaving_was_broken_off_is_left_by_the_next_that_has_it(monkeypatch):
+    left = []
+
+    def breaks_off_once(daemons):
+        left.append(daemons)
+        if len(left) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(session, "_USERS", [])
+    monkeypatch.setattr(session, "_OURS", [])
+    monkeypatch.setattr(session.ray, "is_initialized", lambda: len(left) == 1)
+    monkeypatch.setattr(session, "_begin_session", lambda address: ["daemon"])
+    monkeypatch.setattr(session, "_leave_session", breaks_off_once)
+    with pytest.raises(KeyboardInterrupt), ray_session(None):
+        pass
+    with ray_session(None):
+        pass
+    assert left == [["daemon"], ["daemon"]]
+
+
+def test_what_ray_leaves_behind_goes_though_its_shutdown_is_broken_off(monkeypatch):
+    with subprocess.Popen(["sh", "-c", "sleep 60 & wait"]) as daemon:
+        agents = []
+        while not agents:
+            agents = psutil.Process(daemon.pid).children()
+        monkeypatch.setattr(session.ray, "shutdown", MagicMock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            session._leave_session([psutil.Process(daemon.pid)])
+        assert daemon.wait(20) is not None
+    assert not psutil.wait_procs(agents, timeout=20)[1]

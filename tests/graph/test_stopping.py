@@ -71,6 +71,19 @@ def test_it_reaches_nothing_between_graphs_and_the_next_one_at_its_start():
             pytest.fail("a graph began")
 
 
+def test_what_may_not_be_broken_off_is_finished_before_the_grace_ends():
+    finished = []
+    with stopping(grace_s=0.05) as stop, pytest.raises(GraceOver), stop.interruptible():
+        with stop.uninterrupted():
+            finished.append("before")
+        with stop.uninterrupted():
+            ask()
+            time.sleep(0.5)
+            finished.append("meanwhile")
+        pytest.fail("the grace was over")
+    assert finished == ["before", "meanwhile"]
+
+
 def test_a_lost_ray_reaches_everything():
     with stopping(grace_s=60) as stop, pytest.raises(RayLost):
         threading.Timer(0.05, stop.end, (RayLost(),)).start()
@@ -128,13 +141,19 @@ def test_a_grace_that_is_over_once_handlers_went_interrupts_nobody(monkeypatch):
     with stopping(25.0) as stop:
         pass
     stop._end_grace()
+    stop.end(RayLost())
     assert stop.is_grace_over and not interrupted
+    with endable() as end:
+        pass
+    end(RayLost())
+    assert not interrupted
 
 
 def test_a_lost_ray_is_not_taken_for_a_grace_that_is_over(monkeypatch):
     interrupts = []
     monkeypatch.setattr("recap.graph.stopping._interrupt_main", lambda: interrupts.append(1))
     stop = Stop(25.0)
+    stop.is_heard = True
     stop.end(RayLost())
     stop.end(GraceOver())
     assert len(interrupts) == 1, "the second would be taken for a user's"

@@ -38,3 +38,19 @@ def test_a_full_disk_says_which(tmp_path, monkeypatch):
 def test_what_may_be_the_error_of_another_file_is_not_the_outputs(name):
     with pytest.raises(OSError, match=os.strerror(getattr(errno, name))), ledger.output_errors():
         raise OSError(getattr(errno, name), os.strerror(getattr(errno, name)))
+
+
+def test_a_run_sweeps_what_runs_left_and_not_what_another_command_is_writing(tmp_path):
+    left = (
+        ".manifest.json.7.tmp",
+        "report/.report.json.7.tmp",
+        "fragments/k/.000001-x-000000.parquet.7.tmp",
+        "shards/.x.7.tmp",
+        ".token-1",
+    )
+    others = (".captions.csv.7.tmp", "report/.index.html.7.tmp", "sheets/.s.png.7.tmp")
+    for name in left + others:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    ledger.sweep(tmp_path)
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()} == {*others}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -157,3 +159,12 @@ def test_a_commit_that_failed_in_the_background_is_raised_at_the_next_record(out
     for action in (lambda: out.append(output.caption("b")), out.flush, lambda: out.pending):
         with pytest.raises(type(error)):
             action()
+
+
+def test_a_writer_that_is_closed_commits_nothing_by_itself(output):
+    output.see("a")
+    out = ledger.FragmentWriter(output.fragments, 1, "x", flush_s=0.1)
+    out.append(output.caption("a"))
+    out.close()
+    time.sleep(0.4)
+    assert not list_fragments(output.fragments)

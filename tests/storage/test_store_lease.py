@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -131,3 +132,44 @@ def test_an_output_that_cannot_be_written_says_so(hasty, bucket, scheme):
     nowhere = location(f"{scheme}://no-such-bucket-here/x")
     with pytest.raises(ValueError, match=f"cannot write to {nowhere}"), ledger.lease(nowhere):
         pass
+
+
+def test_a_run_beside_the_main_thread_is_not_interrupted_for_all_others(output, monkeypatch):
+    interrupts = []
+    monkeypatch.setattr("recap.ledger.store_lease.signal.pthread_kill", lambda *what: interrupts.append(what))
+
+    def overtaken() -> bool:
+        with ledger.lease(output):
+            create(output / "lease/000002.json", store_lease._bytes(store_lease.Claim(2, 1, "host", "now", "x")))
+            (heart,) = (each for each in threading.enumerate() if isinstance(each, store_lease._Heart))
+            return heart.over.wait(20)
+
+    with ThreadPoolExecutor(1) as beside:
+        assert beside.submit(overtaken).result()
+    assert not interrupts
+
+
+def test_a_signal_right_behind_the_claim_leaves_nothing_held(output, monkeypatch):
+    real = store_lease._latest_epoch
+
+    def interrupted(output):
+        found = real(output)
+        if found:
+            raise KeyboardInterrupt
+        return found
+
+    monkeypatch.setattr(store_lease, "_latest_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt), ledger.lease(output):
+        pytest.fail("it was interrupted")
+    monkeypatch.setattr(store_lease, "_latest_epoch", real)
+    assert store_lease.latest(output).released
+    with ledger.lease(output) as epoch:
+        assert epoch == 2
+
+
+def test_a_run_that_is_refused_gives_no_others_claim_back(output):
+    store_lease_of_another = store_lease.Claim(1, 1, "host", "now", "x")
+    mine = store_lease.Claim(1, 2, "here", "now", "y")
+    create(output / "lease/000001.json", store_lease._bytes(store_lease_of_another))
+    store_lease._Heart(output, mine, interrupts=False).release()
+    assert store_lease.latest(output) == store_lease_of_another

@@ -31,7 +31,8 @@ def confine(largest_file: int) -> bool:
 
     Returns whether the network is out of reach, which not every kernel grants.
     """
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    # Those two may be meant for all of a group or cgroup, whose run then finishes what is in flight.
+    signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGTERM, signal.SIGINT})
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _lower(resource.RLIMIT_FSIZE, largest_file)
     with suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:

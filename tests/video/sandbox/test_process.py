@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -127,3 +128,14 @@ def test_a_clip_that_came_out_whole_is_believed_when_memory_was_short():
 
 def test_limits_that_are_set_already_are_kept():
     subprocess.run([sys.executable, "-c", ALREADY_LIMITED], check=True)
+
+
+def test_what_a_whole_group_is_asked_to_do_is_no_fault_of_a_clip(home):
+    clip = str(home / "pipelines/demo/clips/cockatoo.mp4")
+    with closing(SandboxedReader(DecodeSettings())) as reader:
+        reader.read(clip, FrameRequest(count=2, size=32))
+        pid = reader._child.pid
+        for number in (signal.SIGTERM, signal.SIGINT):
+            os.kill(pid, number)
+        reader.read(clip, FrameRequest(count=2, size=32))
+        assert reader._child.pid == pid
