@@ -29,6 +29,11 @@ def free_memory_bytes() -> float:
     return min([_meminfo("MemAvailable"), *(limit - used for limit, used in _memory())])
 
 
+def nvidia_cards() -> int:
+    """Those that the process can see, as their device files tell; torch would take seconds to."""
+    return sum(1 for device in (SYSTEM / "dev").glob("nvidia[0-9]*"))
+
+
 def _meminfo(name: str) -> float:
     path = SYSTEM / "proc/meminfo"
     lines = path.read_text().splitlines() if path.exists() else []

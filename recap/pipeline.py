@@ -86,7 +86,10 @@ def load_pipeline(path: str | Path, overrides: Sequence[str] = ()) -> Pipeline:
     """
     source = read_source(Path(path), overrides)
     if "data" in source.settings and "corpus" not in source.settings:
-        raise ValueError(f"{path} is a training recipe: `recap train` takes it, and `recap config` with --training")
+        raise ValueError(
+            f"{path} is no pipeline but a training recipe: `recap train` takes it and `recap config` with --training, "
+            "or `recap pocket` where it is one of pipelines/pocket"
+        )
     return validate(source)
 
 

@@ -82,6 +82,7 @@ class Listing:
 def list_corpus(pipeline: Pipeline, *, corpus_moved: bool = False, on_listed: OnListed = unheard) -> Listing:
     """The corpus for `plan` and a forecast. Raises ValueError as `check_corpus` does."""
     passed_over: list[str] = []
+    _tell_idle_cards(pipeline, passed_over.append)
     return Listing(
         check_corpus(pipeline, passed_over.append, corpus_moved, on_listed), tuple(passed_over), corpus_moved
     )
@@ -167,7 +168,14 @@ def check(
     if problems:
         raise ValueError("this run cannot start:\n  " + "\n  ".join(problems))
     assert scanned is not None
+    _tell_idle_cards(pipeline, tell)
     return scanned
+
+
+def _tell_idle_cards(pipeline: Pipeline, tell: Tell) -> None:
+    said = engines.idle_cards(pipeline.model, pipeline.engine)
+    if said and pipeline.ray.address is None:
+        tell(said)
 
 
 def check_machine(pipeline: Pipeline) -> None:

@@ -147,7 +147,13 @@ def _value(text: str) -> Any:
     """As YAML has it where that is all of the text: a glob, or a sentence with ` #` or `: ` in it, is its own value."""
     try:
         node, value = _parsed(text)
-    except UNREADABLE:
+    except UNREADABLE as error:
+        if (text.strip()[:1], text.strip()[-1:]) in (("[", "]"), ("{", "}")):
+            said = " ".join(str(error).split())
+            raise ValueError(
+                f"the override {text!r} is no list or mapping as YAML has them ({said}): quote texts that hold "
+                "?, : or ,"
+            ) from None
         return text
     is_plain = isinstance(node, yaml.ScalarNode) and node.value == text.strip()
     if not is_plain and text.strip() and text.lstrip()[0] not in "[{'\"":

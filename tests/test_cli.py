@@ -229,7 +229,7 @@ def test_mistakes_are_usage_errors(pipeline, home, tmp_path):
         (("run", tmp_path / "none.yaml"), "there is no file"),
         (("run", pipeline, "frames.cuont=8"), "did you mean frames.count?"),
         (("run", pipeline, "corpus.path=/nowhere"), "no folder /nowhere"),
-        (("run", recipe), "is a training recipe: `recap train`"),
+        (("run", recipe), "is no pipeline but a training recipe: `recap train`"),
         (("train", tmp_path / "none.yaml"), "there is no file"),
         (("view", tmp_path), "manifest.json"),
         (("config", "validate", pipeline, "engine.kind=magic"), "engine.kind"),

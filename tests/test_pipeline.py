@@ -217,6 +217,14 @@ def test_an_override_that_makes_no_sense_is_refused(tmp_path, override):
         load_pipeline(write(tmp_path, MINIMAL), [override])
 
 
+@pytest.mark.parametrize(
+    "value", ["{main: What happens?, brief: Say: it.}", "[dense, What: happens: here]", "[dense, 'x]"]
+)
+def test_a_list_or_mapping_that_is_none_is_not_taken_for_a_sentence(tmp_path, value):
+    with pytest.raises(ValueError, match=r"is no list or mapping as YAML has them .*: quote texts"):
+        load_pipeline(write(tmp_path, MINIMAL), [f"prompt.instruction={value}"])
+
+
 def test_what_is_no_yaml_mapping_is_refused(tmp_path):
     with pytest.raises(ValueError, match="there is no file"):
         load_pipeline(tmp_path / "none.yaml")

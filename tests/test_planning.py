@@ -167,3 +167,22 @@ def test_what_a_run_would_refuse_is_refused(rehearsal, corpus):
     shutil.copytree(corpus, corpus.parent / "other")
     with pytest.raises(ValueError, match="belongs to the corpus"):
         plan(rehearsal(f"corpus.path={corpus.parent / 'other'}"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "is_told"),
+    [
+        (("engine.kind=transformers", "model.checkpoint=owner/pllava"), True),
+        (("engine.kind=transformers", "model.checkpoint=owner/pllava", "engine.gpus_per_actor=1"), False),
+        (("engine.kind=transformers", "model.checkpoint=owner/pllava", "ray.address=auto"), False),
+        (("engine.kind=transformers", "model.checkpoint=pocket"), False),
+        ((), False),
+    ],
+)
+def test_a_gpu_that_would_stand_idle_is_told(rehearsal, tmp_path, monkeypatch, overrides, is_told):
+    for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / "dev").mkdir(exist_ok=True)
+        (tmp_path / "dev" / name).touch()
+    monkeypatch.setattr("recap.limits.SYSTEM", tmp_path)
+    (said,) = list_corpus(rehearsal(*overrides)).passed_over or ("",)
+    assert ("this machine has 2 GPU(s): engine.gpus_per_actor=1" in said) == is_told

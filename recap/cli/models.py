@@ -54,6 +54,8 @@ def make(folder: Path, clips: int | None, pictures: int | None, seed: int, wider
 
     if (clips is None) == (pictures is None):
         raise click.UsageError("say either --clips or --pictures, and how many")
+    if pictures and wider:
+        raise click.UsageError("--wider is of clips: in pictures nothing moves")
     with progress_bar(clips or pictures, str(folder)) as bar:
         if clips:
             make_clips(folder, clips, seed, wider=wider, on_made=lambda _: bar.update(1))

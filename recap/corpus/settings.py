@@ -20,7 +20,7 @@ class CorpusSettings:
     videos in a folder's tars."""
     pattern: str = "**/*"
     """Glob below the folder. Files whose ending is no video's, and hidden ones, are passed over, unless the glob names
-    such: `**/*.y4m`."""
+    such: `**/*.video`."""
     root: str | None = None
     """What a manifest's addresses are relative to, local or a URL too; the manifest's own folder when absent."""
     column: str = "path"

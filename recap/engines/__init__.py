@@ -5,7 +5,7 @@ from recap.engines.captioner import Captioner
 from recap.engines.fetching import check_fetched, fetch, fetched_bytes, fetched_digest, model_name
 from recap.engines.front import RehearsalFront, prompt_texts
 from recap.engines.opening import check_length, frame_request, open_captioner
-from recap.engines.preflight import problems
+from recap.engines.preflight import idle_cards, problems
 from recap.engines.rehearsal import RehearsalEngine
 from recap.engines.second import Retry
 from recap.engines.settings import EngineSettings, ModelSettings, PromptSettings
@@ -33,6 +33,7 @@ __all__ = [
     "fetched_bytes",
     "fetched_digest",
     "frame_request",
+    "idle_cards",
     "model_name",
     "open_captioner",
     "problems",

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 
 from recap.engines.front import prompt_texts
 from recap.engines.settings import EngineSettings, ModelSettings, PromptSettings
+from recap.limits import nvidia_cards
 from recap.pllava.hub import misnamed, named_folder
 
 CARD = re.compile(r"(?:cuda:)?(\d+)")
@@ -52,6 +53,18 @@ def problems(model: ModelSettings, prompt: PromptSettings, engine: EngineSetting
     elif engine.gpus_per_actor and not placed and not on_cluster:
         found.append(_gpu_problem(model, engine))
     return [problem for problem in found if problem]
+
+
+def idle_cards(model: ModelSettings, engine: EngineSettings) -> str | None:
+    """What to say where a machine's GPUs are none of the engine's, and its model is not small."""
+    cards = nvidia_cards()
+    is_small = engine.kind == "rehearsal" or model.checkpoint == "pocket"
+    if not cards or is_small or engine.gpus_per_actor or model.device_map is not None:
+        return None
+    return (
+        "engine.gpus_per_actor is 0, so that the model computes on the CPU, in float32 unless model.dtype says "
+        f"otherwise; this machine has {cards} GPU(s): engine.gpus_per_actor=1 takes one for each copy"
+    )
 
 
 def _checkpoint_problem(model: ModelSettings) -> str | None:

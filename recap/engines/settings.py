@@ -51,8 +51,8 @@ class PromptSettings:
     template: str = "plain"
     """The chat format that the checkpoint was trained with."""
     instruction: str | tuple[str, ...] | dict[str, str] = "dense"
-    """A shipped name (`dense`, `medium`, `short`) or your own words; a list of them, or a mapping of names to
-    them, gives every clip several captions, the first of which is the primary one."""
+    """A shipped name (`dense`, `medium`, `short`) or your own words; a list of shipped names, or a mapping of names to
+    texts, gives every clip several captions, the first of which is the primary one."""
     system: str = ""
     """The name of a shipped system text (`captioner`), or your own; only for templates that have a place for one."""
 
@@ -109,8 +109,8 @@ class EngineSettings:
     three times that."""
     stall_s: Annotated[float, Bounds(ge=0.01)] = 600.0
     """Seconds that one step may take (writing a token of every text, or looking at some clips) before the engine
-    counts as dead; a large model on a CPU may need more. Steps that finish no text count as one, once they are eight
-    times as many as the tokens of a prompt and its text."""
+    counts as dead; a large model on a CPU may need more. So does an engine that finished no text for as long, and for
+    eight times as many steps as the longest prompt and its caption have tokens."""
     max_new_tokens: Count = 400
     """The longest caption, in tokens."""
     repetition_penalty: Annotated[float, Bounds(ge=0.01, le=100)] = 1.0

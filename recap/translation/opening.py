@@ -81,7 +81,10 @@ def fetch_translator(settings: TranslationSettings, *, weights: bool = True) -> 
         return settings
     name = _shipped_or(settings.checkpoint)
     also = (*PIECES, PICKLES) if weights else PIECES
-    folder = resolve_checkpoint(name, settings.revision, weights=weights, also=also).resolve()
+    try:
+        folder = resolve_checkpoint(name, settings.revision, weights=weights, also=also).resolve()
+    except ValueError as error:
+        raise ValueError(f"translation.checkpoint: {error}") from error
     check_targets(folder, settings.languages)
     return replace(settings, checkpoint=str(folder))
 

@@ -27,7 +27,8 @@ class TranslationSettings:
     """For `seq2seq`: a folder or hub id of a MarianMT, M2M-100, NLLB or MADLAD model, or `pocket`, which ships with
     recap and knows the pocket world's sentences, from English to Chinese."""
     revision: str | None = None
-    """The hub commit or branch of `checkpoint`; ignored for a folder."""
+    """The hub commit or branch of `checkpoint`. Of a folder it chooses nothing, but rows name it: another one has all
+    translated again."""
     instruction: str = (
         "Translate the following description into {language}. Answer with the translation alone.\n\n{text}"
     )

@@ -33,7 +33,7 @@ class DecodeSettings:
     core; what all of them reserve of Ray's CPUs is worked out from that."""
     memory_gb: UpToAMillion = 4.0
     """Memory that a clip may take in a decoding process; 4K clips need about 1.2. Full-size frames in flight
-    are kept under a thirty-second of it."""
+    take no more than 1/32 of it."""
     timeout_s: UpToAMillion = 300.0
     """How long a clip may take in a decoding process, and a third of it in core-seconds: a loop without
     end is found out by the work it does, on a busy machine too."""
@@ -51,7 +51,8 @@ class DecodeSettings:
     blur, as colour is kept at half the width. A clip's `decoder` says how it was read."""
     hardware: Literal["none", "nvdec"] = "none"
     """`nvdec` has the decoder chip of an NVIDIA card decode what it can, to the same pixels as a processor does,
-    which it shows on its start; the rest is decoded as without it. What is damaged inside a frame goes unnoticed."""
+    which each decoder checks on a small clip at its start; the rest is decoded as without it. What is damaged
+    inside a frame goes unnoticed."""
 
     fetch_folder: str | None = None
     """Where objects of a store, and files in tars, are copied to be decoded, one a worker at a time; the system's
