@@ -12,6 +12,7 @@ import pytest
 
 from recap import delivery, jobs, ledger
 from recap.ledger import fragments
+from recap.ledger.recipe import LOST_RECIPE
 from recap.records import QUARANTINED, Clip, Record
 from recap.shards import generation_of
 from recap.status import status
@@ -251,4 +252,4 @@ def test_a_damaged_document_is_named_with_what_mends_it(output, tmp_path):
 
 def test_a_missing_recipe_is_a_difference(output):
     (output / "recipe.json").unlink()
-    assert differences(output) == [f"recipe.json: {output} holds no recipe.json: no run has begun there"]
+    assert differences(output) == [f"recipe.json: {output} holds no recipe.json: {LOST_RECIPE}"]

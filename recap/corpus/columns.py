@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pyarrow as pa
 import pyarrow.compute as pc
 
+_STEP = 4096
 DEEPEST = 40  # of Parquet's limit of 100 a list takes two
 _VIEWS = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
 
@@ -15,12 +16,12 @@ def callers_columns(table: pa.Table, names: Iterable[str]) -> pa.Table:
     """Some columns of a manifest. Raises ValueError for times and types that no row could be written with."""
     columns = table.select(list(names))
     for name in columns.column_names:
-        _refuse_far_times(name, columns[name])
         if _depth(columns[name].type) > DEEPEST:
             raise ValueError(
                 f"corpus: column {name!r} has lists or objects more than {DEEPEST} deep in one another, which shards "
                 "cannot keep; write the column as text"
             )
+        _refuse_far_times(name, columns[name])
     return columns
 
 
@@ -38,8 +39,15 @@ def without_empty_objects(table: pa.Table) -> pa.Table:
 
 
 def _depth(kind: pa.DataType) -> int:
-    inner = [kind.field(place).type for place in range(kind.num_fields)]
-    return 1 + max(map(_depth, inner)) if inner else 0
+    """Counted no further than it matters."""
+    kinds, depth = [kind], 0
+    while depth <= DEEPEST and (kinds := [inner for each in kinds for inner in _inner(each)]):
+        depth += 1
+    return depth
+
+
+def _inner(kind: pa.DataType) -> list[pa.DataType]:
+    return [kind.field(place).type for place in range(kind.num_fields)]
 
 
 def _is_empty(kind: pa.DataType) -> bool:
@@ -70,11 +78,17 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
     return _VIEWS.get(kind, kind)
 
 
+def _holds_times(kind: pa.DataType) -> bool:
+    return pa.types.is_temporal(kind) or any(map(_holds_times, _inner(kind)))
+
+
 def _refuse_far_times(name: str, column: pa.ChunkedArray) -> None:
-    if not (pa.types.is_date(column.type) or pa.types.is_timestamp(column.type)):
-        return
     try:
-        pc.min_max(column).as_py()
+        if pa.types.is_date(column.type) or pa.types.is_timestamp(column.type):
+            pc.min_max(column).as_py()
+        elif _holds_times(column.type):
+            for first in range(0, len(column), _STEP):
+                column.slice(first, _STEP).to_pylist()
     except (OverflowError, ValueError) as error:
         raise ValueError(
             f"corpus: column {name!r} ({column.type}) holds times beyond the years 1 to 9999, or of an unknown zone "

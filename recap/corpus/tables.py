@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import re
@@ -82,11 +83,21 @@ def _says(values: pa.ChunkedArray, texts: pa.ChunkedArray) -> bool:
 
 
 def _json(path: Location, settings: CorpusSettings) -> pa.Table:
+    _refuse_null(path)
     table = _json_with(path, [])
     timed = [field.with_type(_in_text(field.type)) for field in table.schema if _in_text(field.type) != field.type]
     table = _json_with(path, timed).select(table.column_names) if timed else table
     _refuse_rounded(path, table.schema)
     return without_empty_objects(table)
+
+
+def _refuse_null(path: Location) -> None:
+    """The reader does not survive one in the place of the first row."""
+    with _Data(path).open() as file:
+        numbered = ((number, line.strip()) for number, line in enumerate(file, 1))
+        number, first = next(((number, line) for number, line in numbered if line), (0, b""))
+    if first.removeprefix(codecs.BOM_UTF8).startswith(b"null"):
+        raise ValueError(f"corpus.path: line {number} of {path} holds null: write one object a line, {{…}}")
 
 
 def _refuse_rounded(path: Location, schema: pa.Schema) -> None:

@@ -23,6 +23,7 @@ SETTINGS = {
     "RAY_task_events_report_interval_ms": "0",  # else the GCS keeps a history of tasks: 8 KB for each clip
     "RAY_worker_niceness": "5",  # else 15, and those of them that are to step back could hardly do so
 }
+LONGEST_FOLDER = 40  # of the 107 bytes that a socket's name may have, Ray takes the rest
 _GUARD = threading.Lock()
 _USERS: list[threading.Thread] = []
 _OURS: list[list[psutil.Process]] = []  # the daemons of the session that we began
@@ -67,7 +68,7 @@ def leave_session() -> None:
 
 def _begin_session(address: str | None) -> list[psutil.Process]:
     """The daemons that were started for it."""
-    local = {} if address else {"num_cpus": cores(), "include_dashboard": False}
+    local = {} if address else {"num_cpus": cores(), "include_dashboard": False} | _short_folder()
     if not address:
         for name, value in SETTINGS.items():
             os.environ.setdefault(name, value)
@@ -84,6 +85,11 @@ def _begin_session(address: str | None) -> list[psutil.Process]:
             raise
         raise ValueError(f"ray.address: {address} cannot be joined: {' '.join(str(error).split())}") from None
     return [child for child in psutil.Process().children() if child not in before]
+
+
+def _short_folder() -> dict[str, str]:
+    """Another folder for Ray's sockets where that of TMPDIR has too long a name, as batch systems give them."""
+    return {} if len(tempfile.gettempdir()) < LONGEST_FOLDER else {"_temp_dir": "/tmp/ray"}
 
 
 @contextmanager

@@ -15,9 +15,10 @@ from recap.storage import Location, children
 
 TRANSLATION_KEY = "translation_key/"  # and the language
 Document = TypeVar("Document", Manifest, Recipe)
+LOST_RECIPE = "copy the recipe.json beside the newest fragments, below fragments/, to its place"
 FILES: dict[type, tuple[str, str]] = {  # and what mends them
     Manifest: ("manifest.json", RUN_AGAIN),
-    Recipe: ("recipe.json", "copy the recipe.json beside the newest fragments, below fragments/, over it"),
+    Recipe: ("recipe.json", LOST_RECIPE),
 }
 
 
@@ -54,7 +55,8 @@ def read_recipe(output: Location) -> Recipe:
     """Whose output this is. Raises ValueError where no run has begun, or as `find_document` does."""
     recipe = find_document(output, Recipe)
     if recipe is None:
-        raise ValueError(f"{output} holds no recipe.json: no run has begun there")
+        said = LOST_RECIPE if (output / "fragments").is_dir() else "no run has begun there"
+        raise ValueError(f"{output} holds no recipe.json: {said}")
     return recipe
 
 
@@ -93,6 +95,8 @@ def _refuse_foreign(output: Location) -> None:
     strangers = sorted(
         path.name for path in children(output) if path.name not in mine and not path.name.startswith(".")
     )
+    if {"fragments", "snapshot"} <= {*strangers}:
+        raise ValueError(f"output.path: {output} has lost its recipe.json; {LOST_RECIPE}")
     if strangers:
         raise ValueError(
             f"output.path: {output} holds other things ({', '.join(strangers[:3])}); name a new or empty folder"

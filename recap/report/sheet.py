@@ -19,6 +19,7 @@ from recap.video import DecodeSettings
 
 FRAMES, THUMB, GAP, TEXT_WIDTH, FONT_SIZE = 6, 96, 6, 360, 15
 COLUMNS = ["uri", "start_s", "end_s", "status", "caption"]
+KINDS = (".bmp", ".gif", ".jpeg", ".jpg", ".pdf", ".png", ".tif", ".tiff", ".webp")
 LETTERS_A_LINE = 46
 
 
@@ -28,8 +29,7 @@ def write_sheet(output: Location, root: Location, file: Location, rows: int, *, 
     A clip that can no longer be read has no pictures. ValueError where no run has finished or nothing is
     captioned, and for a file of no known kind.
     """
-    kind = Image.registered_extensions().get(file.suffix.lower())
-    if kind is None:
+    if file.suffix.lower() not in KINDS:
         raise ValueError(f"{file}: no picture has such a name; let it end in .png")
     records = (row for row in rows_of(output, COLUMNS, latest=latest) if row["status"] == CAPTIONED)
     strips = [_strip(row, pictures) for row, pictures in _shown(islice(records, rows), root)]
@@ -39,7 +39,7 @@ def write_sheet(output: Location, root: Location, file: Location, rows: int, *, 
     for place, strip in enumerate(strips):
         sheet.paste(strip, (0, place * strip.height))
     with written(file) as path:
-        sheet.save(path, kind)
+        sheet.save(path, Image.registered_extensions()[file.suffix.lower()])
     return file
 
 

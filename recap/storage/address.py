@@ -40,6 +40,9 @@ def location(address: str | Path) -> Location:
     text = str(address)
     scheme, is_url, rest = text.partition("://")
     if not is_url or "/" in scheme:
+        named, is_meant, _ = text.partition(":/")
+        if is_meant and named in (*SCHEMES, "file"):
+            raise ValueError(f"{text}: a URL of {named} begins with {named}://")
         return _at_home(Path(address))
     if scheme == "file":
         return _of_this_host(rest, text)

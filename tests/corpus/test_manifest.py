@@ -323,3 +323,36 @@ def test_a_text_that_is_not_utf8_is_refused(tmp_path):
     pq.write_table(pa.table({"path": ["a.mp4"], "label": text}), tmp_path / "m.parquet")
     with pytest.raises(ValueError, match=r"cannot read the manifest .*Invalid UTF8"):
         scan_manifest(tmp_path / "m.parquet")
+
+
+@pytest.mark.parametrize("first", ["null\n", "\n null null\n", "\ufeffnull\n"])
+def test_a_jsonl_that_begins_with_null_is_refused(tmp_path, first):
+    (tmp_path / "m.jsonl").write_text(first + '{"path": "a.mp4"}\n')
+    with pytest.raises(ValueError, match=r"line [12] of .*m\.jsonl holds null: write one object a line"):
+        scan_manifest(tmp_path / "m.jsonl")
+
+
+FAR = 2**62
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([{"until": FAR}], pa.struct([("until", pa.timestamp("us"))])),
+        pa.array([[0, FAR]], pa.list_(pa.timestamp("us"))),
+        pa.array([[("a", FAR)]], pa.map_(pa.string(), pa.timestamp("us"))),
+        pa.array([10**15], pa.duration("s")),
+        pa.array([[10**15]], pa.list_(pa.duration("s"))),
+    ],
+    ids=lambda column: str(column.type),
+)
+def test_times_that_no_shard_can_keep_are_refused_at_any_depth(tmp_path, column):
+    pq.write_table(pa.table({"path": ["a.mp4"], "meta": column}), tmp_path / "m.parquet")
+    with pytest.raises(ValueError, match=r"column 'meta' .* holds times beyond the years 1 to 9999"):
+        scan_manifest(tmp_path / "m.parquet")
+
+
+def test_lists_hundreds_deep_are_refused_in_words(tmp_path):
+    (tmp_path / "m.jsonl").write_text('{"path": "a.mp4", "deep": ' + "[" * 300 + "1" + "]" * 300 + "}\n")
+    with pytest.raises(ValueError, match=r"'deep' has lists or objects more than 40 deep|nested too deep"):
+        scan_manifest(tmp_path / "m.jsonl")

@@ -121,3 +121,9 @@ def test_what_ray_leaves_behind_goes_though_its_shutdown_is_broken_off(monkeypat
             session._leave_session([psutil.Process(daemon.pid)])
         assert daemon.wait(20) is not None
     assert not psutil.wait_procs(agents, timeout=20)[1]
+
+
+def test_ray_has_a_folder_with_a_short_name_where_the_systems_is_long(monkeypatch):
+    for folder, expected in (("/tmp", {}), (f"/scratch/{'x' * 40}", {"_temp_dir": "/tmp/ray"})):
+        monkeypatch.setattr("tempfile.tempdir", folder)
+        assert session._short_folder() == expected

@@ -48,3 +48,11 @@ def test_differences_are_named_in_full():
     before = {"a": {"b": 1, "c": (1, 2)}, "gone": 1}
     after = {"a": {"b": 2, "c": [1, 2]}, "new": None, "came": 3}
     assert ledger.differences(before, after) == {"a.b": (1, 2), "gone": (1, None), "came": (None, 3)}
+
+
+def test_an_output_that_lost_its_recipe_says_where_it_is_to_be_had(tmp_path):
+    for name in ("fragments", "snapshot"):
+        (tmp_path / name).mkdir()
+    for look in (lambda: check_owner(tmp_path, "folder:/a"), lambda: ledger.read_recipe(tmp_path)):
+        with pytest.raises(ValueError, match=r"recipe\.json.*copy the recipe\.json beside the newest fragments"):
+            look()

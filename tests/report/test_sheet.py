@@ -44,6 +44,9 @@ def test_a_file_that_breaks_off_shows_what_it_has(tmp_path, make_truncated):
 def test_a_name_of_no_picture_is_refused_before_anything_is_decoded(tmp_path):
     with pytest.raises(ValueError, match=r"sheet: no picture has such a name; let it end in \.png"):
         write_sheet(tmp_path, tmp_path, tmp_path / "sheet", 1)
+    for read_only in ("sheet.mpg", "sheet.psd", "sheet.h5"):
+        with pytest.raises(ValueError, match="no picture has such a name"):
+            write_sheet(tmp_path, tmp_path, tmp_path / read_only, 1)
 
 
 def test_a_sheet_is_no_page(tmp_path):

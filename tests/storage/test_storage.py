@@ -56,6 +56,9 @@ def test_addresses():
     for wrong in ("s3://", "gs:///", "s3:///folder"):
         with pytest.raises(ValueError, match=f"{wrong}: no bucket is named"):
             location(wrong)
+    for wrong in ("s3:/bucket/x", "gs:/bucket", "file:/tmp/x"):
+        with pytest.raises(ValueError, match=r"a URL of (s3|gs|file) begins with \1://"):
+            location(wrong)
     for wrong in ("file://clips", "file://", "~nobody-of-that-name/x"):
         with pytest.raises(ValueError, match=wrong):
             location(wrong)
