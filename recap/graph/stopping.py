@@ -34,7 +34,7 @@ class Stop:
         self._signalled = 0.0
         self.is_over_budget = self.is_grace_over = self.is_idle = False
         self.is_heard = False  # handlers are set
-        self._hearing = threading.Lock()
+        self._hearing = threading.RLock()  # the main thread may end itself again meanwhile
         self._is_interruptible = False
         self.asked = threading.Event()
         self._end_with: KeyboardInterrupt | None = None
